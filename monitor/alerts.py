@@ -1,0 +1,268 @@
+"""From what each look finds to alerts that last: one table of states, and a reason for every change.
+
+Two rules for this file: every change of state is a row of TABLE, and nothing here knows what a statistic is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Final
+
+from monitor.bins import Arena
+from monitor.domain import Alert, AlertState, Band, Reason, Seen, Severity, StreamKey, Transition
+from monitor.rules import Rule
+
+
+class Event(Enum):
+    """What a look means to an alert, after its times are taken into account."""
+
+    BREACH = auto()
+    LASTING_BREACH = auto()
+    WORSE = auto()
+    MILDER = auto()
+    QUIET = auto()
+    LASTING_QUIET = auto()
+    NOTHING = auto()
+    LASTING_NOTHING = auto()
+    GONE = auto()
+
+
+State = AlertState
+TABLE: Final = {
+    (None, Event.BREACH): (State.PENDING, Reason.BREACHED),
+    (None, Event.LASTING_BREACH): (State.FIRING, Reason.BREACHED),
+    (State.PENDING, Event.LASTING_BREACH): (State.FIRING, Reason.LASTED),
+    (State.PENDING, Event.QUIET): (State.RESOLVED, Reason.PASSED),
+    (State.PENDING, Event.LASTING_QUIET): (State.RESOLVED, Reason.PASSED),
+    (State.PENDING, Event.LASTING_NOTHING): (State.RESOLVED, Reason.STALE),
+    (State.PENDING, Event.GONE): (State.RESOLVED, Reason.REMOVED),
+    (State.FIRING, Event.WORSE): (State.FIRING, Reason.ESCALATED),
+    (State.FIRING, Event.MILDER): (State.FIRING, Reason.EASED),
+    (State.FIRING, Event.LASTING_QUIET): (State.RESOLVED, Reason.CLEARED),
+    (State.FIRING, Event.LASTING_NOTHING): (State.RESOLVED, Reason.STALE),
+    (State.FIRING, Event.GONE): (State.RESOLVED, Reason.REMOVED),
+}
+"""(state, event) to (next state, reason). A pair that is not here changes nothing. None: there is no alert."""
+
+EASE_AFTER_S: Final = 60.0
+"""A firing alert steps down from red to yellow only after it was no longer red for this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at one stream under one rule, with its evidence.
+
+    threshold: of the band seen (of the lowest, if none). where, row: statistic, arena and row, for dating the onset.
+    """
+
+    rule: Rule
+    key: StreamKey
+    seen: Seen
+    value: float
+    threshold: float
+    interval: tuple[float, float]
+    samples: int
+    evidence: float
+    evidence_needed: float
+    window_s: float
+    reference: str
+    where: tuple[str, Arena]
+    row: int
+
+
+@dataclass(slots=True)
+class Entry:
+    """An alert in the book, with the times that its rules need. Times are of events; None: not now."""
+
+    alert: Alert
+    rule: Rule
+    breach_s: float | None = None
+    quiet_s: float | None = None
+    nothing_s: float | None = None
+    milder_s: float | None = None
+
+
+class AlertBook:
+    """All alerts that are pending or firing. Pure: time comes in with each look. Bound: one alert per rule and stream.
+
+    Hysteresis lives in `Seen`: HOLD, between proven breach and proven quiet, changes nothing, so a value that stays at a
+    threshold can't make an alert flap.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, StreamKey], Entry] = {}
+        self._incidents: dict[str, str] = {}
+        self.transitions: Counter[tuple[str, str]] = Counter()
+
+    def __contains__(self, identity: tuple[str, StreamKey]) -> bool:
+        return identity in self._entries
+
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """The alerts that are pending or firing."""
+        return [entry.alert for entry in self._entries.values()]
+
+    def advance(
+        self, observations: Iterable[Observation], now_s: float, date: Callable[[Observation], float]
+    ) -> list[Transition]:
+        """Take in one look and give what changed. date: estimates the onset of a new breach (costly, called for new ones only)."""
+        return [t for seen in observations if (t := self._advance_one(seen, now_s, date)) is not None]
+
+    def remove(self, is_gone: Callable[[Alert], bool], now_s: float) -> list[Transition]:
+        """Resolve the alerts whose rule or stream is no longer watched."""
+        gone = [entry for entry in self._entries.values() if is_gone(entry.alert)]
+        return list(self._apply_all(((entry, Event.GONE) for entry in gone), now_s))
+
+    def _advance_one(
+        self, seen: Observation, now_s: float, date: Callable[[Observation], float]
+    ) -> Transition | None:
+        identity = (seen.rule.name, seen.key)
+        entry = self._entries.get(identity)
+        if entry is None:
+            if seen.seen < Seen.YELLOW:
+                return None
+            entry = Entry(self._begin(seen, now_s, date(seen)), seen.rule, breach_s=now_s)
+            self._entries[identity] = entry
+            before = None
+        else:
+            before = entry.alert.state
+            _note(entry, seen, now_s)
+        event = _event(entry, seen, now_s)
+        if seen.seen >= Seen.YELLOW:
+            entry.alert = _updated(entry.alert, seen, keep_band=event not in (Event.WORSE, Event.MILDER))
+        return self._apply(entry, before, event, now_s)
+
+    def _apply_all(self, events: Iterable[tuple[Entry, Event]], now_s: float) -> Iterator[Transition]:
+        for entry, event in events:
+            transition = self._apply(entry, entry.alert.state, event, now_s)
+            if transition is not None:
+                yield transition
+
+    def _apply(self, entry: Entry, before: AlertState | None, event: Event, now_s: float) -> Transition | None:
+        change = TABLE.get((before, event))
+        if change is None:
+            return None
+        state, reason = change
+        alert = replace(entry.alert, state=state)
+        if state is State.FIRING and alert.firing_s is None:
+            alert = replace(alert, firing_s=now_s)
+        if state is State.RESOLVED:
+            alert = replace(alert, resolved_s=now_s)
+        entry.alert = alert
+        if state is State.RESOLVED:
+            self._end(alert)
+        self.transitions[alert.rule, str(state)] += 1
+        return Transition(now_s, before, alert, reason)
+
+    def _end(self, alert: Alert) -> None:
+        del self._entries[alert.rule, alert.key]
+        if not any(entry.alert.key.model == alert.key.model for entry in self._entries.values()):
+            self._incidents.pop(alert.key.model, None)
+
+    def _begin(self, seen: Observation, now_s: float, since_s: float) -> Alert:
+        """Write a new alert; alerts of one model that overlap in time share an incident."""
+        model = seen.key.model
+        incident = self._incidents.setdefault(model, _digest(f"{model}|{now_s!r}", 12))
+        band = Band.RED if seen.seen is Seen.RED else Band.YELLOW
+        return Alert(
+            rule=seen.rule.name,
+            key=seen.key,
+            statistic=seen.rule.statistic,
+            state=State.PENDING,
+            severity=_severity(seen.rule, band),
+            band=band,
+            value=seen.value,
+            threshold=seen.threshold,
+            interval=seen.interval,
+            samples=seen.samples,
+            evidence=seen.evidence,
+            evidence_needed=seen.evidence_needed,
+            window_s=seen.window_s,
+            since_s=since_s,
+            pending_s=now_s,
+            firing_s=None,
+            resolved_s=None,
+            incident=incident,
+            dedup_key=_digest("|".join([seen.rule.name, *seen.key]), 20),
+            owner=seen.rule.owner,
+            runbook=seen.rule.runbook,
+            reference=seen.reference,
+            summary=_summary(seen),
+        )
+
+
+def _note(entry: Entry, seen: Observation, now_s: float) -> None:
+    """Keep since when the looks have been what they are."""
+    is_breach, is_quiet = seen.seen >= Seen.YELLOW, seen.seen is Seen.CLEAR
+    entry.breach_s = (entry.breach_s if entry.breach_s is not None else now_s) if is_breach else entry.breach_s
+    if is_quiet and entry.alert.state is State.PENDING:
+        entry.breach_s = None
+    entry.quiet_s = (entry.quiet_s if entry.quiet_s is not None else now_s) if is_quiet else None
+    is_nothing = seen.seen is Seen.UNKNOWN
+    entry.nothing_s = (entry.nothing_s if entry.nothing_s is not None else now_s) if is_nothing else None
+    is_milder = is_breach and _band(seen.seen) < entry.alert.band
+    entry.milder_s = (entry.milder_s if entry.milder_s is not None else now_s) if is_milder else None
+
+
+def _event(entry: Entry, seen: Observation, now_s: float) -> Event:
+    """Give what the look means, now that the times are noted."""
+    rule, alert = entry.rule, entry.alert
+    if seen.seen >= Seen.YELLOW:
+        if alert.state is not State.FIRING:
+            lasted = entry.breach_s is not None and now_s - entry.breach_s >= rule.for_s
+            return Event.LASTING_BREACH if lasted else Event.BREACH
+        if _band(seen.seen) > alert.band:
+            return Event.WORSE
+        return Event.MILDER if _lasted(entry.milder_s, EASE_AFTER_S, now_s) else Event.BREACH
+    if seen.seen is Seen.CLEAR:
+        return Event.LASTING_QUIET if _lasted(entry.quiet_s, rule.keep_firing_for_s, now_s) else Event.QUIET
+    stale_s = 2 * max(rule.windows_s)
+    return Event.LASTING_NOTHING if _lasted(entry.nothing_s, stale_s, now_s) else Event.NOTHING
+
+
+def _lasted(since_s: float | None, least_s: float, now_s: float) -> bool:
+    return since_s is not None and now_s - since_s >= least_s
+
+
+def _updated(alert: Alert, seen: Observation, *, keep_band: bool) -> Alert:
+    """Give the alert with the newest evidence; onset, identity and, unless it changes, band stay."""
+    band = alert.band if keep_band else _band(seen.seen)
+    return replace(
+        alert,
+        value=seen.value,
+        threshold=seen.threshold if band is _band(seen.seen) else alert.threshold,
+        interval=seen.interval,
+        samples=seen.samples,
+        evidence=seen.evidence,
+        evidence_needed=seen.evidence_needed,
+        window_s=seen.window_s,
+        summary=_summary(seen),
+        band=band,
+        severity=alert.severity if keep_band else _severity(seen.rule, band),
+    )
+
+
+def _band(seen: Seen) -> Band:
+    return Band.RED if seen is Seen.RED else Band.YELLOW
+
+
+def _severity(rule: Rule, band: Band) -> Severity:
+    return rule.severity if band is Band.RED else rule.yellow_severity
+
+
+def _digest(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def _summary(seen: Observation) -> str:
+    """Give the alert in a sentence: what, where, how much against what, on what evidence."""
+    where = f" of {seen.key.field}" + (f" ({seen.key.segment})" if seen.key.segment else "")
+    side = "above" if seen.rule.is_above else "below"
+    return (
+        f"{seen.key.model}: {seen.rule.name}{where} is {seen.value:.4g}, {side} {seen.threshold:.4g}"
+        f" ({seen.samples} samples in {seen.window_s:.0f} s)"
+    )

@@ -1,0 +1,228 @@
+"""Counts in time: panes, the ladder they are merged on, and the sums of sliding windows.
+
+A pane's counts are a flat array over all streams of one arena (row * width + bin). Streams are only ever added, so an
+older array is a shorter one and the missing tail is zero: nothing is rewritten when a stream appears.
+
+Guarantee: every count is in exactly one bucket; a window's sum is the exact sum of the buckets that overlap it, and its
+true span is known and told. Counts are 32-bit: one bin of one stream overflows after 4.29e9 events in one window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from monitor.domain import CountArray, IntArray
+
+BUCKETS_PER_LEVEL: Final = 4
+"""Closed buckets of one length before the two oldest are merged: a window's span exceeds what was asked by a third at most."""
+SPARSE_BELOW: Final = 0.4
+"""Share of non-zero bins below which (index, count) pairs take less room than the array."""
+
+
+class Counts:
+    """An immutable flat array of counts, stored as pairs when few bins are hit."""
+
+    __slots__ = ("_at", "_counts", "size")
+
+    def __init__(self, counts: CountArray, at: IntArray | None, size: int) -> None:
+        self._counts = counts
+        self._at = at
+        self.size = size
+
+    @classmethod
+    def of_hits(cls, hits: Sequence[IntArray], size: int) -> Counts:
+        """Count flat indices, each below size. Cost: O(hits log hits) or O(hits + size), whichever is less."""
+        flat = np.concatenate(hits) if hits else np.empty(0, dtype=np.int64)
+        if size <= 8 * flat.size:
+            return cls.of_array(np.bincount(flat, minlength=size).astype(np.uint32))
+        at, counts = np.unique(flat, return_counts=True)
+        return cls(counts.astype(np.uint32), at.astype(np.uint32), size)
+
+    @classmethod
+    def of_array(cls, counts: CountArray) -> Counts:
+        """Take over a dense array (not to be changed afterwards)."""
+        at = np.flatnonzero(counts)
+        if at.size < SPARSE_BELOW * counts.size:
+            return cls(counts[at], at.astype(np.uint32), counts.size)
+        return cls(counts, None, counts.size)
+
+    def add_to(self, total: CountArray) -> None:
+        """Add to an array at least as long, in place."""
+        if self._at is None:
+            total[: self.size] += self._counts
+        else:
+            total[self._at] += self._counts
+
+    def take_from(self, total: CountArray) -> None:
+        """Subtract from an array that holds these counts, in place."""
+        if self._at is None:
+            total[: self.size] -= self._counts
+        else:
+            total[self._at] -= self._counts
+
+    def plus(self, other: Counts) -> Counts:
+        """Give the sum of both."""
+        if self._counts.size == 0 and self._at is not None:
+            return other
+        if other._counts.size == 0 and other._at is not None:
+            return self
+        total = np.zeros(max(self.size, other.size), dtype=np.uint32)
+        self.add_to(total)
+        other.add_to(total)
+        return Counts.of_array(total)
+
+    def span(self, start: int, stop: int) -> CountArray:
+        """Give bins start to stop as a dense array; beyond the size they are zero."""
+        out = np.zeros(stop - start, dtype=np.uint32)
+        if self._at is None:
+            part = self._counts[start:stop]
+            out[: part.size] = part
+        else:
+            low, high = np.searchsorted(self._at, (start, stop))
+            out[self._at[low:high].astype(np.int64) - start] = self._counts[low:high]
+        return out
+
+    def hits(self) -> IntArray:
+        """Give the flat indices of the bins that are not zero, ascending."""
+        at = np.flatnonzero(self._counts) if self._at is None else self._at
+        return at.astype(np.int64)
+
+    def pairs(self) -> tuple[IntArray, CountArray]:
+        """Give the flat indices of the bins that are not zero, and their counts."""
+        at = self.hits()
+        return at, self._counts[at] if self._at is None else self._counts
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the arrays."""
+        return self._counts.nbytes + (0 if self._at is None else self._at.nbytes)
+
+
+EMPTY: Final = Counts(np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint32), 0)
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Counts of the event time from start_s to end_s (exclusive). level: log2 of how many panes it holds when none is empty."""
+
+    start_s: float
+    end_s: float
+    level: int
+    counts: Counts
+
+
+class Window:
+    """The running sum of the buckets that overlap the last span_s seconds. Memory: 4 bytes per bin."""
+
+    __slots__ = ("_total", "first_s", "span_s")
+
+    def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
+        self.first_s: float | None = None
+        self._total = np.zeros(0, dtype=np.uint32)
+
+    def total(self, size: int) -> CountArray:
+        """Give the sum as a view of `size` bins; valid until the next change."""
+        self._reserve(size)
+        return self._total[:size]
+
+    def _reserve(self, size: int) -> None:
+        if size > self._total.size:
+            grown = np.zeros(max(size, self._total.size * 3 // 2), dtype=np.uint32)
+            grown[: self._total.size] = self._total
+            self._total = grown
+
+    def includes(self, bucket: Bucket) -> bool:
+        """Tell whether the bucket is part of the sum."""
+        return self.first_s is not None and bucket.start_s >= self.first_s
+
+    def add(self, counts: Counts) -> None:
+        """Add counts that lie in a bucket of the sum."""
+        self._reserve(counts.size)
+        counts.add_to(self._total)
+
+    def enter(self, bucket: Bucket) -> None:
+        """Take a bucket into the sum; it may be older than those within."""
+        self.add(bucket.counts)
+        self.first_s = bucket.start_s if self.first_s is None else min(self.first_s, bucket.start_s)
+
+    def leave(self, bucket: Bucket) -> None:
+        """Take the oldest bucket out of the sum."""
+        bucket.counts.take_from(self._total)
+        self.first_s = bucket.end_s
+
+
+class Ladder:
+    """Closed panes of one arena, merged geometrically with age (Datar et al. 2002), and the windows over them.
+
+    Memory: about 3.5 * log2(longest window / pane) count arrays, the younger ones sparse. Cost of a pane: amortised O(bins hit)
+    while sparse, O(bins) for each array merged.
+    """
+
+    __slots__ = ("_buckets", "windows")
+
+    def __init__(self, spans_s: Iterable[float]) -> None:
+        self._buckets: list[Bucket] = []
+        self.windows = tuple(Window(span_s) for span_s in spans_s)
+
+    @property
+    def buckets(self) -> Sequence[Bucket]:
+        """The buckets held, oldest first."""
+        return self._buckets
+
+    def append(self, start_s: float, end_s: float, counts: Counts) -> None:
+        """Close a pane: it must begin where the last one ended, or later."""
+        bucket = Bucket(start_s, end_s, 0, counts)
+        self._buckets.append(bucket)
+        for window in self.windows:
+            window.enter(bucket)
+        self._merge()
+        self._expire(end_s)
+
+    def add_late(self, time_s: float, counts: Counts) -> bool:
+        """Add counts to the bucket in which their time now lies; False if there is none any more."""
+        for bucket in reversed(self._buckets):
+            if bucket.start_s <= time_s < bucket.end_s:
+                for window in self.windows:
+                    if window.includes(bucket):
+                        window.add(counts)
+                bucket.counts = bucket.counts.plus(counts)
+                return True
+        return False
+
+    def _merge(self) -> None:
+        level = 0
+        while True:
+            same = [i for i, bucket in enumerate(self._buckets) if bucket.level == level]
+            if not same:
+                return
+            if len(same) > BUCKETS_PER_LEVEL:
+                self._join(same[0], same[1])
+            level += 1
+
+    def _join(self, first: int, second: int) -> None:
+        older, newer = self._buckets[first], self._buckets[second]
+        for window in self.windows:
+            if window.includes(newer) and not window.includes(older):
+                window.enter(older)
+        joined = Bucket(older.start_s, newer.end_s, older.level + 1, older.counts.plus(newer.counts))
+        self._buckets[first : second + 1] = [joined]
+
+    def _expire(self, now_s: float) -> None:
+        for window in self.windows:
+            for bucket in self._buckets:
+                if window.includes(bucket):
+                    if bucket.end_s > now_s - window.span_s:
+                        break
+                    window.leave(bucket)
+        while self._buckets and not any(window.includes(self._buckets[0]) for window in self.windows):
+            self._buckets.pop(0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by buckets and windows."""
+        return sum(b.counts.nbytes for b in self._buckets) + sum(w._total.nbytes for w in self.windows)

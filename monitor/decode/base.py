@@ -1,0 +1,53 @@
+"""What an adapter gives: messages as columns, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from monitor.domain import FloatArray, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of one message is read. message_bytes_max: larger ones are rejected. features_max: per event, the rest is dropped."""
+
+    message_bytes_max: int = 1 << 20
+    features_max: int = 10_000
+
+
+@dataclass(slots=True)
+class Columns:
+    """n inference events in order of arrival; every sequence has length n unless said otherwise.
+
+    messages: index of the message each event came from (a message may hold many). times_s: shape (n,), event time.
+    fields: the fixed fields that at least one event carries (see domain of `streams.FIELDS`); None: absent or null.
+    outcomes: kind of each accepted outcome event, with its message (any length). rejected: message and reason.
+    dropped_features: features beyond the limit, not read.
+    """
+
+    messages: Sequence[int] = ()
+    models: Sequence[str] = ()
+    versions: Sequence[str] = ()
+    times_s: FloatArray = field(default_factory=lambda: np.empty(0))
+    event_ids: Sequence[str | None] = ()
+    features: Sequence[Mapping[str, Any]] = ()
+    segments: Sequence[Mapping[str, Any] | None] = ()
+    fields: dict[str, Sequence[Any]] = field(default_factory=dict)
+    outcomes: list[tuple[int, str]] = field(default_factory=list)
+    rejected: list[tuple[int, Rejection]] = field(default_factory=list)
+    dropped_features: int = 0
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+
+class Adapter(Protocol):
+    """Turns the bytes of one producer's format into columns. Called by the pipeline in the loop thread, once per batch."""
+
+    def decode(self, values: Sequence[bytes | None]) -> Columns:
+        """Give the columns. Never raises on data: one bad message costs one message, with a bounded reason."""
+        ...

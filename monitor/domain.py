@@ -1,0 +1,290 @@
+"""The words of driftd: what flows between its rooms. No behaviour beyond naming and ordering.
+
+Times are seconds since the epoch, in event time unless a name says `wall`. Ratios are 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+CountArray = npt.NDArray[np.uint32]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Kind(StrEnum):
+    """What the values of a stream are, which decides its bins."""
+
+    NUMERIC = "numeric"
+    LOG = "log"
+    CATEGORICAL = "categorical"
+    YES_NO = "yes_no"
+    VOLUME = "volume"
+
+
+class Severity(IntEnum):
+    """How bad an alert is; ordered by badness, so the worst is the maximum."""
+
+    SEV4 = 1
+    SEV3 = 2
+    SEV2 = 3
+    SEV1 = 4
+
+    @property
+    def label(self) -> str:
+        """The name in configuration, labels and files: sev1 (worst) to sev4."""
+        return self.name.lower()
+
+
+class Band(IntEnum):
+    """Where a value stands against a rule; ordered by badness."""
+
+    GREEN = 0
+    YELLOW = 1
+    RED = 2
+
+    @property
+    def label(self) -> str:
+        """The name in files and labels: green, yellow or red."""
+        return self.name.lower()
+
+
+class Seen(IntEnum):
+    """What one look at one stream under one rule found.
+
+    UNKNOWN: fewer samples than the rule asks for. HOLD: neither breach nor the opposite is proven.
+    CLEAR: proven to be on the good side. YELLOW, RED: proven to be beyond that threshold.
+    """
+
+    UNKNOWN = 0
+    HOLD = 1
+    CLEAR = 2
+    YELLOW = 3
+    RED = 4
+
+
+class AlertState(StrEnum):
+    """Where an alert is in its life; the state before it exists is None."""
+
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Reason(StrEnum):
+    """Why an alert changed state: a bounded set, so that tests, logs and metrics can say it."""
+
+    BREACHED = "threshold breached"
+    LASTED = "breach lasted"
+    ESCALATED = "breach became worse"
+    EASED = "breach became milder"
+    PASSED = "breach ended before it lasted"
+    CLEARED = "back on the good side"
+    STALE = "no verdict for too long"
+    REMOVED = "rule or stream no longer watched"
+
+
+class Rejection(StrEnum):
+    """Why a message, or a row of it, was not counted."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    TOO_DEEP = "too_deep"
+    NOT_OBJECT = "not_object"
+    NO_MODEL = "no_model"
+    NO_TIME = "no_time"
+    BAD_TIME = "bad_time"
+    BAD_TYPE = "bad_type"
+    NO_OBSERVATION = "no_observation"
+    NO_REQUEST_ID = "no_request_id"
+    BAD_KIND = "bad_kind"
+    TOO_MANY_MODELS = "too_many_models"
+
+
+class StreamKey(NamedTuple):
+    """The name of one stream. segment is "" for all traffic, else "name=value"."""
+
+    model: str
+    model_version: str
+    field: str
+    segment: str = ""
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic; a file counts as a topic with one partition."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages as read, in the order of arrival; the lists are of one length, n.
+
+    values: payloads (None: a tombstone). partitions: index into `sources` of each message. offsets: of each message.
+    times_s: the record's own timestamp (broker or producer), wall clock. end: True when the source is exhausted.
+    """
+
+    values: Sequence[bytes | None] = ()
+    partitions: Sequence[int] = ()
+    offsets: Sequence[int] = ()
+    times_s: Sequence[float] = ()
+    sources: Sequence[TopicPartition] = ()
+    end: bool = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One rule on one stream, in a state, with the evidence that put it there.
+
+    value, threshold, interval: in the statistic's unit. evidence, evidence_needed: nats (-log of a probability bound).
+    since_s: estimated onset. pending_s, firing_s, resolved_s: event time of the decisions, None if not reached.
+    reference: identity of the reference judged against, "" for an absolute threshold without one.
+    """
+
+    rule: str
+    key: StreamKey
+    statistic: str
+    state: AlertState
+    severity: Severity
+    band: Band
+    value: float
+    threshold: float
+    interval: tuple[float, float]
+    samples: int
+    evidence: float
+    evidence_needed: float
+    window_s: float
+    since_s: float
+    pending_s: float
+    firing_s: float | None
+    resolved_s: float | None
+    incident: str
+    dedup_key: str
+    owner: str
+    runbook: str
+    reference: str
+    summary: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An alert changing state at an event time, and why."""
+
+    time_s: float
+    before: AlertState | None
+    alert: Alert
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """One assigned partition. Offsets are of the next message; lag is None while unknown.
+
+    lag_s: age of the last message read when there are more to read, else 0. idle_s: since it last moved or was caught up.
+    """
+
+    source: TopicPartition
+    position: int
+    end: int | None
+    lag_records: int | None
+    lag_s: float | None
+    stalled_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One served model version. state: learning, ready. progress: share of the learning done, 0 to 1."""
+
+    model: str
+    model_version: str
+    state: str
+    progress: float
+    events: int
+    last_event_s: float
+    reference: str
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticTable:
+    """Values of one statistic for many streams in one window.
+
+    name: as in metrics.STATISTICS. window: as configured ("10m"). rows: index into Picture.keys, shape (n,).
+    values: shape (n,), float64; NaN means no value (too few samples) and is not exported.
+    """
+
+    name: str
+    window: str
+    rows: IntArray
+    values: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the pipeline knows, as immutable values; the numbers of one event-time instant.
+
+    Counters are totals since start. `received` equals the sum of counted, rejected, late and duplicate, per topic.
+    """
+
+    watermark_s: float | None
+    received: Mapping[str, int]
+    counted: Mapping[tuple[str, str], int]
+    rejected: Mapping[tuple[str, str], int]
+    late: Mapping[str, int]
+    duplicate: Mapping[str, int]
+    clamped: Mapping[str, int]
+    schema_changes: Mapping[tuple[str, str], int]
+    overflow: Mapping[str, int]
+    series_dropped: int
+    looks: int
+    open_panes: int
+    streams: int
+    models: Sequence[ModelStatus]
+    keys: Sequence[StreamKey]
+    tables: Sequence[StatisticTable]
+    alerts: Sequence[Alert]
+    transitions: Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """One receiver. failed counts attempts by bounded reason; queued are alerts whose newest state is undelivered."""
+
+    name: str
+    delivered: int
+    failed: Mapping[str, int]
+    queued: int
+    oldest_s: float
+    is_healthy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An immutable picture of all numbers; what scrapes, probes and pages read. Times are wall clock."""
+
+    wall_s: float
+    started_wall_s: float
+    tick_wall_s: float
+    is_ready: bool
+    not_ready_because: str
+    picture: Picture
+    partitions: Sequence[PartitionStatus]
+    sinks: Sequence[SinkStatus]
+    batches: int
+    busy_s: float
+    commits: int
+    source_errors: Mapping[str, int]

@@ -1,0 +1,253 @@
+"""The judge: windows of counts against references, by the rules of each model, once per closed pane.
+
+A line is one rule on one stream. Lines of one statistic and arena are judged together, as arrays, whatever their models,
+so a look costs the same for one model with a thousand streams as for a thousand models with one. A look never sees an
+event: its cost does not depend on traffic.
+
+Windows are judged from the shortest to the longest, and the first that proves something decides: a strong breach fires
+from a short window, a faint one from a long window, and a long window that still remembers an incident is overruled once
+a shorter one proves that it is over.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.alerts import AlertBook, Observation
+from monitor.bins import ARENA_OF, Arena
+from monitor.detectors.base import Detector, View
+from monitor.domain import Alert, BoolArray, FloatArray, IntArray, Seen, StreamKey, Transition
+from monitor.rules import Budget, Level, PlanOf, Rule
+from monitor.streams import StreamTable, Subject
+from monitor.views import Views
+
+CLEAR_EVIDENCE: Final = 6.9
+"""Nats that the good side must be proven with (one in a thousand) before an alert may end."""
+LOOKS_PER_SPAN: Final = 60
+"""A window is judged this often in its own length, but not more often than once per pane."""
+
+
+@dataclass(slots=True)
+class Lines:
+    """Lines of one statistic on one arena; arrays of shape (n,), or (windows, n) where it says so.
+
+    subject, rule: indices; yellow, red: thresholds (NaN: none). lowest: the first of them reached. clear: where an alert may end.
+    sign: 1 breached above, -1 below. needed: nats. in_window, seen (windows, n): which windows count, and what they last said.
+    """
+
+    subject: IntArray
+    rule: IntArray
+    row: IntArray
+    sign: FloatArray
+    yellow: FloatArray
+    red: FloatArray
+    lowest: FloatArray
+    clear: FloatArray
+    samples_min: FloatArray
+    needed: FloatArray
+    in_window: BoolArray
+    seen: npt.NDArray[np.int8]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Lines]) -> Lines:
+        """Join the lines of many subjects. The parts go on sharing `seen` with the whole, so that what was seen is kept."""
+        whole = cls(*(np.concatenate([getattr(part, f.name) for part in parts], axis=-1) for f in fields(cls)))
+        start = 0
+        for part in parts:
+            stop = start + len(part.row)
+            part.seen = whole.seen[:, start:stop]
+            start = stop
+        return whole
+
+
+Where = tuple[str, Arena]
+"""A statistic and the arena it is judged on."""
+
+
+class Judge:
+    """Holds the lines of all models and what each window last said of them. Called by the pipeline, in the loop thread."""
+
+    def __init__(
+        self, table: StreamTable, views: Views, detectors: Mapping[str, Detector], plan_of: PlanOf, terms: Terms
+    ) -> None:
+        self._table = table
+        self._views = views
+        self._detectors = detectors
+        self._plan_of = plan_of
+        self._terms = terms
+        self._rules: list[Rule] = []
+        self._parts: dict[Where, dict[int, Lines]] = defaultdict(dict)
+        self._lines: dict[Where, Lines] = {}
+        self._end_s = 0.0
+        self.book = AlertBook()
+
+    def look(self, pane: int, end_s: float) -> list[Transition]:
+        """Judge the windows that are due at the end of a pane; give the alerts that changed."""
+        self._end_s = end_s
+        transitions = self._refresh(end_s)
+        due = [i for i, every in enumerate(self._terms.every) if (pane + 1) % every == 0]
+        for where, lines in self._lines.items():
+            for window in due:
+                lines.seen[window] = self._seen(where, lines, window)
+            transitions += self.book.advance(self._observations(where, lines), end_s, self._date)
+        return transitions
+
+    # ---- lines
+
+    def _refresh(self, now_s: float) -> list[Transition]:
+        """Make the lines of changed subjects anew."""
+        changed = sorted(self._table.changed)
+        if not changed:
+            return []
+        self._table.changed.clear()
+        for index in changed:
+            subject = self._table.subjects[index]
+            self._views.refresh(subject)
+            for parts in self._parts.values():
+                parts.pop(index, None)
+            for where, lines in self._lines_of(subject):
+                self._parts[where][index] = lines
+        self._lines = {where: Lines.joined(list(parts.values())) for where, parts in self._parts.items() if parts}
+        return []
+
+    def _lines_of(self, subject: Subject) -> Iterator[tuple[Where, Lines]]:
+        found: dict[Where, list[tuple[Rule, int]]] = defaultdict(list)
+        for rule in self._plan_of(subject.model, subject.model_version).rules:
+            detector = self._detectors[rule.statistic]
+            if not subject.is_ready and (detector.needs_reference or rule.is_relative):
+                continue
+            for arena, row in subject.rows:
+                rows = self._table.arenas[arena]
+                if rows.kinds[row] in detector.kinds and rule.watches(rows.keys[row].field):
+                    if rows.is_learning[row] and (detector.needs_reference or rule.is_relative):
+                        continue
+                    found[rule.statistic, arena].append((rule, row))
+        count = sum(map(len, found.values()))
+        for where, lines in found.items():
+            yield where, self._make(subject, where, lines, count)
+
+    def _make(self, subject: Subject, where: Where, lines: Sequence[tuple[Rule, int]], count: int) -> Lines:
+        rules = [rule for rule, _ in lines]
+        first = {id(rule): len(self._rules) + i for i, rule in enumerate({id(r): r for r in rules}.values())}
+        self._rules.extend({id(r): r for r in rules}.values())
+        rows = np.array([row for _, row in lines], dtype=np.int64)
+        view = self._views.part(self._views.of(where[1], 0), rows)
+        own = self._detectors[where[0]].of_reference(view)
+        sign = np.array([1.0 if rule.is_above else -1.0 for rule in rules])
+        yellow = np.array([_level(rule.yellow, float(x)) for rule, x in zip(rules, own, strict=True)])
+        red = np.array([_level(rule.red, float(x)) for rule, x in zip(rules, own, strict=True)])
+        lowest = np.where(np.isnan(yellow), red, yellow)
+        windows = self._terms.windows_s
+        in_window = np.array([[w in rule.windows_s for rule in rules] for w in windows])
+        return Lines(
+            subject=np.full(len(rows), subject.index),
+            rule=np.array([first[id(rule)] for rule in rules]),
+            row=rows,
+            sign=sign,
+            yellow=yellow,
+            red=red,
+            lowest=lowest,
+            clear=lowest * (1.0 - sign * np.array([rule.hysteresis for rule in rules])),
+            samples_min=np.array([float(rule.samples_min) for rule in rules]),
+            needed=np.array([self._terms.budget.evidence_needed(count, rule.windows_s) for rule in rules]),
+            in_window=in_window,
+            seen=np.zeros(in_window.shape, dtype=np.int8),
+        )
+
+    # ---- a look
+
+    def _seen(self, where: Where, lines: Lines, window: int) -> npt.NDArray[np.int8]:
+        detector = self._detectors[where[0]]
+        view = self._views.part(self._views.of(where[1], window), lines.row)
+        measure = detector.measure(view)
+        evidence = lines.sign * detector.evidence(view, measure, lines.lowest)
+        seen = np.full(len(lines.row), Seen.HOLD, dtype=np.int8)
+        is_good = lines.sign * (measure.value - lines.clear) <= 0
+        seen[is_good & (evidence <= -CLEAR_EVIDENCE)] = Seen.CLEAR
+        breach = np.flatnonzero(evidence >= lines.needed)
+        if breach.size:
+            some = self._views.part(view, breach)
+            red = lines.red[breach]
+            strong = lines.sign[breach] * detector.evidence(some, detector.measure(some), red) >= lines.needed[breach]
+            seen[breach] = np.where(strong & ~np.isnan(red), Seen.RED, Seen.YELLOW)
+        seen[(measure.samples < lines.samples_min) | np.isnan(measure.value) | np.isnan(lines.lowest)] = Seen.UNKNOWN
+        return seen
+
+    def _observations(self, where: Where, lines: Lines) -> Iterator[Observation]:
+        """Give what the windows say together, for the lines that breach or have an alert."""
+        verdict = np.zeros(len(lines.row), dtype=np.int8)
+        decided_by = np.zeros(len(lines.row), dtype=np.int64)
+        for window, seen in enumerate(lines.seen):
+            says = np.where(lines.in_window[window], seen, Seen.UNKNOWN)
+            better = (verdict < Seen.CLEAR) & (says > verdict)
+            verdict[better] = says[better]
+            decided_by[better] = window
+        of_interest = verdict >= Seen.YELLOW
+        alerted = {alert.key[:2] for alert in self.book.alerts if alert.statistic == where[0]}
+        if alerted:
+            indices = [s.index for s in self._table.subjects if (s.model, s.model_version) in alerted]
+            of_interest |= np.isin(lines.subject, indices)
+        for i in np.flatnonzero(of_interest).tolist():
+            rule, key = self._rules[int(lines.rule[i])], self._table.arenas[where[1]].keys[int(lines.row[i])]
+            if verdict[i] >= Seen.YELLOW or (rule.name, key) in self.book:
+                yield self._observe(where, lines, i, Seen(int(verdict[i])), int(decided_by[i]))
+
+    def _observe(self, where: Where, lines: Lines, at: int, seen: Seen, window: int) -> Observation:
+        """Put the evidence of one line into words' reach."""
+        detector = self._detectors[where[0]]
+        view = self._views.part(self._views.of(where[1], window), lines.row[at : at + 1])
+        measure = detector.measure(view)
+        threshold = lines.red[at] if seen is Seen.RED else lines.lowest[at]
+        evidence = lines.sign[at] * detector.evidence(view, measure, np.array([threshold]))
+        subject = self._table.subjects[int(lines.subject[at])]
+        return Observation(
+            rule=self._rules[int(lines.rule[at])],
+            key=self._table.arenas[where[1]].keys[int(lines.row[at])],
+            seen=seen,
+            value=float(measure.value[0]),
+            threshold=float(threshold),
+            interval=(float(measure.low[0]), float(measure.high[0])),
+            samples=int(measure.samples[0]),
+            evidence=float(evidence[0]),
+            evidence_needed=float(lines.needed[at]),
+            window_s=view.span_s,
+            reference=subject.reference.identity if subject.reference else "",
+            where=where,
+            row=int(lines.row[at]),
+        )
+
+    def _date(self, seen: Observation) -> float:
+        """Estimate the onset: the start of the suffix of the past in which the evidence is strongest. Cost: 1 ms."""
+        detector = self._detectors[seen.where[0]]
+        view, starts = self._views.suffixes(seen.where[1], seen.row)
+        threshold = np.full(len(starts), seen.threshold)
+        sign = 1.0 if seen.rule.is_above else -1.0
+        evidence = sign * detector.evidence(view, detector.measure(view), threshold)
+        return float(starts[int(np.argmax(evidence))]) if np.any(evidence > 0) else self._end_s - seen.window_s
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the judge goes by for all models. windows_s: ascending. every: panes from one look at each window to the next."""
+
+    budget: Budget
+    windows_s: tuple[float, ...]
+    every: tuple[int, ...]
+
+    @classmethod
+    def of(cls, budget: Budget, windows_s: Iterable[float], pane_s: float) -> Terms:
+        """Give the terms for panes of this length."""
+        ordered = tuple(sorted(set(windows_s)))
+        return cls(budget, ordered, tuple(max(1, int(w / pane_s) // LOOKS_PER_SPAN) for w in ordered))
+
+
+def _level(level: Level | None, of_reference: float) -> float:
+    if level is None:
+        return float("nan")
+    return level.value * of_reference if level.is_relative else level.value

@@ -1,0 +1,449 @@
+"""The whole of what driftd computes, with no clock and no I/O: messages in, transitions and references out.
+
+    bytes --decode--> columns --fold--> open panes --watermark--> ladders --judge--> transitions
+
+Law: what comes out depends on the messages and their order of arrival alone, not on how they were cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from monitor.bins import VALUE_SPANS, Arena
+from monitor.counts import EMPTY, Counts, Ladder
+from monitor.decode import Adapter, Columns
+from monitor.detectors.base import Detector
+from monitor.domain import (
+    Batch,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    ModelStatus,
+    Picture,
+    Rejection,
+    TopicPartition,
+    Transition,
+)
+from monitor.duplicates import Duplicates
+from monitor.fold import Folder, Hits, Part
+from monitor.judge import Judge, Terms
+from monitor.panes import OpenPanes
+from monitor.references import Reference
+from monitor.rules import Budget, PlanOf
+from monitor.streams import StreamLimits, StreamTable, Subject
+from monitor.tables import Tables
+from monitor.views import Views
+from monitor.watermark import Watermark
+
+EMPTY_PANES_LOOKED_AT: Final = 600
+"""After so many panes in a row without an event, only one in EMPTY_STRIDE is looked at."""
+EMPTY_STRIDE: Final = 60
+GAP_PANES_MAX: Final = 86_400
+"""A gap in event time longer than this is jumped over: whatever was to be said of silence has been said."""
+OPEN_PANES_MAX: Final = 7_200
+"""When partitions are further apart in event time than this, the watermark is moved on, and what it leaves behind is late."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTerms:
+    """How event time is dealt with. live_s: a source whose events are older than this is not live, and idleness tells nothing."""
+
+    pane_s: float = 1.0
+    disorder_s: float = 2.0
+    grace_s: float = 60.0
+    future_s: float = 60.0
+    live_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class LearnTerms:
+    """When a model's reference is learned: after so many events, or so long with at least events_min."""
+
+    events: int = 10_000
+    seconds: float = 86_400.0
+    events_min: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineTerms:
+    """All that a pipeline is told. windows_s: of all rules together."""
+
+    plan_of: PlanOf
+    detectors: Mapping[str, Detector]
+    windows_s: tuple[float, ...] = (60.0, 600.0, 3600.0)
+    budget: Budget = Budget()
+    time: TimeTerms = TimeTerms()
+    learn: LearnTerms = LearnTerms()
+    limits: StreamLimits = StreamLimits()
+    event_ids_max: int = 200_000
+    series_max: int = 50_000
+
+
+@dataclass(slots=True)
+class Step:
+    """What came of a batch: alerts that changed, and references that were frozen."""
+
+    transitions: list[Transition] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counters since start. Per topic: received = counted + rejected + late + duplicate."""
+
+    received: Counter[str] = field(default_factory=Counter)
+    counted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    duplicate: Counter[str] = field(default_factory=Counter)
+    clamped: Counter[str] = field(default_factory=Counter)
+    overflow: Counter[str] = field(default_factory=Counter)
+
+
+class Pipeline:
+    """Counts and judges. Only one thread may call it."""
+
+    def __init__(self, terms: PipelineTerms, adapter: Adapter, references: Iterable[Reference] = ()) -> None:
+        self._terms = terms
+        self._adapter = adapter
+        self._table = StreamTable(terms.limits, lambda m, v: terms.plan_of(m, v).watch, references)
+        self._folder = Folder(self._table)
+        self._ladders = tuple(Ladder(sorted(set(terms.windows_s))) for _ in Arena)
+        self._views = Views(self._table, self._ladders)
+        judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
+        self._judge = Judge(self._table, self._views, terms.detectors, terms.plan_of, judge_terms)
+        self._tables = Tables(self._table, self._views, terms.detectors, judge_terms.windows_s, terms.series_max)
+        self._watermark = Watermark(terms.time.disorder_s)
+        self._duplicates = Duplicates(terms.event_ids_max)
+        self._open = OpenPanes()
+        self._late: list[tuple[int, IntArray, Hits]] = []
+        self._next: int | None = None
+        self._empty = 0
+        self._looks = 0
+        self._totals = Totals()
+        self._subjects = SubjectTimes()
+
+    # ---- events
+
+    def step(self, batch: Batch, now_s: float) -> Step:
+        """Take in a batch of messages. now_s: wall clock, against which times in the future are clamped (inf: never)."""
+        step = Step()
+        columns = self._adapter.decode(batch.values)
+        topics = [source.topic for source in batch.sources]
+        self._count_messages(batch, columns, topics)
+        if not len(columns):
+            return step
+        partitions = np.array(batch.partitions, dtype=np.int64)[np.array(columns.messages, dtype=np.int64)]
+        counted = self._accept(columns, partitions, topics)
+        if counted is not None:
+            columns, partitions = _chosen(columns, counted), partitions[counted]
+            if not len(columns):
+                return step
+        self._take(columns, partitions, batch.sources, now_s)
+        self._close(step)
+        return step
+
+    def _count_messages(self, batch: Batch, columns: Columns, topics: Sequence[str]) -> None:
+        totals = self._totals
+        for at, topic in enumerate(topics):
+            totals.received[topic] += batch.partitions.count(at)
+        for message, rejection in columns.rejected:
+            totals.rejected[topics[batch.partitions[message]], str(rejection)] += 1
+        for message, kind in columns.outcomes:
+            totals.counted[topics[batch.partitions[message]], kind] += 1
+        if columns.dropped_features:
+            totals.overflow["features"] += columns.dropped_features
+
+    def _accept(self, columns: Columns, partitions: IntArray, topics: Sequence[str]) -> IntArray | None:
+        """Give the events to go on with, None for all: not seen before, and of a model within the limit."""
+        seen = self._duplicates.seen(columns.event_ids)
+        scopes = [self._table.scope_of(m, v) for m, v in zip(columns.models, columns.versions, strict=True)]
+        is_refused = np.array([scope is None for scope in scopes]) if None in scopes else None
+        if seen is None and is_refused is None:
+            return None
+        drop = np.zeros(len(columns), dtype=bool) if seen is None else seen.copy()
+        for at in partitions[drop].tolist():
+            self._totals.duplicate[topics[at]] += 1
+        if is_refused is not None:
+            for at in partitions[is_refused & ~drop].tolist():
+                self._totals.rejected[topics[at], str(Rejection.TOO_MANY_MODELS)] += 1
+            drop |= is_refused
+        return np.flatnonzero(~drop)
+
+    def _take(
+        self, columns: Columns, partitions: IntArray, sources: Sequence[TopicPartition], now_s: float
+    ) -> None:
+        """Fold the events that are in time, or late within the grace."""
+        time, topics = self._terms.time, [source.topic for source in sources]
+        times_s = self._clamped(columns.times_s, partitions, topics, now_s)
+        before_s = self._watermark.follow(sources, partitions, times_s)
+        panes = np.floor(times_s / time.pane_s).astype(np.int64)
+        closed = np.where(np.isfinite(before_s), np.floor(before_s / time.pane_s), -(2**62)).astype(np.int64)
+        is_late = panes < closed
+        if is_late.any():
+            is_lost = is_late & ((panes + 1) * time.pane_s <= before_s - time.grace_s)
+            for at in partitions[is_lost].tolist():
+                self._totals.late[topics[at]] += 1
+            kept = np.flatnonzero(~is_lost)
+            columns, partitions = _chosen(columns, kept), partitions[kept]
+            panes, closed, is_late, times_s = panes[kept], closed[kept], is_late[kept], times_s[kept]
+        if len(columns):
+            self._fold(columns, times_s, panes, np.where(is_late, closed, -1))
+            for at, topic in enumerate(topics):
+                if count := int(np.count_nonzero(partitions == at)):
+                    self._totals.counted[topic, "inference"] += count
+
+    def _clamped(
+        self, times_s: FloatArray, partitions: IntArray, topics: Sequence[str], now_s: float
+    ) -> FloatArray:
+        latest_s = now_s + self._terms.time.future_s
+        ahead = times_s > latest_s
+        if ahead.any():
+            for at in partitions[ahead].tolist():
+                self._totals.clamped[topics[at]] += 1
+            return np.minimum(times_s, latest_s)
+        return times_s
+
+    def _fold(self, columns: Columns, times_s: FloatArray, panes: IntArray, late_after: IntArray) -> None:
+        """Put the hits into their panes. late_after: the pane that closes next when a late event arrives, -1: in time."""
+        table = self._table
+        scopes = [table.scope_of(m, v) for m, v in zip(columns.models, columns.versions, strict=True)]
+        indices = np.array([scope.index for scope in scopes if scope is not None], dtype=np.int64)
+        self._subjects.touch(table.subject_of[indices], times_s)
+        part = Part(columns.features, columns.fields, indices, panes, np.arange(len(columns)))
+        has_late = bool((late_after >= 0).any())
+        for hits in self._folder.fold(part, columns.segments):
+            if not hits.flat.size:
+                continue
+            if has_late:
+                hits = self._set_late_aside(hits, panes, late_after)
+            self._open.add(hits.arena, hits.flat, panes[hits.events])
+        placed = self._folder.place_grids()
+        if placed is not None:
+            self._add_placed(*placed)
+
+    def _set_late_aside(self, hits: Hits, panes: IntArray, late_after: IntArray) -> Hits:
+        late = late_after[hits.events] >= 0
+        for after in np.unique(late_after[hits.events[late]]).tolist():
+            chosen = late & (late_after[hits.events] == after)
+            part = Hits(hits.arena, hits.flat[chosen], hits.events[chosen])
+            self._late.append((after, panes[part.events], part))
+        return Hits(hits.arena, hits.flat[~late], hits.events[~late])
+
+    def _add_placed(self, hits: Hits, panes: IntArray) -> None:
+        """Count values that waited for their grid; where their pane has closed meanwhile, in the next one to close."""
+        first = self._next if self._next is not None else int(panes.min())
+        self._open.add(hits.arena, hits.flat, np.maximum(panes, first))
+
+    # ---- time
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Say which partitions are read now."""
+        self._watermark.assign(partitions)
+
+    def idle(self, idle: Iterable[TopicPartition], quiet_s: float, now_s: float) -> Step:
+        """Say which partitions are caught up, and for how long there was nothing at all; event time goes on meanwhile."""
+        step = Step()
+        self._watermark.set_idle(idle)
+        latest_s = self._watermark.latest_s
+        if quiet_s > 0 and latest_s > now_s - quiet_s - self._terms.time.live_s:
+            self._watermark.advance_to(min(latest_s + quiet_s, now_s))
+        self._close(step)
+        return step
+
+    def finish(self) -> Step:
+        """Close every pane that holds anything: the input has ended."""
+        step = Step()
+        last = self._open.last
+        if last is not None:
+            self._watermark.advance_to((last + 1) * self._terms.time.pane_s + self._terms.time.disorder_s)
+            self._close(step)
+        return step
+
+    def _close(self, step: Step) -> None:
+        """Close the panes that the watermark has passed, in order, and look after each."""
+        pane_s = self._terms.time.pane_s
+        if len(self._open) > OPEN_PANES_MAX:
+            self._watermark.advance_to((self._open.last or 0) * pane_s)
+            self._totals.overflow["open_panes"] += 1
+        if not np.isfinite(self._watermark.value_s):
+            return
+        until = int(np.floor(self._watermark.value_s / pane_s))
+        if self._next is None:
+            first = self._open.first
+            if first is None or first >= until:
+                return
+            self._next = first
+        self._apply_late(self._next)
+        while self._next < until:
+            first = self._open.first
+            if first is None or first > self._next:
+                if self._skip(min(until, first if first is not None else until)):
+                    continue
+                self._empty += 1
+            else:
+                self._empty = 0
+            self._close_one(self._next, step)
+            self._next += 1
+            self._apply_late(self._next)
+
+    def _skip(self, until: int) -> bool:
+        """Pass over empty panes that need no look; tell whether any was passed."""
+        assert self._next is not None
+        if until - self._next > GAP_PANES_MAX:
+            self._next = until - 1
+            return False
+        if self._empty < EMPTY_PANES_LOOKED_AT or (self._next + 1) % EMPTY_STRIDE == 0:
+            return False
+        self._next = min(until, self._next + EMPTY_STRIDE - 1 - self._next % EMPTY_STRIDE)
+        return True
+
+    def _close_one(self, pane: int, step: Step) -> None:
+        pane_s = self._terms.time.pane_s
+        start_s, end_s = pane * pane_s, (pane + 1) * pane_s
+        flags = EMPTY
+        for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
+            counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
+            self._ladders[arena.arena].append(start_s, end_s, counts)
+            self._learn(arena.arena, counts)
+            flags = counts if arena.arena is Arena.FLAGS else flags
+        self._views.close(end_s, start_s, flags)
+        step.references += self._freeze(end_s)
+        step.transitions += self._judge.look(pane, end_s)
+        self._looks += 1
+
+    def _apply_late(self, pane: int) -> None:
+        """Count late events that arrived before this pane closed where their time now lies."""
+        if not self._late:
+            return
+        due = [late for late in self._late if late[0] <= pane]
+        self._late = [late for late in self._late if late[0] > pane]
+        for _, panes, hits in due:
+            size = self._table.arenas[hits.arena].size
+            for at in np.unique(panes).tolist():
+                counts = Counts.of_hits([hits.flat[panes == at]], size)
+                time_s = (at + 0.5) * self._terms.time.pane_s
+                if not self._ladders[hits.arena].add_late(time_s, counts):
+                    self._open.add(hits.arena, counts.hits(), np.full(1, pane))
+                self._learn(hits.arena, counts)
+
+    # ---- learning
+
+    def _learn(self, arena: Arena, counts: Counts) -> None:
+        rows = self._table.arenas[arena]
+        if len(rows) and rows.is_learning[: len(rows)].any():
+            hits, values = counts.pairs()
+            learning = rows.is_learning[hits // rows.width]
+            flat = rows.reference.reshape(-1)
+            flat[hits[learning]] += values[learning]
+
+    def _freeze(self, end_s: float) -> list[Reference]:
+        learn, out = self._terms.learn, []
+        for subject in [s for s in self._table.subjects if not s.is_ready]:
+            events = self._table.learned_events(subject)
+            since_s = end_s - self._subjects.first_s[subject.index]
+            if events >= learn.events or (since_s >= learn.seconds and events >= learn.events_min):
+                out.append(self.freeze(subject, "learned from live traffic", end_s))
+        return out
+
+    def freeze(self, subject: Subject, source: str, end_s: float) -> Reference:
+        """Make what a model has learned its reference."""
+        rows = np.array([row for arena, row in subject.rows if arena is Arena.VALUES], dtype=np.int64)
+        placed = self._folder.place_grids(rows)
+        if placed is not None:
+            counts = Counts.of_hits([placed[0].flat], self._table.values.size)
+            self._learn(Arena.VALUES, counts)
+            self._add_placed(*placed)
+        return self._table.freeze(subject, source, (float(self._subjects.first_s[subject.index]), end_s))
+
+    # ---- what there is to see
+
+    def picture(self) -> Picture:
+        """Give all numbers as of the last closed pane, as values that do not change."""
+        totals = self._totals
+        keys, tables, dropped = self._tables.tables()
+        overflow = totals.overflow + self._table.overflow
+        watermark_s = self._watermark.value_s
+        return Picture(
+            watermark_s=float(watermark_s) if np.isfinite(watermark_s) else None,
+            received=dict(totals.received),
+            counted=dict(totals.counted),
+            rejected=dict(totals.rejected),
+            late=dict(totals.late),
+            duplicate=dict(totals.duplicate),
+            clamped=dict(totals.clamped),
+            schema_changes=dict(self._table.schema_changes),
+            overflow=dict(overflow),
+            series_dropped=dropped,
+            looks=self._looks,
+            open_panes=len(self._open),
+            streams=sum(map(len, self._table.arenas)),
+            models=tuple(map(self._status, self._table.subjects)),
+            keys=keys,
+            tables=tables,
+            alerts=tuple(self._judge.book.alerts),
+            transitions=dict(self._judge.book.transitions),
+        )
+
+    def _status(self, subject: Subject) -> ModelStatus:
+        learned = self._table.learned_events(subject)
+        return ModelStatus(
+            model=subject.model,
+            model_version=subject.model_version,
+            state="ready" if subject.is_ready else "learning",
+            progress=1.0 if subject.is_ready else min(1.0, learned / max(1, self._terms.learn.events)),
+            events=int(self._subjects.events[subject.index]) if subject.index < len(self._subjects.events) else 0,
+            last_event_s=float(self._subjects.last_s[subject.index]) if subject.index < len(self._subjects.last_s) else 0,
+            reference=subject.reference.identity if subject.reference else "",
+            streams=len(subject.rows),
+        )
+
+    @property
+    def subjects(self) -> Sequence[Subject]:
+        """The model versions seen."""
+        return self._table.subjects
+
+
+class SubjectTimes:
+    """How many events each model version had, and when its first and last was; arrays by subject."""
+
+    def __init__(self) -> None:
+        self.events = np.zeros(0, dtype=np.int64)
+        self.first_s = np.zeros(0)
+        self.last_s = np.zeros(0)
+
+    def touch(self, subjects: IntArray, times_s: FloatArray) -> None:
+        """Take in the events of a batch; both of shape (n,)."""
+        most = int(subjects.max()) + 1
+        if most > len(self.events):
+            room = max(64, most * 3 // 2) - len(self.events)
+            self.events = np.concatenate([self.events, np.zeros(room, dtype=np.int64)])
+            self.first_s = np.concatenate([self.first_s, np.full(room, np.inf)])
+            self.last_s = np.concatenate([self.last_s, np.full(room, -np.inf)])
+        self.events += np.bincount(subjects, minlength=len(self.events))
+        np.minimum.at(self.first_s, subjects, times_s)
+        np.maximum.at(self.last_s, subjects, times_s)
+
+
+def _chosen(columns: Columns, at: IntArray) -> Columns:
+    """Give some of the events."""
+    keep = at.tolist()
+
+    def pick(column: Sequence[Any]) -> list[Any]:
+        return [column[i] for i in keep]
+
+    return Columns(
+        messages=pick(columns.messages),
+        models=pick(columns.models),
+        versions=pick(columns.versions),
+        times_s=columns.times_s[at],
+        event_ids=pick(columns.event_ids),
+        features=pick(columns.features),
+        segments=pick(columns.segments),
+        fields={name: pick(column) for name, column in columns.fields.items()},
+    )

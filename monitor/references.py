@@ -1,0 +1,210 @@
+"""The frozen picture of what is normal for one served model version, and its one small readable file.
+
+Everything that later comparisons rest on is in it and never changes: the grid or categories of each stream, the counts,
+and how fine bins are summed into groups for PSI and its kin. Its identity is a hash of just that, so two references with
+one identity judge alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, WIDTHS
+from monitor.domain import CountArray, IntArray, Kind
+from monitor.errors import ReferenceError
+
+FORMAT: Final = "driftd-reference/1"
+GROUPS: Final = 10
+"""Groups of (about) equal reference mass that PSI, JS, KS, Wasserstein and chi-square compare."""
+UNGROUPED: Final = GROUPS
+"""Group of the bins that hold no values (null, not finite, wrong type)."""
+CATEGORY_SHARE_MIN: Final = 0.01
+"""Categories rarer than this share a group: a group needs expected counts for its term to mean anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the bins of a numeric stream lie; see bins.numeric_bin."""
+
+    centre: float
+    width: float
+    low: float
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReference:
+    """One stream's part. counts: shape (width of its arena,). groups: shape (VALUE_BINS,), for VALUES streams, else empty.
+
+    grid: numeric streams. exponent: LOG streams (the grid starts at 2**exponent). categories: categorical streams, in bin
+    order; is_complete: no category had to be left out, so a new one can be told.
+    """
+
+    field: str
+    segment: str
+    kind: Kind
+    counts: CountArray
+    groups: IntArray
+    grid: Grid | None = None
+    exponent: int = 0
+    categories: tuple[str, ...] = ()
+    is_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What is normal for one model version. source: where it came from, in words. span_s: event time it covers."""
+
+    model: str
+    model_version: str
+    source: str
+    from_s: float
+    to_s: float
+    events: int
+    streams: tuple[StreamReference, ...]
+
+    @property
+    def identity(self) -> str:
+        """Twelve hexadecimal digits of the content's SHA-256."""
+        content = json.dumps([_stream_to_dict(s) for s in self.streams], sort_keys=True, separators=(",", ":"))
+        head = f"{FORMAT}|{self.model}|{self.model_version}|{self.from_s!r}|{self.to_s!r}|{self.events}|"
+        return hashlib.sha256((head + content).encode()).hexdigest()[:12]
+
+    @property
+    def span_s(self) -> float:
+        """Event time from the first to the last event."""
+        return self.to_s - self.from_s
+
+
+def numeric_groups(counts: CountArray) -> IntArray:
+    """Give the group of each value bin, shape (VALUE_BINS,): runs of bins of about equal mass, numbered without gaps."""
+    mass = counts[:VALUE_BINS].astype(np.float64)
+    total = mass.sum()
+    if total == 0:
+        return np.zeros(VALUE_BINS, dtype=np.int64)
+    middle = (np.cumsum(mass) - mass / 2) / total
+    wanted = np.minimum((middle * GROUPS).astype(np.int64), GROUPS - 1)
+    # A bin without mass goes with the next one that has some, so that every group has mass.
+    has_mass = mass > 0
+    following = np.where(has_mass, wanted, GROUPS)[::-1]
+    filled = np.minimum.accumulate(following)[::-1]
+    filled = np.where(filled == GROUPS, wanted[has_mass].max(), filled)
+    return np.unique(filled, return_inverse=True)[1].astype(np.int64)
+
+
+def categorical_groups(counts: CountArray, categories: int) -> IntArray:
+    """Give the group of each value bin: the commonest categories each their own, the rest, other and unseen together (last)."""
+    mass = counts[:VALUE_BINS].astype(np.float64)
+    total = max(mass.sum(), 1.0)
+    common = [int(i) for i in np.argsort(-mass[:categories], kind="stable") if mass[i] >= CATEGORY_SHARE_MIN * total]
+    groups = np.full(VALUE_BINS, min(len(common), GROUPS - 1), dtype=np.int64)
+    for group, at in enumerate(common[: GROUPS - 1]):
+        groups[at] = group
+    return groups
+
+
+def to_text(reference: Reference) -> str:
+    """Give the file's text: JSON, one stream per line, so that a person can read and diff it."""
+    head = {
+        "format": FORMAT,
+        "identity": reference.identity,
+        "model": reference.model,
+        "model_version": reference.model_version,
+        "source": reference.source,
+        "from_s": reference.from_s,
+        "to_s": reference.to_s,
+        "events": reference.events,
+    }
+    lines = [json.dumps(_stream_to_dict(stream), ensure_ascii=False) for stream in reference.streams]
+    start = json.dumps(head, ensure_ascii=False, indent=1)[:-2]
+    return start + ',\n "streams": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+
+
+def from_text(text: str) -> Reference:
+    """Read what `to_text` wrote. Raises ReferenceError with what is wrong: another format, damage, a changed content."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ReferenceError(f"not a reference: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        given = found.get("format") if isinstance(found, dict) else type(found).__name__
+        raise ReferenceError(f"not a reference of format {FORMAT}: found {given!r}; build it again with `driftd baseline build`")
+    try:
+        reference = Reference(
+            model=str(found["model"]),
+            model_version=str(found["model_version"]),
+            source=str(found["source"]),
+            from_s=float(found["from_s"]),
+            to_s=float(found["to_s"]),
+            events=int(found["events"]),
+            streams=tuple(_stream_from_dict(stream) for stream in found["streams"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ReferenceError(f"a damaged reference: {type(error).__name__} {error}") from None
+    if found.get("identity") != reference.identity:
+        raise ReferenceError(
+            f"the content does not match its identity {found.get('identity')} (it is {reference.identity}):"
+            " the file was changed by hand or cut short; build it again with `driftd baseline build`"
+        )
+    return reference
+
+
+def _stream_to_dict(stream: StreamReference) -> dict[str, Any]:
+    hit = np.flatnonzero(stream.counts)
+    out: dict[str, Any] = {
+        "field": stream.field,
+        "segment": stream.segment,
+        "kind": str(stream.kind),
+        "samples": int(stream.counts.sum()),
+    }
+    if stream.grid is not None:
+        out["grid"] = [stream.grid.centre, stream.grid.width, stream.grid.low, stream.grid.step]
+    if stream.kind is Kind.LOG:
+        out["exponent"] = stream.exponent
+    if stream.kind is Kind.CATEGORICAL:
+        out["categories"] = list(stream.categories)
+        out["is_complete"] = stream.is_complete
+    if stream.groups.size:
+        out["groups"] = "".join(str(g) for g in stream.groups.tolist())
+    out["counts"] = {str(int(at)): int(stream.counts[at]) for at in hit}
+    return out
+
+
+def _stream_from_dict(found: Mapping[str, Any]) -> StreamReference:
+    kind = Kind(found["kind"])
+    width = WIDTHS[ARENA_OF[kind]]
+    counts = np.zeros(width, dtype=np.uint32)
+    for at, count in found["counts"].items():
+        if not 0 <= int(at) < width or not 0 <= int(count) < 2**32:
+            raise ValueError(f"bin {at} of {found['field']} is out of range")
+        counts[int(at)] = int(count)
+    groups = np.array([int(digit) for digit in found.get("groups", "")], dtype=np.int64)
+    if groups.size not in (0, VALUE_BINS):
+        raise ValueError(f"groups of {found['field']} must have {VALUE_BINS} digits, found {groups.size}")
+    grid = Grid(*map(float, found["grid"])) if "grid" in found else None
+    if grid is not None and not (grid.width > 0 and grid.step > 0):
+        raise ValueError(f"the grid of {found['field']} must have a positive width and step")
+    return StreamReference(
+        field=str(found["field"]),
+        segment=str(found["segment"]),
+        kind=kind,
+        counts=counts,
+        groups=groups,
+        grid=grid,
+        exponent=int(found.get("exponent", 0)),
+        categories=tuple(map(str, found.get("categories", ()))),
+        is_complete=bool(found.get("is_complete", True)),
+    )
+
+
+def summary(stream: StreamReference) -> Sequence[tuple[str, int]]:
+    """Give a categorical stream's categories with their counts, commonest first, for people."""
+    named = [(name, int(stream.counts[i])) for i, name in enumerate(stream.categories)]
+    named += [("(other)", int(stream.counts[OTHER])), ("(unseen)", int(stream.counts[UNSEEN]))]
+    return sorted((pair for pair in named if pair[1]), key=lambda pair: -pair[1])

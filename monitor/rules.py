@@ -1,0 +1,85 @@
+"""Rules: which statistic of which fields is watched, and where its bands begin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from monitor.domain import Severity
+from monitor.fields import Watch
+
+LOOKS_PER_WINDOW: Final = 10
+"""Overlapping windows are looked at far more often than this, but are nearly the same data: about ten looks count as
+independent ones. Chosen to be on the safe side; calibration replaces it with the sequential engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Where a band begins: a value in the statistic's unit, or times the reference's own value."""
+
+    value: float
+    is_relative: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.value:g}x" if self.is_relative else f"{self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One threshold with its consequences. fields: globs on the stream's field. is_above: breached above (else below) the levels.
+
+    windows_s: judged from the shortest to the longest. severity is of the red band, yellow_severity of the yellow one.
+    """
+
+    name: str
+    statistic: str
+    fields: tuple[str, ...]
+    yellow: Level | None
+    red: Level | None
+    windows_s: tuple[float, ...]
+    is_above: bool = True
+    samples_min: int = 100
+    severity: Severity = Severity.SEV3
+    yellow_severity: Severity = Severity.SEV4
+    for_s: float = 0.0
+    keep_firing_for_s: float = 60.0
+    hysteresis: float = 0.1
+    owner: str = ""
+    runbook: str = ""
+
+    def watches(self, field: str) -> bool:
+        """Tell whether the rule is for this field."""
+        return any(fnmatchcase(field, glob) for glob in self.fields)
+
+    @property
+    def is_relative(self) -> bool:
+        """Tell whether any level is told in terms of the reference."""
+        return any(level is not None and level.is_relative for level in (self.yellow, self.red))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is watched of one model: how its events are taken apart, and its rules."""
+
+    watch: Watch
+    rules: tuple[Rule, ...]
+
+
+PlanOf = Callable[[str, str], Plan]
+"""Gives the plan of a model version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The false-alarm budget of one model: at most `pages` false alerts per `period_s`, spread over its rules, streams and looks."""
+
+    pages: float = 1.0
+    period_s: float = 30 * 86400.0
+
+    def evidence_needed(self, lines: int, windows_s: tuple[float, ...]) -> float:
+        """Give the nats that one look at one rule and stream (one of `lines` of its model) must reach. Bonferroni's bound."""
+        looks = sum(LOOKS_PER_WINDOW * self.period_s / window_s for window_s in windows_s)
+        return math.log(max(2.0, lines * looks / self.pages))

@@ -1,0 +1,321 @@
+"""All streams by name: models, segments, features, and how each set of feature names is taken apart.
+
+A stream is a row of one of three arenas (monitor.bins). Finding the rows of an event's values costs one dict look-up per
+event: a Layout is made once per scope and set of feature names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final
+
+import numpy as np
+
+from monitor.bins import ARENA_OF, Arena
+from monitor.categories import Categories
+from monitor.domain import IntArray, Kind, StreamKey
+from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
+from monitor.references import Reference, StreamReference, categorical_groups, numeric_groups
+from monitor.rows import Rows, ValueRows
+
+NONE: Final = -1
+SEGMENT_CHARS_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Bounds. Beyond them nothing new is watched, and it is counted by what overflowed."""
+
+    streams_max: int = 50_000
+    models_max: int = 2_000
+    segment_values_max: int = 50
+
+
+@dataclass(slots=True)
+class Layout:
+    """How one set of feature names is taken apart in one scope.
+
+    numbers, names: give the values of the numeric and of the categorical features. absent_rows: features of the scope that
+    this set lacks, counted as null. undecided: names whose kind can't be told yet; the layout is made anew when it can.
+    """
+
+    scope: int
+    numbers: Callable[[Mapping[str, Any]], Sequence[Any]]
+    number_rows: IntArray
+    names: Callable[[Mapping[str, Any]], Sequence[Any]]
+    name_rows: IntArray
+    name_categories: tuple[Categories, ...]
+    absent_rows: IntArray
+    undecided: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Scope:
+    """The part of a model's traffic that is counted together: all of it (segment ""), or one segment."""
+
+    subject: Subject
+    segment: str
+    index: int
+    features: dict[str, tuple[Kind, int] | None] = field(default_factory=dict)
+    layouts: dict[tuple[str, ...], Layout] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Subject:
+    """One served model version: what is learned and judged together."""
+
+    model: str
+    model_version: str
+    watch: Watch
+    index: int
+    reference: Reference | None = None
+    rows: list[tuple[Arena, int]] = field(default_factory=list)
+    scopes: dict[str, Scope] = field(default_factory=dict)
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether there is a reference to judge against; else the subject is learning one."""
+        return self.reference is not None
+
+
+class StreamTable:
+    """Every stream there is; only the loop thread touches it.
+
+    changed: subjects whose streams or reference changed since the set was last emptied. overflow, schema_changes: totals.
+    """
+
+    def __init__(
+        self,
+        limits: StreamLimits,
+        watch_of: Callable[[str, str], Watch],
+        references: Iterable[Reference] = (),
+    ) -> None:
+        self._limits = limits
+        self._watch_of = watch_of
+        self._references = {(reference.model, reference.model_version): reference for reference in references}
+        self._main: dict[tuple[str, str], Scope] = {}
+        self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
+        self.values = ValueRows()
+        self.logs = Rows(Arena.LOGS)
+        self.flags = Rows(Arena.FLAGS)
+        self.arenas: tuple[Rows, ...] = (self.values, self.logs, self.flags)
+        self.subjects: list[Subject] = []
+        self.scopes: list[Scope] = []
+        self.subject_of = np.zeros(0, dtype=np.int64)
+        self.changed: set[int] = set()
+        self.overflow: Counter[str] = Counter()
+        self.schema_changes: Counter[tuple[str, str]] = Counter()
+
+    # ---- models and segments
+
+    def scope_of(self, model: str, version: str) -> Scope | None:
+        """Give the scope of all traffic of a model version, made on first sight; None beyond the limit of models."""
+        scope = self._main.get((model, version))
+        return scope if scope is not None else self._add_subject(model, version)
+
+    def segment_of(self, subject: Subject, name: str, value: Any) -> Scope:
+        """Give the scope of one segment; values beyond the limit share one named (other)."""
+        segment = f"{name}={str(value)[:SEGMENT_CHARS_MAX]}"
+        if segment not in subject.scopes:
+            count = sum(1 for key in subject.scopes if key.startswith(f"{name}="))
+            if count >= self._limits.segment_values_max:
+                self.overflow["segment_values"] += 1
+                segment = f"{name}=(other)"
+        return subject.scopes.get(segment) or self._add_scope(subject, segment)
+
+    def _add_subject(self, model: str, version: str) -> Scope | None:
+        if len(self.subjects) >= self._limits.models_max:
+            return None
+        subject = Subject(model, version, self._watch_of(model, version), len(self.subjects))
+        self.subjects.append(subject)
+        self.changed.add(subject.index)
+        scope = self._main[model, version] = self._add_scope(subject, "")
+        reference = self._references.get((model, version)) or self._references.get((model, ""))
+        subject.reference = reference
+        for stream in reference.streams if reference else ():
+            part = subject.scopes.get(stream.segment) or self._add_scope(subject, stream.segment)
+            self._add_reference_stream(part, stream)
+        return scope
+
+    def _add_scope(self, subject: Subject, segment: str) -> Scope:
+        scope = subject.scopes[segment] = Scope(subject, segment, len(self.scopes))
+        self.scopes.append(scope)
+        if len(self.scopes) > len(self.subject_of):
+            room = np.full(max(64, len(self.scopes) // 2), NONE, dtype=np.int64)
+            self.subject_of = np.concatenate([self.subject_of, room])
+            self._fixed = {name: np.concatenate([rows, room]) for name, rows in self._fixed.items()}
+        self.subject_of[scope.index] = subject.index
+        return scope
+
+    # ---- streams
+
+    def field_rows(self, name: str, column: Sequence[Any] | None, scopes: IntArray) -> IntArray:
+        """Give the row of a fixed field in the scope of each event, shape (n,), NONE where it never had a value.
+
+        column: the field's values, which tell when a stream is to be made (None: always).
+        """
+        rows = self._fixed[name][scopes]
+        missing = np.flatnonzero(rows == NONE)
+        if not missing.size:
+            return rows
+        seen: set[int] = set()
+        for i in missing.tolist():
+            index = int(scopes[i])
+            if index in seen or (column is not None and column[i] is None):
+                continue
+            seen.add(index)
+            kind = Kind.VOLUME if column is None else FIELDS.get(name) or kind_of_value(column[i])
+            if kind is not None:
+                self._fixed[name][index] = self._add_stream(self.scopes[index], name, kind)
+        return self._fixed[name][scopes] if seen else rows
+
+    def _add_stream(self, scope: Scope, name: str, kind: Kind) -> int:
+        if sum(map(len, self.arenas)) >= self._limits.streams_max:
+            self.overflow["streams"] += 1
+            return NONE
+        subject = scope.subject
+        key = StreamKey(subject.model, subject.model_version, name, scope.segment)
+        arena = ARENA_OF[kind]
+        row = self.arenas[arena].add(key, kind, EXPONENTS.get(name, 0))
+        subject.rows.append((arena, row))
+        self.changed.add(subject.index)
+        if kind is Kind.CATEGORICAL:
+            as_names = subject.watch.configured(name.removeprefix(FEATURE_PREFIX)) == Kind.CATEGORICAL
+            self.values.categories[row] = Categories(numbers_are_names=as_names)
+        return row
+
+    def _add_reference_stream(self, scope: Scope, stream: StreamReference) -> None:
+        row = self._add_stream(scope, stream.field, stream.kind)
+        if row == NONE:
+            return
+        if stream.field.startswith(FEATURE_PREFIX):
+            scope.features[stream.field.removeprefix(FEATURE_PREFIX)] = (stream.kind, row)
+        elif stream.field in self._fixed:
+            self._fixed[stream.field][scope.index] = row
+        arena = self.arenas[ARENA_OF[stream.kind]]
+        arena.reference[row] = stream.counts
+        arena.is_learning[row] = False
+        arena.exponents[row] = stream.exponent
+        if stream.kind is Kind.CATEGORICAL:
+            self.values.categories[row].close(stream.categories, is_complete=stream.is_complete)
+        if stream.grid is not None:
+            self.values.set_grid(row, stream.grid)
+        if stream.groups.size:
+            self.values.set_groups(row, stream.groups)
+
+    # ---- layouts
+
+    def layout_of(self, scope: Scope, features: Mapping[str, Any]) -> Layout:
+        """Give how an event's features are taken apart; a new feature gets its stream here."""
+        names = tuple(features)
+        layout = scope.layouts.get(names)
+        if layout is None or (layout.undecided and any(features[name] is not None for name in layout.undecided)):
+            layout = self._lay_out(scope, features)
+            scope.layouts[names] = layout
+        return layout
+
+    def _lay_out(self, scope: Scope, features: Mapping[str, Any]) -> Layout:
+        before = len(scope.features)
+        undecided = tuple(name for name, value in features.items() if not self._decide(scope, name, value))
+        if len(scope.features) > before:
+            scope.layouts.clear()  # what the other sets of names lack has changed
+        found = {name: scope.features.get(name) for name in features}
+        numbers = {name: at[1] for name, at in found.items() if at is not None and at[0] is Kind.NUMERIC}
+        names = {name: at[1] for name, at in found.items() if at is not None and at[0] is Kind.CATEGORICAL}
+        absent = [at[1] for name, at in scope.features.items() if at is not None and name not in features]
+        return Layout(
+            scope=scope.index,
+            numbers=_getter(tuple(numbers)),
+            number_rows=np.array(list(numbers.values()), dtype=np.int64),
+            names=_getter(tuple(names)),
+            name_rows=np.array(list(names.values()), dtype=np.int64),
+            name_categories=tuple(self.values.categories[row] for row in names.values()),
+            absent_rows=np.array(absent, dtype=np.int64),
+            undecided=undecided,
+        )
+
+    def _decide(self, scope: Scope, name: str, value: Any) -> bool:
+        """Make sure that the feature has a stream or is ignored; False while its kind can't be told."""
+        if name in scope.features:
+            return True
+        kind = scope.subject.watch.configured(name) or kind_of_value(value)
+        if kind is None and value is None:
+            return False
+        scope.features[name] = None
+        if kind is None:
+            self.schema_changes[scope.subject.model, "unsupported"] += 1
+        elif kind != IGNORE:
+            row = self._add_stream(scope, FEATURE_PREFIX + name, Kind(kind))
+            if row != NONE:
+                scope.features[name] = (Kind(kind), row)
+            if scope.subject.is_ready and not scope.segment:
+                self.schema_changes[scope.subject.model, "new"] += 1
+        return True
+
+    def note_wrong_types(self, arena: Rows, rows: IntArray) -> None:
+        """Count streams whose values changed their type: each once, however many values."""
+        for row in np.unique(rows[~arena.has_type_change[rows]]).tolist():
+            arena.has_type_change[row] = True
+            self.schema_changes[arena.keys[row].model, "type"] += 1
+
+    # ---- the freeze
+
+    def freeze(self, subject: Subject, source: str, span_s: tuple[float, float]) -> Reference:
+        """Make what was learned the reference, for good. From here on new categories are `unseen`."""
+        volume = int(self._fixed[VOLUME][subject.scopes[""].index])
+        streams = (self._frozen(arena, row) for arena, row in subject.rows)
+        subject.reference = Reference(
+            model=subject.model,
+            model_version=subject.model_version,
+            source=source,
+            from_s=span_s[0],
+            to_s=span_s[1],
+            events=int(self.flags.reference[volume, 0]),
+            streams=tuple(stream for stream in streams if stream is not None),
+        )
+        self.changed.add(subject.index)
+        return subject.reference
+
+    def learned_events(self, subject: Subject) -> int:
+        """Give how many events the subject's reference rests on so far."""
+        row = int(self._fixed[VOLUME][subject.scopes[""].index])
+        return 0 if row == NONE else int(self.flags.reference[row, 0])
+
+    def _frozen(self, arena: Arena, row: int) -> StreamReference | None:
+        rows = self.arenas[arena]
+        rows.is_learning[row] = False
+        key, kind, counts = rows.keys[row], rows.kinds[row], rows.reference[row].copy()
+        none = np.empty(0, dtype=np.int64)
+        if kind is Kind.CATEGORICAL:
+            categories = self.values.categories[row]
+            categories.is_open = False
+            groups = categorical_groups(counts, len(categories.names))
+            self.values.set_groups(row, groups)
+            names = tuple(categories.names)
+            return StreamReference(
+                key.field, key.segment, kind, counts, groups, categories=names, is_complete=categories.is_complete
+            )
+        if kind is Kind.NUMERIC:
+            grid = self.values.get_grid(row)
+            if grid is None:
+                return None  # too few values to place a grid: it stays without a reference
+            groups = numeric_groups(counts)
+            self.values.set_groups(row, groups)
+            return StreamReference(key.field, key.segment, kind, counts, groups, grid=grid)
+        return StreamReference(key.field, key.segment, kind, counts, none, exponent=int(rows.exponents[row]))
+
+
+def _nothing(_: Mapping[str, Any]) -> Sequence[Any]:
+    return ()
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    if not names:
+        return _nothing
+    if len(names) == 1:
+        (only,) = names
+        return lambda features: (features[only],)
+    return itemgetter(*names)

@@ -1,0 +1,178 @@
+"""Counts in the form that detectors take: whole arenas, some rows of one, or one row through its past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from monitor.bins import VALUES_WIDTH, WIDTHS, Arena, numeric_edges
+from monitor.counts import Counts, Ladder
+from monitor.detectors.base import View
+from monitor.domain import CountArray, FloatArray, IntArray, Kind
+from monitor.references import GROUPS
+from monitor.rows import Rows, group_counts, grown
+from monitor.streams import StreamTable, Subject
+
+PER_ROW: Final = (
+    "counts",
+    "reference",
+    "grouped",
+    "reference_grouped",
+    "edges",
+    "groups_used",
+    "scale",
+    "low",
+    "rate_per_s",
+    "silence_s",
+)
+
+
+class Views:
+    """Builds views over the ladders of all arenas. A view is valid until the next pane closes.
+
+    Memory beyond the ladders: about 400 bytes per numeric or categorical stream for the groups of its reference.
+    """
+
+    def __init__(self, table: StreamTable, ladders: Sequence[Ladder]) -> None:
+        self._table = table
+        self._ladders = ladders
+        self._cache: dict[tuple[Arena, int], View] = {}
+        self._end_s = 0.0
+        self._grouped = np.zeros((0, GROUPS))
+        self._edges = np.zeros((0, GROUPS + 1))
+        self._rate_per_s = np.zeros(0)
+        self._first_s = np.zeros(0)
+        self._last_s = np.zeros(0)
+
+    def close(self, end_s: float, start_s: float, flags: Counts) -> None:
+        """Note that a pane has closed, and when each model had events: flags are the pane's counts of the FLAGS arena."""
+        self._cache.clear()
+        self._end_s = end_s
+        rows = len(self._table.flags)
+        if rows > len(self._last_s):
+            capacity = max(64, rows * 3 // 2)
+            self._first_s, self._last_s = _filled(self._first_s, capacity), _filled(self._last_s, capacity)
+            self._rate_per_s = _filled(self._rate_per_s, capacity)
+        hit = np.unique(flags.hits() // WIDTHS[Arena.FLAGS])
+        self._last_s[hit] = end_s
+        new = hit[np.isnan(self._first_s[hit])]
+        self._first_s[new] = start_s
+
+    def refresh(self, subject: Subject) -> None:
+        """Take in that a subject has new streams or a reference."""
+        self._cache.clear()
+        values = self._table.values
+        if len(values) > len(self._grouped):
+            capacity = max(64, len(values) * 3 // 2)
+            self._grouped, self._edges = grown(self._grouped, capacity), grown(self._edges, capacity)
+        flags = len(self._table.flags)
+        if flags > len(self._rate_per_s):
+            self._rate_per_s = _filled(self._rate_per_s, max(64, flags * 3 // 2))
+        reference = subject.reference
+        if reference is None:
+            return
+        rows = np.array([row for arena, row in subject.rows if arena is Arena.VALUES], dtype=np.int64)
+        rows = rows[values.groups_used[rows] > 0]
+        self._grouped[rows] = group_counts(values.reference[rows], values.groups[rows])
+        self._edges[rows] = self._group_edges(rows)
+        if reference.span_s > 0:
+            for arena, row in subject.rows:
+                if arena is Arena.FLAGS and self._table.flags.kinds[row] is Kind.VOLUME:
+                    self._rate_per_s[row] = self._table.flags.reference[row, 0] / reference.span_s
+
+    def _group_edges(self, rows: IntArray) -> FloatArray:
+        """Give the values at the group edges of numeric rows, NaN for others; shape (R, GROUPS + 1)."""
+        values = self._table.values
+        out = np.full((len(rows), GROUPS + 1), np.nan)
+        numeric = np.flatnonzero(values.has_grid[rows])
+        edges = numeric_edges(*values.grid[rows[numeric]].T)
+        for i, row, own in zip(numeric.tolist(), rows[numeric].tolist(), edges, strict=True):
+            used = int(values.groups_used[row])
+            first = np.searchsorted(values.groups[row, : VALUES_WIDTH - 5], np.arange(used))
+            out[i, :used] = own[np.maximum(first - 1, 0)]
+            out[i, used] = own[-1]
+        return out
+
+    def of(self, arena: Arena, window: int) -> View:
+        """Give all rows of an arena in a window. Cost: one pass over its bins, once per pane."""
+        view = self._cache.get((arena, window))
+        if view is None:
+            held = self._ladders[arena].windows[window]
+            rows = self._table.arenas[arena]
+            counts = held.total(rows.size).reshape(len(rows), rows.width)
+            span_s = 0.0 if held.first_s is None else self._end_s - held.first_s
+            view = self._cache[arena, window] = self._view(rows, counts, span_s)
+        return view
+
+    def _view(self, rows: Rows, counts: CountArray, span_s: float) -> View:
+        n = len(rows)
+        none, no_groups = np.full(n, np.nan), np.zeros((n, GROUPS))
+        view = View(
+            counts=counts,
+            reference=rows.reference[:n],
+            grouped=no_groups,
+            reference_grouped=no_groups,
+            edges=np.full((n, GROUPS + 1), np.nan),
+            groups_used=np.zeros(n, dtype=np.int64),
+            scale=none,
+            low=none,
+            span_s=span_s,
+            rate_per_s=none,
+            silence_s=none,
+        )
+        if rows.arena is Arena.LOGS:
+            return replace(view, low=np.ldexp(1.0, rows.exponents[:n]))
+        if rows.arena is Arena.FLAGS:
+            return replace(view, rate_per_s=self._expected(n, span_s), silence_s=self._end_s - self._last_s[:n])
+        values = self._table.values
+        self._reserve(n)
+        return replace(
+            view,
+            grouped=group_counts(counts, values.groups[:n]),
+            reference_grouped=self._grouped[:n],
+            edges=self._edges[:n],
+            groups_used=values.groups_used[:n],
+            scale=values.grid[:n, 1],
+        )
+
+    def _reserve(self, rows: int) -> None:
+        if rows > len(self._grouped):
+            self._grouped, self._edges = grown(self._grouped, rows), grown(self._edges, rows)
+
+    def _expected(self, rows: int, span_s: float) -> FloatArray:
+        """Give the reference's rate, less where a model was seen for only part of the window."""
+        present = self._end_s - np.maximum(self._first_s[:rows], self._end_s - span_s)
+        return self._rate_per_s[:rows] * (present / span_s if span_s > 0 else np.nan)
+
+    def part(self, view: View, rows: IntArray) -> View:
+        """Give some rows of a view; the view itself when they are all of them, in order."""
+        if len(rows) == len(view.counts) and (not len(rows) or (rows[0] == 0 and np.all(np.diff(rows) == 1))):
+            return view
+        return replace(view, **{name: getattr(view, name)[rows] for name in PER_ROW})
+
+    def suffixes(self, arena: Arena, row: int) -> tuple[View, FloatArray]:
+        """Give one row over every suffix of its past, as rows of a view, newest suffix first, and where each begins.
+
+        The spans differ by row, so span_s is that of the longest and rates are scaled to it.
+        """
+        rows = self._table.arenas[arena]
+        buckets = self._ladders[arena].buckets[::-1]
+        at = row * rows.width
+        counts = np.cumsum([b.counts.span(at, at + rows.width) for b in buckets], axis=0, dtype=np.uint32)
+        starts = np.array([b.start_s for b in buckets])
+        view = self.part(self.of(arena, 0), np.full(len(buckets), row))
+        spans = self._end_s - starts
+        view = replace(view, counts=counts, span_s=float(spans[-1]), rate_per_s=view.rate_per_s * spans / spans[-1])
+        if arena is Arena.VALUES:
+            groups = np.repeat(self._table.values.groups[row][None, :], len(buckets), axis=0)
+            view = replace(view, grouped=group_counts(counts, groups))
+        return view, starts
+
+
+def _filled(old: FloatArray, capacity: int) -> FloatArray:
+    new = np.full(capacity, np.nan)
+    new[: len(old)] = old
+    return new

@@ -1,0 +1,70 @@
+"""Event time: how far it has come for sure, over all partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from monitor.domain import FloatArray, IntArray, TopicPartition
+
+NEVER = -np.inf
+
+
+class Watermark:
+    """The least over partitions of the latest event time seen, less the allowed disorder. It never goes back.
+
+    A partition that was assigned and has given nothing yet holds it back until it is idle (caught up): its first events
+    may be old. Memory: one number per partition.
+    """
+
+    def __init__(self, disorder_s: float) -> None:
+        self._disorder_s = disorder_s
+        self._latest: dict[TopicPartition, float] = {}
+        self._idle: frozenset[TopicPartition] = frozenset()
+        self.value_s = NEVER
+
+    @property
+    def latest_s(self) -> float:
+        """The latest event time seen in any partition."""
+        return max(self._latest.values(), default=NEVER)
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Say which partitions there are; those gone no longer count."""
+        self._latest = {partition: self._latest.get(partition, NEVER) for partition in partitions}
+
+    def set_idle(self, idle: Iterable[TopicPartition]) -> None:
+        """Say which partitions are caught up and quiet, so that they do not hold event time back."""
+        self._idle = frozenset(idle)
+        self._rise(self._least())
+
+    def advance_to(self, time_s: float) -> None:
+        """Move on without events (all partitions are idle)."""
+        self._rise(time_s)
+
+    def follow(self, sources: Sequence[TopicPartition], partitions: IntArray, times_s: FloatArray) -> FloatArray:
+        """Take in the events of a batch, in order of arrival; give the watermark just before each, shape (n,).
+
+        partitions: index into sources of each event. Cost: O(n) per partition in the batch.
+        """
+        n = len(times_s)
+        inside = {sources[i]: i for i in np.unique(partitions).tolist()}
+        least = np.full(n + 1, self._least(but=inside))
+        for source, at in inside.items():
+            latest = np.empty(n + 1)
+            latest[0] = self._latest.get(source, NEVER)
+            latest[1:] = np.where(partitions == at, times_s, NEVER)
+            np.maximum.accumulate(latest, out=latest)
+            self._latest[source] = float(latest[-1])
+            np.minimum(least, latest, out=least)
+        running = np.maximum(np.maximum.accumulate(least) - self._disorder_s, self.value_s)
+        self.value_s = float(running[-1])
+        return running[:-1]
+
+    def _least(self, but: Mapping[TopicPartition, int] | None = None) -> float:
+        held = [t for p, t in self._latest.items() if p not in self._idle and (but is None or p not in but)]
+        return min(held, default=np.inf)
+
+    def _rise(self, time_s: float) -> None:
+        if np.isfinite(time_s):
+            self.value_s = max(self.value_s, time_s - self._disorder_s)
