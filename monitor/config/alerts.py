@@ -1,0 +1,91 @@
+"""When people are woken: the budget for false alarms, windows, and the rules of each model."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from monitor.config.base import SECTION
+from monitor.config.refusals import Refusals, told
+from monitor.config.thresholds import WINDOWS_MAX, Threshold, complete_rule
+from monitor.config.units import Duration, Names, Window
+
+DAY_S: Final = 86_400.0
+
+
+class AlertSettings(BaseModel):
+    """Defaults of all rules."""
+
+    model_config = SECTION
+
+    false_alarm_budget: float = Field(
+        default=1.0, gt=0, le=1000, description="False pages that are acceptable per model in one budget period."
+    )
+    budget_period_s: Duration = Field(
+        default=30 * DAY_S, ge=3600, le=366 * DAY_S, description="The period of the false-alarm budget, in seconds."
+    )
+    windows: tuple[Window, ...] = Field(
+        default=(60.0, 600.0, 3600.0),
+        min_length=1,
+        max_length=WINDOWS_MAX,
+        description="Windows that rules look at, ascending, each a multiple of time.pane_s; at most 6.",
+    )
+    for_s: Duration = Field(
+        default=0.0, ge=0, le=7 * DAY_S, description="How long a breach must last before it fires, in seconds."
+    )
+    keep_firing_for_s: Duration = Field(
+        default=60.0, ge=0, le=7 * DAY_S, description="How long it must be quiet before an alert resolves, in seconds."
+    )
+    hysteresis: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the limit a value must get better by before it counts as quiet."
+    )
+    samples_min: int = Field(default=100, ge=1, le=10**9, description="Fewest samples in a window for a verdict.")
+    default_rules: bool = Field(default=True, description="Whether the built-in rules apply; false leaves your own.")
+    owner: str | None = Field(
+        default=None, max_length=200, description="Who answers, for rules and models that name nobody."
+    )
+    runbook: str | None = Field(
+        default=None, max_length=2000, description="Where the response is written down, for rules that have none."
+    )
+
+
+class ModelSettings(BaseModel):
+    """What is special about the models that a pattern matches; the first entry that matches counts."""
+
+    model_config = SECTION
+
+    match: str = Field(default="*", min_length=1, max_length=500, description="Glob for the names of models.")
+    versions: str | None = Field(
+        default=None, min_length=1, max_length=500, description="Glob for model versions; by default all."
+    )
+    owner: str | None = Field(default=None, max_length=200, description="Who answers; default alerts.owner.")
+    runbook: str | None = Field(
+        default=None, max_length=2000, description="Where the response is written down; default alerts.runbook."
+    )
+    segments: Names = Field(
+        default=(), max_length=16, description="Names of segments that are also watched apart, value by value."
+    )
+    features: dict[str, Literal["ignore", "numeric", "categorical"]] = Field(
+        default_factory=dict,
+        description="Glob of feature names to ignore, numeric or categorical; by default told from the values.",
+    )
+    thresholds: dict[str, Threshold] = Field(
+        default_factory=dict, description="Rules by name; a built-in rule's name changes that rule."
+    )
+
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _inherit(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        found = Refusals()
+        rules: dict[object, object] = {}
+        for name, given in value.items():
+            try:
+                rules[name] = complete_rule(str(name), given)
+            except PydanticCustomError as error:
+                found.add((str(name), "statistic"), *told(error))
+        found.raise_in_validator("thresholds")
+        return rules

@@ -1,0 +1,199 @@
+"""One rule: a statistic of some fields, where it turns yellow and red, and what that means to people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BaseModel, Field, WithJsonSchema, model_validator
+
+from monitor.config.base import SECTION
+from monitor.config.builtin import BUILT_IN_RULES
+from monitor.config.guess import did_you_mean
+from monitor.config.refusals import Refusals, refusal, shorten, show_key
+from monitor.config.units import Duration, Limit, LimitValue, Names, SeverityValue, Window
+from monitor.domain import Severity
+from monitor.fields import FEATURE_PREFIX, PREDICTION, VOLUME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Distinct windows a rule may look at; each costs one merged count vector per stream and look.
+WINDOWS_MAX: Final = 6
+_INPUTS: Final = (f"{FEATURE_PREFIX}*",)
+_OUTPUTS: Final = (PREDICTION, "score")
+# Inputs, outputs and workflow: drift of the way an answer came about counts as well.
+_DRIFTING: Final = (*_INPUTS, *_OUTPUTS, "finish_reason", "guardrail_action", "endpoint", "route")
+
+Direction = Literal["above", "below"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """What is known of a statistic before any configuration. high: its largest possible value, if there is one."""
+
+    fields: tuple[str, ...]
+    high: float | None = None
+    is_signed: bool = False
+    is_time: bool = False
+
+
+STATISTICS: Final[Mapping[str, Statistic]] = {
+    "psi": Statistic(_DRIFTING),
+    "js": Statistic(_DRIFTING, high=1.0),
+    "ks": Statistic(_DRIFTING, high=1.0),
+    "wasserstein": Statistic(_DRIFTING),
+    "chi_square": Statistic(_DRIFTING),
+    "null_rate": Statistic((*_INPUTS, *_OUTPUTS), high=1.0),
+    "invalid_rate": Statistic((*_INPUTS, *_OUTPUTS), high=1.0),
+    "unseen_rate": Statistic(_INPUTS, high=1.0),
+    "out_of_range_rate": Statistic(_INPUTS, high=1.0),
+    "yes_rate": Statistic(("unsafe",), high=1.0),
+    "p50": Statistic(("latency_s",), is_time=True, is_signed=True),
+    "p95": Statistic(("latency_s",), is_time=True, is_signed=True),
+    "p99": Statistic(("latency_s",), is_time=True, is_signed=True),
+    "mean": Statistic(("latency_s",), is_time=True, is_signed=True),
+    "volume": Statistic((VOLUME,)),
+    "silence": Statistic((VOLUME,), is_time=True),
+}
+
+
+class Threshold(BaseModel):
+    """One rule of one model. What is left out comes from the built-in rule of this name, then from `alerts`."""
+
+    model_config = SECTION
+
+    statistic: Annotated[str, WithJsonSchema({"type": "string", "enum": list(STATISTICS)})] = Field(
+        default="", description="What is judged; by default the statistic or built-in rule of the rule's own name."
+    )
+    fields: Names = Field(default=(), description="Globs of the fields it applies to; default by statistic.")
+    yellow: LimitValue | None = Field(
+        default=None, description='Where yellow begins: a number, or "1.5x" for 1.5 times the reference\'s value.'
+    )
+    red: LimitValue | None = Field(
+        default=None, description='Where red begins: a number, or "1.5x" for 1.5 times the reference\'s value.'
+    )
+    direction: Direction = Field(default="above", description="Which side of the limits is bad: above or below.")
+    windows: tuple[Window, ...] | None = Field(
+        default=None, max_length=WINDOWS_MAX, description="Windows looked at, ascending; default alerts.windows."
+    )
+    samples_min: int | None = Field(
+        default=None, ge=1, le=10**9, description="Fewest samples for a verdict; default alerts.samples_min."
+    )
+    severity: SeverityValue = Field(default=Severity.SEV3, description="How bad red is: sev1 (worst) to sev4.")
+    yellow_severity: SeverityValue | None = Field(
+        default=None, description="How bad yellow is; by default one step milder than red."
+    )
+    for_s: Duration | None = Field(
+        default=None, ge=0, le=7 * 86_400, description="How long a breach must last, in seconds; default alerts.for_s."
+    )
+    keep_firing_for_s: Duration | None = Field(
+        default=None, ge=0, le=7 * 86_400, description="How long it must be quiet; default alerts.keep_firing_for_s."
+    )
+    hysteresis: float | None = Field(
+        default=None, ge=0, lt=1, description="Share of the limit it must get better by; default alerts.hysteresis."
+    )
+    owner: str | None = Field(default=None, max_length=200, description="Who answers; default the model's owner.")
+    runbook: str | None = Field(default=None, max_length=2000, description="Where the response is written down.")
+    enabled: bool = Field(default=True, description="False turns the rule off for these models.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Threshold:
+        found = Refusals()
+        if self.statistic not in STATISTICS:
+            _refuse_statistic(self.statistic, found)
+        elif self.enabled:
+            _check_limits(self, found)
+        found.raise_in_validator("Threshold")
+        return self
+
+    @property
+    def severities(self) -> tuple[Severity, Severity]:
+        """How bad yellow and red are."""
+        milder = Severity(max(Severity.SEV4, self.severity - 1))
+        return (milder if self.yellow_severity is None else self.yellow_severity), self.severity
+
+
+def complete_rule(name: str, given: object) -> object:
+    """Gives the values of a rule with those it inherits by its name; what is no mapping is left to be refused later."""
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        return given
+    inherited = dict(BUILT_IN_RULES.get(name, {}))
+    if not inherited and name in STATISTICS:
+        inherited = {"statistic": name}
+    if "statistic" in given and name in BUILT_IN_RULES and given["statistic"] != inherited["statistic"]:
+        raise refusal(
+            f"the built-in rule {show_key(name)} judges {inherited['statistic']!r}",
+            "give your own rule a name of its own",
+        )
+    _drop_other_unit(inherited, given)
+    rule = {**inherited, **given}
+    statistic = rule.get("statistic")
+    if isinstance(statistic, str) and statistic in STATISTICS:
+        rule.setdefault("fields", list(STATISTICS[statistic].fields))
+    return rule
+
+
+def _drop_other_unit(inherited: dict[str, object], given: dict[str, object]) -> None:
+    """An absolute red beside an inherited relative yellow can't be put in order, so the first replaces both."""
+    relative = {_is_relative(given[band]) for band in ("yellow", "red") if given.get(band) is not None}
+    for band in ("yellow", "red"):
+        if band in inherited and relative and _is_relative(inherited[band]) not in relative:
+            del inherited[band]
+
+
+def _is_relative(limit: object) -> bool:
+    return isinstance(limit, str) and limit.strip().endswith("x")
+
+
+def _refuse_statistic(statistic: str, found: Refusals) -> None:
+    known = ", ".join(STATISTICS)
+    if statistic:
+        found.add(("statistic",), f"found {shorten(statistic)}; known are {known}", did_you_mean(statistic, STATISTICS))
+    else:
+        found.add(
+            (), "the rule's name is neither a statistic nor a built-in rule", f"add 'statistic:' with one of {known}"
+        )
+
+
+def _check_limits(rule: Threshold, found: Refusals) -> None:
+    if rule.yellow is None and rule.red is None:
+        found.add((), "has neither yellow nor red", "set at least one, or 'enabled: false' to turn the rule off")
+    if not rule.fields:
+        found.add(("fields",), "found an empty list", "name at least one field, or leave it out for the default")
+    for band, limit in (("yellow", rule.yellow), ("red", rule.red)):
+        if limit is not None:
+            _check_limit(rule.statistic, band, limit, found)
+    _check_order(rule, found)
+
+
+def _check_limit(name: str, band: str, limit: Limit, found: Refusals) -> None:
+    statistic = STATISTICS[name]
+    if limit.is_duration and not statistic.is_time:
+        found.add((band,), f"found the duration {limit}; {name} is not a time", "write a plain number")
+    elif limit.is_relative and limit.value == 0:
+        found.add((band,), "found 0x, which is nothing", "write a factor over 0, such as 1.5x")
+    elif limit.value < 0 and not statistic.is_signed:
+        found.add((band,), f"found {limit}; {name} is never below 0", "write a number of 0 or more")
+    elif statistic.high is not None and not limit.is_relative and limit.value > statistic.high:
+        found.add(
+            (band,),
+            f"found {limit}; {name} is at most {statistic.high:g}",
+            f"write a share, such as {min(limit.value / 100, statistic.high):g}",
+        )
+
+
+def _check_order(rule: Threshold, found: Refusals) -> None:
+    if rule.yellow is None or rule.red is None:
+        return
+    if rule.yellow.is_relative != rule.red.is_relative:
+        message = f"yellow {rule.yellow} and red {rule.red} have different units"
+        found.add(("red",), message, 'write both as numbers or both as "1.5x"')
+    elif rule.direction == "above" and rule.yellow.value > rule.red.value:
+        message = f"yellow {rule.yellow} is above red {rule.red}, and above is bad"
+        found.add(("red",), message, "make yellow the lower one (one you did not write is built in: write both)")
+    elif rule.direction == "below" and rule.yellow.value < rule.red.value:
+        message = f"yellow {rule.yellow} is below red {rule.red}, and below is bad"
+        found.add(("red",), message, "make yellow the higher one (one you did not write is built in: write both)")
