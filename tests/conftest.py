@@ -1,0 +1,173 @@
+"""Fixtures that start the real parts of a test run, and the account of which of them took part.
+
+On a person's machine a missing part skips the tests that need it; in CI (CI=true) it fails them. There, a run of the
+whole suite also fails where the real broker, Prometheus or Alertmanager took no part in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, Protocol, TypeVar
+
+import pytest
+
+from tests.support.alertmanager import Alertmanager, AlertmanagerFactory
+from tests.support.kafka import Kafka, start_kafka
+from tests.support.process import Unavailable
+from tests.support.prometheus import Prometheus, PrometheusFactory
+from tests.support.receiver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_KAFKA: Final = "Kafka"
+_REQUIRED_IN_CI: Final = (_KAFKA, Prometheus.__name__, Alertmanager.__name__)
+_SHARED_DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@dataclass(slots=True)
+class TakingPart:
+    """What took part in this run: a line for people on each, which were real, and why better brokers were not used."""
+
+    lines: dict[str, str] = field(default_factory=dict)
+    real: set[str] = field(default_factory=set)
+    passed_over: list[str] = field(default_factory=list)
+
+
+_TAKING_PART: Final = pytest.StashKey[TakingPart]()
+
+
+@pytest.fixture(scope="session")
+def kafka(taking_part: TakingPart) -> Iterator[Kafka]:
+    """The broker of this run, of whichever kind. Topics are shared by all tests: give each test names of its own."""
+    try:
+        broker, taking_part.passed_over = start_kafka()
+    except Unavailable as reason:
+        _missing(str(reason))
+    taking_part.lines[_KAFKA] = f"{_KAFKA}: {broker.kind} ({broker.version}) at {broker.bootstrap_servers}"
+    with contextlib.closing(broker):
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka_real(kafka: Kafka, taking_part: TakingPart) -> Kafka:
+    """The broker of this run, where it is a real one."""
+    if kafka.kind == "embedded":
+        _missing(f"no real Kafka broker ({'; '.join(taking_part.passed_over) or 'the embedded one was asked for'})")
+    taking_part.real.add(_KAFKA)
+    return kafka
+
+
+@pytest.fixture(scope="session")
+def prometheus_factory(taking_part: TakingPart) -> Iterator[PrometheusFactory]:
+    """Starts Prometheus as the class does; what a test leaves open is closed at the end of the run."""
+    with contextlib.ExitStack() as started:
+        yield _factory(Prometheus, started, taking_part)
+
+
+@pytest.fixture(scope="session")
+def alertmanager_factory(taking_part: TakingPart) -> Iterator[AlertmanagerFactory]:
+    """Starts Alertmanager as the class does; what a test leaves open is closed at the end of the run."""
+    with contextlib.ExitStack() as started:
+        yield _factory(Alertmanager, started, taking_part)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """An HTTP receiver of this test's own."""
+    with Receiver() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public data sets beside the repository."""
+    if not _SHARED_DATA.is_dir():
+        _missing(f"no folder {_SHARED_DATA.parent.name}/{_SHARED_DATA.name} beside the repository")
+    return _SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def taking_part(pytestconfig: pytest.Config) -> TakingPart:
+    return pytestconfig.stash[_TAKING_PART]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TAKING_PART] = TakingPart()
+
+
+def pytest_report_header() -> str:
+    return f"driftd: real parts are {'required (CI)' if _is_ci() else 'used where this machine has them'}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _missing_parts(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    taking_part = config.stash[_TAKING_PART]
+    lines = "; ".join(taking_part.lines.values())
+    terminalreporter.write_line(f"driftd: took part: {lines or 'no broker, Prometheus or Alertmanager'}")
+    for reason in taking_part.passed_over:
+        terminalreporter.write_line(f"driftd: passed over {reason}")
+    for part in _missing_parts(config):
+        terminalreporter.write_line(
+            f"driftd: FAILED: no real {part} took part in this run of the whole suite", red=True
+        )
+
+
+class _Part(Protocol):
+    version: str
+
+    def close(self) -> None: ...
+
+
+_Made = TypeVar("_Made", bound=_Part)
+_Arguments = ParamSpec("_Arguments")
+
+
+def _factory(
+    make: Callable[_Arguments, _Made], started: contextlib.ExitStack, taking_part: TakingPart
+) -> Callable[_Arguments, _Made]:
+    """Give make, with its parts closed by started, counted as taking part, and missing as a skip or a failure."""
+
+    def start(*args: _Arguments.args, **options: _Arguments.kwargs) -> _Made:
+        try:
+            part = make(*args, **options)
+        except Unavailable as reason:
+            _missing(str(reason))
+        started.callback(part.close)
+        name = type(part).__name__
+        taking_part.lines[name] = f"{name}: {part.version}"
+        taking_part.real.add(name)
+        return part
+
+    return start
+
+
+def _missing(reason: str) -> NoReturn:
+    """Skip the test on a person's machine, fail it in CI."""
+    if _is_ci():
+        pytest.fail(f"CI needs every real part: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def _missing_parts(config: pytest.Config) -> list[str]:
+    """Give the required parts that took no part, where this is a run that must have them all."""
+    if not _is_ci() or not _is_whole_suite(config):
+        return []
+    return [part for part in _REQUIRED_IN_CI if part not in config.stash[_TAKING_PART].real]
+
+
+def _is_whole_suite(config: pytest.Config) -> bool:
+    narrowing = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "collectonly", "lf")
+    is_unnarrowed = not any(config.getoption(option, default=None) for option in narrowing)
+    return is_unnarrowed and config.args_source is not pytest.Config.ArgsSource.ARGS
+
+
+def _is_ci() -> bool:
+    return os.environ.get("CI") == "true"

@@ -1,0 +1,1 @@
+"""Real parts for tests: Kafka brokers, Prometheus, Alertmanager and an HTTP receiver, all started and stopped here."""
