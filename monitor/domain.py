@@ -128,18 +128,15 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages as read, in the order of arrival; the lists are of one length, n.
+    """Messages as read, in the order of arrival; values and partitions are of one length, n.
 
-    values: payloads (None: a tombstone). partitions: index into `sources` of each message. offsets: of each message.
-    times_s: the record's own timestamp (broker or producer), wall clock. end: True when the source is exhausted.
+    values: payloads (None: a tombstone). partitions: index into `sources` of each message. is_last: the source is exhausted.
     """
 
     values: Sequence[bytes | None] = ()
     partitions: Sequence[int] = ()
-    offsets: Sequence[int] = ()
-    times_s: Sequence[float] = ()
     sources: Sequence[TopicPartition] = ()
-    end: bool = False
+    is_last: bool = False
 
     def __len__(self) -> int:
         return len(self.values)

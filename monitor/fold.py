@@ -231,14 +231,34 @@ def _numbers(values: Sequence[Any], null: int, not_finite: int, wrong_type: int)
         numbers = np.frombuffer(array("d", values), dtype=np.float64)
         bins = np.full(len(numbers), NONE, dtype=np.int64)
     except (TypeError, OverflowError):
-        found = [_number(value, null, not_finite, wrong_type) for value in values]
-        numbers = np.array([number for number, _ in found], dtype=np.float64)
-        bins = np.array([code for _, code in found], dtype=np.int64)
+        return _mixed_numbers(values, null, not_finite, wrong_type)
+    return _finite(numbers, bins, not_finite)
+
+
+def _finite(numbers: FloatArray, bins: IntArray, not_finite: int) -> tuple[FloatArray, IntArray]:
     infinite = ~np.isfinite(numbers)
     if infinite.any():
         bins[infinite & (bins == NONE)] = not_finite
         numbers = np.where(infinite, 0.0, numbers)
     return numbers, bins
+
+
+def _mixed_numbers(
+    values: Sequence[Any], null: int, not_finite: int, wrong_type: int
+) -> tuple[FloatArray, IntArray]:
+    """Read values of which some are null or of another type."""
+    if set(map(type, values)) <= {float, int, bool, type(None)}:
+        try:
+            numbers = np.array(values, dtype=np.float64)
+        except OverflowError:
+            pass
+        else:
+            is_null = np.fromiter((value is None for value in values), dtype=bool, count=len(values))
+            return _finite(numbers, np.where(is_null, null, NONE), not_finite)
+    found = [_number(value, null, not_finite, wrong_type) for value in values]
+    numbers = np.array([number for number, _ in found], dtype=np.float64)
+    bins = np.array([code for _, code in found], dtype=np.int64)
+    return _finite(numbers, bins, not_finite)
 
 
 def _number(value: Any, null: int, not_finite: int, wrong_type: int) -> tuple[float, int]:

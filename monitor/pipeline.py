@@ -136,6 +136,7 @@ class Pipeline:
         columns = self._adapter.decode(batch.values)
         topics = [source.topic for source in batch.sources]
         self._count_messages(batch, columns, topics)
+        self._watermark.set_timeless({batch.sources[i] for i in set(batch.partitions)})
         if not len(columns):
             return step
         partitions = np.array(batch.partitions, dtype=np.int64)[np.array(columns.messages, dtype=np.int64)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -68,10 +68,13 @@ class Reference:
     to_s: float
     events: int
     streams: tuple[StreamReference, ...]
+    identity: str = field(init=False)
 
-    @property
-    def identity(self) -> str:
-        """Twelve hexadecimal digits of the content's SHA-256."""
+    def __post_init__(self) -> None:
+        """Compute the identity: twelve hexadecimal digits of the content's SHA-256."""
+        object.__setattr__(self, "identity", self._digest())
+
+    def _digest(self) -> str:
         content = json.dumps([_stream_to_dict(s) for s in self.streams], sort_keys=True, separators=(",", ":"))
         head = f"{FORMAT}|{self.model}|{self.model_version}|{self.from_s!r}|{self.to_s!r}|{self.events}|"
         return hashlib.sha256((head + content).encode()).hexdigest()[:12]

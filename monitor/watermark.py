@@ -22,6 +22,7 @@ class Watermark:
         self._disorder_s = disorder_s
         self._latest: dict[TopicPartition, float] = {}
         self._idle: frozenset[TopicPartition] = frozenset()
+        self._timeless: set[TopicPartition] = set()
         self.value_s = NEVER
 
     @property
@@ -42,6 +43,10 @@ class Watermark:
         """Move on without events (all partitions are idle)."""
         self._rise(time_s)
 
+    def set_timeless(self, partitions: Iterable[TopicPartition]) -> None:
+        """Say which partitions were read and gave no event time (outcomes only, or nothing valid): they hold nothing back."""
+        self._timeless.update(p for p in partitions if self._latest.get(p, NEVER) == NEVER)
+
     def follow(self, sources: Sequence[TopicPartition], partitions: IntArray, times_s: FloatArray) -> FloatArray:
         """Take in the events of a batch, in order of arrival; give the watermark just before each, shape (n,).
 
@@ -56,13 +61,15 @@ class Watermark:
             latest[1:] = np.where(partitions == at, times_s, NEVER)
             np.maximum.accumulate(latest, out=latest)
             self._latest[source] = float(latest[-1])
+            self._timeless.discard(source)
             np.minimum(least, latest, out=least)
         running = np.maximum(np.maximum.accumulate(least) - self._disorder_s, self.value_s)
         self.value_s = float(running[-1])
         return running[:-1]
 
     def _least(self, but: Mapping[TopicPartition, int] | None = None) -> float:
-        held = [t for p, t in self._latest.items() if p not in self._idle and (but is None or p not in but)]
+        quiet = self._idle | self._timeless
+        held = [t for p, t in self._latest.items() if p not in quiet and (but is None or p not in but)]
         return min(held, default=np.inf)
 
     def _rise(self, time_s: float) -> None:

@@ -1,0 +1,249 @@
+"""The loop: read, count and judge, tell, show. It knows protocols, not products.
+
+One thread, the one that calls `run`, reads, folds, judges and writes all state. Delivery has threads of its own, and
+scrapes read the last snapshot, which is published by one assignment.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from monitor.domain import SinkStatus, Snapshot, Transition
+from monitor.errors import ReferenceError, SourceError
+from monitor.pipeline import Pipeline, Step
+from monitor.references import Reference
+from monitor.sources.base import Source
+
+PUBLISH_S: Final = 1.0
+PUBLISH_SHARE_MAX: Final = 0.02
+"""Pictures of very many streams take time; they are taken less often rather than cost more than this share of the loop."""
+IDLE_CHECK_S: Final = 0.5
+ERROR_LOG_S: Final = 30.0
+"""The same error is logged again only after this long; the metric counts every one."""
+
+log = structlog.get_logger()
+
+
+class Telling(Protocol):
+    """What the loop asks of delivery; see delivery.Delivery."""
+
+    def start(self) -> None: ...
+    def offer(self, transitions: Sequence[Transition], now_wall_s: float) -> None: ...
+    def status(self) -> Sequence[SinkStatus]: ...
+    def drain(self, budget_s: float) -> int: ...
+    def close(self) -> None: ...
+
+
+class Serving(Protocol):
+    """What the loop asks of the web server; see web.WebServer."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AppTerms:
+    """How the loop runs. shutdown_s: budget from the signal to the end. save: keeps a learned reference; raises ReferenceError."""
+
+    poll_timeout_s: float = 0.2
+    commit_s: float = 5.0
+    shutdown_s: float = 20.0
+    save: Callable[[Reference], object] | None = None
+
+
+class Board:
+    """Where the last snapshot hangs; written by the loop, read by everyone."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the snapshot."""
+        self._snapshot = snapshot
+
+    def latest(self) -> Snapshot | None:
+        """Give the last snapshot, None before the first."""
+        return self._snapshot
+
+
+class App:
+    """A daemon that is wired and not yet started."""
+
+    def __init__(  # noqa: PLR0913 - the one place where everything meets
+        self,
+        pipeline: Pipeline,
+        source: Source,
+        delivery: Telling,
+        board: Board,
+        terms: AppTerms,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._pipeline = pipeline
+        self._source = source
+        self._delivery = delivery
+        self._board = board
+        self._terms = terms
+        self._clock = clock
+        self._started_s = clock()
+        self._is_stopping = False
+        self._assigned: frozenset[object] | None = None
+        self._has_looked = False
+        self._commits = 0
+        self._batches = 0
+        self._busy_s = 0.0
+        self._due_commit_s = self._due_publish_s = self._due_idle_s = 0.0
+
+    def stop(self) -> None:
+        """Ask the loop to end after the batch in hand. Safe to call from a signal handler."""
+        self._is_stopping = True
+
+    def run(self, server: Serving | None = None) -> None:
+        """Run until stopped. Raises DriftdError if the source fails for good; stops all in reverse order whatever happens."""
+        self._restore()
+        with ExitStack() as stack:
+            stack.callback(self._delivery.close)
+            self._delivery.start()
+            if server is not None:
+                server.start()
+                stack.callback(server.stop)
+            self._source.open()
+            stack.callback(self._close_source)
+            self._publish(reason="starting")
+            try:
+                while not self._is_stopping:
+                    self._turn()
+            finally:
+                self._end()
+
+    def _restore(self) -> None:
+        """Start from what was kept. Nothing is yet: this is the one place where durable state will come in."""
+        log.info("windows start empty", reason="no durable state: offsets come from the consumer group")
+
+    def _turn(self) -> None:
+        """One turn: the architecture on a screen."""
+        batch = self._source.poll(self._terms.poll_timeout_s)
+        began_s = time.perf_counter()
+        now_s = self._clock()
+        self._reassign()
+        if len(batch):
+            self._batches += 1
+            self._tell(self._pipeline.step(batch, now_s))
+        if now_s >= self._due_idle_s:
+            self._tell(self._pipeline.idle(*self._source.idle(), now_s))
+            self._due_idle_s = now_s + IDLE_CHECK_S
+        if now_s >= self._due_commit_s:
+            self._source.commit()
+            self._commits += 1
+            self._due_commit_s = now_s + self._terms.commit_s
+        if now_s >= self._due_publish_s:
+            self._publish()
+        self._busy_s += time.perf_counter() - began_s
+        if batch.is_last:
+            self._is_stopping = True
+
+    def _reassign(self) -> None:
+        assigned = self._source.assigned()
+        if assigned is not None and self._assigned != frozenset(assigned):
+            self._assigned = frozenset(assigned)
+            self._pipeline.assign(assigned)
+            names = sorted(f"{p.topic}/{p.partition}" for p in assigned)
+            log.info("partitions assigned", count=len(names), partitions=names[:50])
+            self._due_publish_s = 0.0  # a partition that left must not be seen at the next scrape
+
+    def _tell(self, step: Step) -> None:
+        for reference in step.references:
+            self._keep(reference)
+        if step.transitions:
+            self._delivery.offer(step.transitions, self._clock())
+            self._due_publish_s = 0.0
+
+    def _keep(self, reference: Reference) -> None:
+        about = {"model": reference.model, "model_version": reference.model_version, "reference": reference.identity}
+        log.info("reference learned", events=reference.events, span_s=round(reference.span_s, 3), **about)
+        if self._terms.save is None:
+            return
+        try:
+            log.info("reference saved", path=str(self._terms.save(reference)), **about)
+        except ReferenceError as error:
+            log.error("reference not saved", error_code="reference_not_saved", error=str(error), **about)
+
+    # ---- what others see
+
+    def _publish(self, reason: str = "") -> None:
+        began_s = time.perf_counter()
+        picture = self._pipeline.picture()
+        self._has_looked = self._has_looked or picture.looks > 0
+        why = reason or self._not_ready_because()
+        now_s = self._clock()
+        self._board.publish(
+            Snapshot(
+                wall_s=now_s,
+                started_wall_s=self._started_s,
+                tick_wall_s=now_s,
+                is_ready=not why,
+                not_ready_because=why,
+                picture=picture,
+                partitions=tuple(self._source.status()),
+                sinks=tuple(self._delivery.status()),
+                batches=self._batches,
+                busy_s=self._busy_s,
+                commits=self._commits,
+                source_errors=dict(self._source.errors()),
+            )
+        )
+        cost_s = time.perf_counter() - began_s
+        self._due_publish_s = now_s + max(PUBLISH_S, cost_s / PUBLISH_SHARE_MAX)
+
+    def _not_ready_because(self) -> str:
+        if self._assigned is None:
+            return "no partitions assigned yet"
+        return "" if self._has_looked or not self._assigned else "no pane has been judged yet"
+
+    # ---- the end
+
+    def _end(self) -> None:
+        """Fold is done batch by batch, so nothing is held: say goodbye, commit, deliver what is queued within the budget."""
+        deadline_s = time.monotonic() + self._terms.shutdown_s
+        log.info("stopping", budget_s=self._terms.shutdown_s)
+        # If closing hangs (a broker that does not answer), the stacks are shown and the process ends anyway.
+        faulthandler.dump_traceback_later(self._terms.shutdown_s + 5.0, exit=True)
+        self._publish(reason="stopping")
+        self._source.commit()
+        left = self._delivery.drain(max(0.5, 0.6 * (deadline_s - time.monotonic())))
+        if left:
+            log.error("notifications left undelivered", error_code="notifications_undelivered", count=left)
+
+    def _close_source(self) -> None:
+        try:
+            self._source.close()
+        except SourceError as error:
+            log.error("source not closed in good order", error_code="source_close", error=str(error))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        log.info("stopped")
+
+
+class ErrorLog:
+    """Logs what a source reports, each reason at most once in ERROR_LOG_S."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last_s: dict[str, float] = {}
+        self._since: Counter[str] = Counter()
+
+    def __call__(self, reason: str, text: str, cure: str) -> None:
+        """Log an error, or count that it came again."""
+        now_s = self._clock()
+        self._since[reason] += 1
+        if now_s - self._last_s.get(reason, -ERROR_LOG_S) >= ERROR_LOG_S:
+            log.warning("source error", error_code=reason, error=text, cure=cure or None, times=self._since.pop(reason))
+            self._last_s[reason] = now_s
+

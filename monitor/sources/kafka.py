@@ -1,0 +1,246 @@
+"""Events from Kafka, by the synchronous client in the loop thread.
+
+The group's committed offsets say where to go on after a restart; they are committed after the messages were counted, so
+a crash counts some again rather than none at all. (Offsets in the same transaction as the counts come with durable state.)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from monitor.domain import Batch, PartitionStatus, TopicPartition
+from monitor.errors import SourceError
+
+OPEN_TIMEOUT_S: Final = 10.0
+QUEUED_MESSAGES_MIN: Final = 20_000
+"""Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
+CURES: Final[Mapping[int, str]] = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist or may not be described: create it, or check kafka.topics and the ACLs",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the user may not read the topic: grant READ and DESCRIBE on it",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "the user may not use the group: grant READ on the group kafka.group_id",
+    KafkaError._AUTHENTICATION: "the broker refused the credentials: check kafka.sasl_* and kafka.security_protocol",  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN: "no broker can be reached: check kafka.bootstrap_servers and the network",  # noqa: SLF001
+    KafkaError._SSL: "the TLS handshake failed: check kafka.ssl_* and kafka.security_protocol",  # noqa: SLF001
+}
+"""What a person can do about the errors that are most often met."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaTerms:
+    """How to read. options: librdkafka's own, complete (servers, security, pass-through). idle_s: quiet for so long is idle."""
+
+    topics: tuple[str, ...]
+    options: Mapping[str, Any]
+    batch_records_max: int = 5_000
+    idle_s: float = 10.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """One partition read now. Times are wall clock."""
+
+    last: Message | None = None
+    position: int | None = None
+    moved_s: float = 0.0
+    read_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Assignment:
+    """The partitions read now, kept by the rebalance callbacks, which run inside poll."""
+
+    partitions: dict[TopicPartition, Progress] = field(default_factory=dict)
+    is_known: bool = False
+
+
+class KafkaSource:
+    """A consumer group member. report: told of each error (reason, text, cure) for the log; it must not raise."""
+
+    def __init__(
+        self, terms: KafkaTerms, clock: Callable[[], float], report: Callable[[str, str, str], None]
+    ) -> None:
+        self._terms = terms
+        self._clock = clock
+        self._report = report
+        self._consumer: Consumer | None = None
+        self._held = Assignment()
+        self._errors: Counter[str] = Counter()
+        self._sources: list[TopicPartition] = []
+        self._index: dict[TopicPartition, int] = {}
+        self._dirty = False
+
+    def open(self) -> None:
+        """Create the consumer and subscribe; brokers that are down are waited for, wrong options are not."""
+        try:
+            self._consumer = Consumer({**self._terms.options, "error_cb": self._on_error})
+            self._consumer.subscribe(
+                list(self._terms.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+        except (KafkaException, ValueError, TypeError) as error:
+            raise SourceError(f"kafka: {_text(error)}") from None
+
+    def poll(self, timeout_s: float) -> Batch:
+        """Give up to batch_records_max messages; waits at most timeout_s for them."""
+        try:
+            messages = self._require().consume(self._terms.batch_records_max, timeout_s)
+        except KafkaException as error:
+            self._on_error(error.args[0])
+            return Batch()
+        if not messages:
+            return Batch()
+        errors = list(map(Message.error, messages))
+        if errors.count(None) < len(messages):
+            for found in filter(None, errors):
+                self._on_error(found)
+            messages = [message for message, found in zip(messages, errors, strict=True) if found is None]
+        return self._batch(messages)
+
+    def _batch(self, messages: list[Message]) -> Batch:
+        where = list(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True))
+        last = dict(zip(where, messages, strict=True))
+        now_s = self._clock()
+        for key, message in last.items():
+            source = TopicPartition(*key)
+            if source not in self._index:
+                self._index[source] = len(self._sources)
+                self._sources.append(source)
+            offset = message.offset()
+            progress = self._held.partitions.setdefault(source, Progress())
+            progress.last, progress.position = message, None if offset is None else offset + 1
+            progress.moved_s = progress.read_s = now_s
+        self._dirty = True
+        index: dict[Any, int] = self._index  # type: ignore[assignment]  # a named tuple equals the plain one
+        return Batch(list(map(Message.value, messages)), [index[key] for key in where], self._sources)
+
+    # ---- partitions
+
+    def _on_assign(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._held.is_known = True
+        now_s = self._clock()
+        for p in partitions:
+            self._held.partitions[TopicPartition(p.topic, p.partition)] = Progress(moved_s=now_s, read_s=now_s)
+
+    def _on_revoke(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._commit(wait=True)
+        self._drop(partitions)
+
+    def _on_lost(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._drop(partitions)  # they belong to another member already: nothing to commit
+
+    def _drop(self, partitions: list[KafkaPartition]) -> None:
+        for p in partitions:
+            self._held.partitions.pop(TopicPartition(p.topic, p.partition), None)
+
+    def assigned(self) -> Sequence[TopicPartition] | None:
+        """Give the partitions assigned to this member; None before the first assignment."""
+        return tuple(self._held.partitions) if self._held.is_known else None
+
+    def idle(self) -> tuple[Sequence[TopicPartition], float]:
+        """Give the partitions with nothing left to read that gave nothing for idle_s; at once if they never gave anything."""
+        now_s, idle, quiet = self._clock(), [], []
+        for source, progress in self._held.partitions.items():
+            waited_s = now_s - progress.read_s
+            if self._lag(source, progress) == 0 and (progress.last is None or waited_s >= self._terms.idle_s):
+                idle.append(source)
+                quiet.append(waited_s)
+        is_all = bool(idle) and len(idle) == len(self._held.partitions)
+        return idle, min(quiet) if is_all else 0.0
+
+    def _end(self, source: TopicPartition) -> int | None:
+        try:
+            _, high = self._require().get_watermark_offsets(KafkaPartition(*source), cached=True)
+        except KafkaException:
+            return None
+        return high if high >= 0 else None
+
+    def _position(self, source: TopicPartition, progress: Progress) -> int | None:
+        if progress.position is None:
+            try:
+                (found,) = self._require().position([KafkaPartition(*source)])
+            except KafkaException:
+                return None
+            return found.offset if found.offset >= 0 else None
+        return progress.position
+
+    def _lag(self, source: TopicPartition, progress: Progress) -> int | None:
+        end, position = self._end(source), self._position(source, progress)
+        if end is None:
+            return None
+        if position is not None:
+            return max(0, end - position)
+        # Nothing was read yet. Starting at the end, there is nothing to read until something comes.
+        return 0 if end == 0 or self._terms.options.get("auto.offset.reset") == "latest" else None
+
+    def status(self) -> Sequence[PartitionStatus]:
+        """Give what is known of each partition; a lag that is not known is None, never a guess."""
+        now_s, out = self._clock(), []
+        for source, progress in self._held.partitions.items():
+            lag = self._lag(source, progress)
+            if not lag:
+                progress.moved_s = now_s
+            lag_s = None if lag is None else 0.0
+            if lag and progress.last is not None:
+                kind, time_ms = progress.last.timestamp()
+                lag_s = max(0.0, now_s - time_ms / 1000.0) if kind else None
+            position = self._position(source, progress)
+            out.append(
+                PartitionStatus(source, position or 0, self._end(source), lag, lag_s, now_s - progress.moved_s)
+            )
+        return out
+
+    # ---- commits, errors, end
+
+    def commit(self) -> None:
+        """Commit, without waiting, what was polled."""
+        self._commit(wait=False)
+
+    def _commit(self, *, wait: bool) -> None:
+        if not self._dirty:
+            return
+        offsets = [KafkaPartition(*s, p.position) for s, p in self._held.partitions.items() if p.position is not None]
+        try:
+            if offsets and wait:
+                self._require().commit(offsets=offsets, asynchronous=False)
+            elif offsets:
+                self._require().commit(offsets=offsets, asynchronous=True)
+            self._dirty = False
+        except KafkaException as error:
+            self._on_error(error.args[0])
+
+    def errors(self) -> Mapping[str, int]:
+        """Give the errors met, by librdkafka's name for them."""
+        return self._errors
+
+    def _on_error(self, error: KafkaError) -> None:
+        reason = error.name().lower()
+        self._errors[reason] += 1
+        self._report(reason, error.str(), CURES.get(error.code(), ""))
+        if error.fatal():
+            raise SourceError(f"kafka: {error.str()}")
+
+    def close(self) -> None:
+        """Commit, leave the group and let go."""
+        if self._consumer is None:
+            return
+        self._commit(wait=True)
+        try:
+            self._consumer.close()
+        except (KafkaException, RuntimeError) as error:
+            raise SourceError(f"kafka: closing failed: {_text(error)}", is_fatal=False) from None
+        self._consumer = None
+
+    def _require(self) -> Consumer:
+        if self._consumer is None:
+            raise SourceError("kafka: the source is not open")
+        return self._consumer
+
+
+def _text(error: Exception) -> str:
+    cause = error.args[0] if error.args else error
+    return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)
