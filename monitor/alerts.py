@@ -6,6 +6,7 @@ Two rules for this file: every change of state is a row of TABLE, and nothing he
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -133,7 +134,8 @@ class AlertBook:
             _note(entry, seen, now_s)
         event = _event(entry, seen, now_s)
         if seen.seen >= Seen.YELLOW:
-            entry.alert = _updated(entry.alert, seen, keep_band=event not in (Event.WORSE, Event.MILDER))
+            is_settled = before is State.FIRING and event not in (Event.WORSE, Event.MILDER)
+            entry.alert = _updated(entry.alert, seen, keep_band=is_settled)
         return self._apply(entry, before, event, now_s)
 
     def _apply_all(self, events: Iterable[tuple[Entry, Event]], now_s: float) -> Iterator[Transition]:
@@ -166,7 +168,7 @@ class AlertBook:
     def _begin(self, seen: Observation, now_s: float, since_s: float) -> Alert:
         """Write a new alert; alerts of one model that overlap in time share an incident."""
         model = seen.key.model
-        incident = self._incidents.setdefault(model, _digest(f"{model}|{now_s!r}", 12))
+        incident = self._incidents.setdefault(model, _digest([model, now_s], 12))
         band = Band.RED if seen.seen is Seen.RED else Band.YELLOW
         return Alert(
             rule=seen.rule.name,
@@ -187,7 +189,7 @@ class AlertBook:
             firing_s=None,
             resolved_s=None,
             incident=incident,
-            dedup_key=_digest("|".join([seen.rule.name, *seen.key]), 20),
+            dedup_key=_digest([seen.rule.name, *seen.key], 20),
             owner=seen.rule.owner,
             runbook=seen.rule.runbook,
             reference=seen.reference,
@@ -254,8 +256,9 @@ def _severity(rule: Rule, band: Band) -> Severity:
     return rule.severity if band is Band.RED else rule.yellow_severity
 
 
-def _digest(text: str, digits: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:digits]
+def _digest(parts: Sequence[str | float], digits: int) -> str:
+    """Give a hash of the parts that tells ("a", "b|c") from ("a|b", "c")."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:digits]
 
 
 def _summary(seen: Observation) -> str:

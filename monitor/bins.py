@@ -76,6 +76,14 @@ VALUE_SPANS: Final = (VALUE_BINS, LOG_INNER + 2, 2)
 NULLS: Final = (NULL, LOG_NULL, UNCHECKED)
 INVALIDS: Final = ((NOT_FINITE, WRONG_TYPE), (LOG_NOT_FINITE, LOG_WRONG_TYPE), (FLAG_WRONG_TYPE,))
 WRONG_TYPES: Final = (WRONG_TYPE, LOG_WRONG_TYPE, FLAG_WRONG_TYPE)
+FAR: Final = 1e15
+"""Widths from the centre beyond which distance no longer matters: squashed, it is 1 within 1e-15. Cut there, nothing overflows."""
+
+
+def scaled(values: FloatArray, centre: FloatArray | float, width: FloatArray | float) -> FloatArray:
+    """Give the distance of finite values from the centre in widths, within -FAR to FAR, however large they are."""
+    with np.errstate(over="ignore"):
+        return np.clip((values - centre) / width, -FAR, FAR)
 
 
 def squash(u: FloatArray) -> FloatArray:
@@ -93,7 +101,7 @@ def numeric_bin(values: FloatArray, centre: FloatArray, width: FloatArray, low: 
 
     low: squash of the range's lower end; step: squashed width of one inner bin, > 0.
     """
-    position = (squash((values - centre) / width) - low) / step
+    position = (squash(scaled(values, centre, width)) - low) / step
     return (np.floor(np.clip(position, -1.0, float(NUMERIC_INNER))) + 1.0).astype(np.int64)
 
 

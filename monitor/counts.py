@@ -155,6 +155,11 @@ class Window:
         bucket.counts.take_from(self._total)
         self.first_s = bucket.end_s
 
+    def pass_gap(self, oldest: Bucket, now_s: float) -> None:
+        """Begin no earlier than asked for, where there was nothing before the oldest bucket left: it is not of this window."""
+        since_s = min(oldest.start_s, now_s - self.span_s)
+        self.first_s = since_s if self.first_s is None else max(self.first_s, since_s)
+
 
 class Ladder:
     """Closed panes of one arena, merged geometrically with age (Datar et al. 2002), and the windows over them.
@@ -217,6 +222,7 @@ class Ladder:
             for bucket in self._buckets:
                 if window.includes(bucket):
                     if bucket.end_s > now_s - window.span_s:
+                        window.pass_gap(bucket, now_s)
                         break
                     window.leave(bucket)
         while self._buckets and not any(window.includes(self._buckets[0]) for window in self.windows):

@@ -211,6 +211,7 @@ class ModelStatus:
     state: str
     progress: float
     events: int
+    first_event_s: float
     last_event_s: float
     reference: str
     streams: int

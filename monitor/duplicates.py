@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.domain import BoolArray
-
 import numpy as np
+
+from monitor.domain import BoolArray
 
 
 class Duplicates:
-    """Remembers at least the last `ids_max` event ids, at most twice as many. 0 switches it off. Memory: about 100 bytes per id."""
+    """Remembers at least the last `ids_max` event ids, at most twice as many. 0 switches it off. Memory: about 100 bytes per id.
+
+    What is remembered depends on the ids and their order alone, not on how they were cut into batches.
+    """
 
     def __init__(self, ids_max: int) -> None:
         self._ids_max = ids_max
@@ -21,23 +24,21 @@ class Duplicates:
         """Remember the ids of a batch and give which events were seen before, shape (n,); None: none was."""
         if not self._ids_max:
             return None
-        fresh = set(ids)
-        has_none = None in fresh
-        fresh.discard(None)
-        is_plain = len(fresh) == len(ids) - (ids.count(None) if has_none else 0)
-        known = fresh & self._young | fresh & self._old  # type: ignore[operator]
-        found = None if is_plain and not known else self._each(ids)
-        self._young |= fresh
-        if len(self._young) >= self._ids_max:
-            self._old, self._young = self._young, set()
-        return found
+        fresh = {event_id for event_id in set(ids) if event_id is not None}
+        is_plain = len(fresh) == len(ids) - ids.count(None)
+        has_room = len(self._young) + len(fresh) < self._ids_max
+        if is_plain and has_room and fresh.isdisjoint(self._young) and fresh.isdisjoint(self._old):
+            self._young |= fresh
+            return None
+        return self._each(ids)
 
-    def _each(self, ids: Sequence[str | None]) -> BoolArray:
-        batch: set[str] = set()
+    def _each(self, ids: Sequence[str | None]) -> BoolArray | None:
         out = np.zeros(len(ids), dtype=bool)
         for i, event_id in enumerate(ids):
             if event_id is None:
                 continue
-            out[i] = event_id in batch or event_id in self._young or event_id in self._old
-            batch.add(event_id)
-        return out
+            out[i] = event_id in self._young or event_id in self._old
+            self._young.add(event_id)
+            if len(self._young) >= self._ids_max:
+                self._old, self._young = self._young, set()
+        return out if out.any() else None

@@ -26,6 +26,7 @@ from monitor.domain import (
     ModelStatus,
     Picture,
     Rejection,
+    StreamKey,
     TopicPartition,
     Transition,
 )
@@ -33,7 +34,7 @@ from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
 from monitor.judge import Judge, Terms
 from monitor.panes import OpenPanes
-from monitor.references import Reference
+from monitor.references import Grid, Reference
 from monitor.rules import Budget, PlanOf
 from monitor.streams import StreamLimits, StreamTable, Subject
 from monitor.tables import Tables
@@ -329,9 +330,11 @@ class Pipeline:
             for at in np.unique(panes).tolist():
                 counts = Counts.of_hits([hits.flat[panes == at]], size)
                 time_s = (at + 0.5) * self._terms.time.pane_s
-                if not self._ladders[hits.arena].add_late(time_s, counts):
-                    self._open.add(hits.arena, counts.hits(), np.full(1, pane))
-                self._learn(hits.arena, counts)
+                if self._ladders[hits.arena].add_late(time_s, counts):
+                    self._learn(hits.arena, counts)
+                else:  # older than the longest window: it counts for learning, and as of now
+                    flat = hits.flat[panes == at]
+                    self._open.add(hits.arena, flat, np.full(flat.size, pane))
 
     # ---- learning
 
@@ -361,6 +364,20 @@ class Pipeline:
             self._learn(Arena.VALUES, counts)
             self._add_placed(*placed)
         return self._table.freeze(subject, source, (float(self._subjects.first_s[subject.index]), end_s))
+
+    def freeze_all(self, source: str) -> list[Reference]:
+        """Make what every model has learned its reference, in order of first sight: what building references ends with."""
+        lasts_s = self._subjects.last_s
+        return [self.freeze(s, source, float(lasts_s[s.index])) for s in self._table.subjects if not s.is_ready]
+
+    def grids(self) -> dict[StreamKey, Grid]:
+        """Give the grids of all numeric streams that have one."""
+        self._folder.place_grids(np.arange(len(self._table.values)))
+        return self._table.grids()
+
+    def preset_grids(self, grids: Mapping[StreamKey, Grid]) -> None:
+        """Give streams that are yet to come their grids, in place of their own first values."""
+        self._table.preset_grids(grids)
 
     # ---- what there is to see
 
@@ -399,6 +416,7 @@ class Pipeline:
             state="ready" if subject.is_ready else "learning",
             progress=1.0 if subject.is_ready else min(1.0, learned / max(1, self._terms.learn.events)),
             events=int(self._subjects.events[subject.index]) if subject.index < len(self._subjects.events) else 0,
+            first_event_s=float(self._subjects.first_s[subject.index]) if subject.index < len(self._subjects.first_s) else 0,
             last_event_s=float(self._subjects.last_s[subject.index]) if subject.index < len(self._subjects.last_s) else 0,
             reference=subject.reference.identity if subject.reference else "",
             streams=len(subject.rows),

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from monitor.bins import NUMERIC_INNER, squash
+from monitor.bins import NUMERIC_INNER, scaled, squash
 from monitor.domain import FloatArray, IntArray
 from monitor.references import Grid
 
@@ -19,15 +19,17 @@ PROBE_VALUES: Final = 256
 """Values that place a grid: quantiles of 256 values are good to a few percent of rank, and the grid covers the whole line."""
 MARGIN: Final = 0.15
 """Share of the squashed range added at either end, since the extremes of 256 values are not those of the reference."""
+LARGEST: Final = 1e150
+"""Values beyond are taken for it when a grid is placed, so that no difference of two overflows."""
 
 
 def place_grid(values: FloatArray) -> Grid:
     """Give the grid for values like these: shape (n,), n >= 1, finite. Centre: median. Width: a robust standard deviation."""
-    ordered = np.sort(values)
+    ordered = np.clip(np.sort(values), -LARGEST, LARGEST)
     low, q05, q25, centre, q75, q95, high = (float(x) for x in np.quantile(ordered, [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]))
     spreads = ((q75 - q25) / 1.349, (q95 - q05) / 3.290, (high - low) / 6.0, abs(centre) * 1e-3)
     width = next((spread for spread in spreads if spread > 0 and np.isfinite(spread)), 1.0)
-    ends = squash((np.array([low, high]) - centre) / width)
+    ends = squash(scaled(np.array([low, high]), centre, width))
     margin = MARGIN * max(float(ends[1] - ends[0]), 0.2)
     lower, upper = max(float(ends[0]) - margin, -0.98), min(float(ends[1]) + margin, 0.98)
     return Grid(centre, width, lower, (upper - lower) / NUMERIC_INNER)

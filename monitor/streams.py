@@ -18,7 +18,7 @@ from monitor.bins import ARENA_OF, Arena
 from monitor.categories import Categories
 from monitor.domain import IntArray, Kind, StreamKey
 from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
-from monitor.references import Reference, StreamReference, categorical_groups, numeric_groups
+from monitor.references import Grid, Reference, StreamReference, categorical_groups, numeric_groups
 from monitor.rows import Rows, ValueRows
 
 NONE: Final = -1
@@ -96,6 +96,7 @@ class StreamTable:
         self._limits = limits
         self._watch_of = watch_of
         self._references = {(reference.model, reference.model_version): reference for reference in references}
+        self._grids: Mapping[StreamKey, Grid] = {}
         self._main: dict[tuple[str, str], Scope] = {}
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
         self.values = ValueRows()
@@ -185,7 +186,18 @@ class StreamTable:
         if kind is Kind.CATEGORICAL:
             as_names = subject.watch.configured(name.removeprefix(FEATURE_PREFIX)) == Kind.CATEGORICAL
             self.values.categories[row] = Categories(numbers_are_names=as_names)
+        if key in self._grids:
+            self.values.set_grid(row, self._grids[key])
         return row
+
+    def preset_grids(self, grids: Mapping[StreamKey, Grid]) -> None:
+        """Give streams that are yet to come their grids."""
+        self._grids = grids
+
+    def grids(self) -> dict[StreamKey, Grid]:
+        """Give the grids of the streams that have one."""
+        keys = self.values.keys
+        return {key: grid for row, key in enumerate(keys) if (grid := self.values.get_grid(row)) is not None}
 
     def _add_reference_stream(self, scope: Scope, stream: StreamReference) -> None:
         row = self._add_stream(scope, stream.field, stream.kind)

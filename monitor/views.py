@@ -51,11 +51,7 @@ class Views:
         """Note that a pane has closed, and when each model had events: flags are the pane's counts of the FLAGS arena."""
         self._cache.clear()
         self._end_s = end_s
-        rows = len(self._table.flags)
-        if rows > len(self._last_s):
-            capacity = max(64, rows * 3 // 2)
-            self._first_s, self._last_s = _filled(self._first_s, capacity), _filled(self._last_s, capacity)
-            self._rate_per_s = _filled(self._rate_per_s, capacity)
+        self._reserve()
         hit = np.unique(flags.hits() // WIDTHS[Arena.FLAGS])
         self._last_s[hit] = end_s
         new = hit[np.isnan(self._first_s[hit])]
@@ -64,13 +60,8 @@ class Views:
     def refresh(self, subject: Subject) -> None:
         """Take in that a subject has new streams or a reference."""
         self._cache.clear()
+        self._reserve()
         values = self._table.values
-        if len(values) > len(self._grouped):
-            capacity = max(64, len(values) * 3 // 2)
-            self._grouped, self._edges = grown(self._grouped, capacity), grown(self._edges, capacity)
-        flags = len(self._table.flags)
-        if flags > len(self._rate_per_s):
-            self._rate_per_s = _filled(self._rate_per_s, max(64, flags * 3 // 2))
         reference = subject.reference
         if reference is None:
             return
@@ -99,15 +90,16 @@ class Views:
     def of(self, arena: Arena, window: int) -> View:
         """Give all rows of an arena in a window. Cost: one pass over its bins, once per pane."""
         view = self._cache.get((arena, window))
-        if view is None:
+        rows = self._table.arenas[arena]
+        if view is None or len(view.counts) < len(rows):
             held = self._ladders[arena].windows[window]
-            rows = self._table.arenas[arena]
             counts = held.total(rows.size).reshape(len(rows), rows.width)
             span_s = 0.0 if held.first_s is None else self._end_s - held.first_s
             view = self._cache[arena, window] = self._view(rows, counts, span_s)
         return view
 
     def _view(self, rows: Rows, counts: CountArray, span_s: float) -> View:
+        self._reserve()
         n = len(rows)
         none, no_groups = np.full(n, np.nan), np.zeros((n, GROUPS))
         view = View(
@@ -128,7 +120,6 @@ class Views:
         if rows.arena is Arena.FLAGS:
             return replace(view, rate_per_s=self._expected(n, span_s), silence_s=self._end_s - self._last_s[:n])
         values = self._table.values
-        self._reserve(n)
         return replace(
             view,
             grouped=group_counts(counts, values.groups[:n]),
@@ -138,9 +129,16 @@ class Views:
             scale=values.grid[:n, 1],
         )
 
-    def _reserve(self, rows: int) -> None:
-        if rows > len(self._grouped):
-            self._grouped, self._edges = grown(self._grouped, rows), grown(self._edges, rows)
+    def _reserve(self) -> None:
+        """Make room for every stream there is."""
+        values, flags = len(self._table.values), len(self._table.flags)
+        if values > len(self._grouped):
+            capacity = max(64, values * 3 // 2)
+            self._grouped, self._edges = grown(self._grouped, capacity), grown(self._edges, capacity)
+        if flags > len(self._last_s):
+            capacity = max(64, flags * 3 // 2)
+            self._first_s, self._last_s = _filled(self._first_s, capacity), _filled(self._last_s, capacity)
+            self._rate_per_s = _filled(self._rate_per_s, capacity)
 
     def _expected(self, rows: int, span_s: float) -> FloatArray:
         """Give the reference's rate, less where a model was seen for only part of the window."""

@@ -35,7 +35,7 @@ class Watermark:
         self._latest = {partition: self._latest.get(partition, NEVER) for partition in partitions}
 
     def set_idle(self, idle: Iterable[TopicPartition]) -> None:
-        """Say which partitions are caught up and quiet, so that they do not hold event time back."""
+        """Say which partitions are caught up and quiet: they do not hold event time back until their next event."""
         self._idle = frozenset(idle)
         self._rise(self._least())
 
@@ -56,13 +56,18 @@ class Watermark:
         inside = {sources[i]: i for i in np.unique(partitions).tolist()}
         least = np.full(n + 1, self._least(but=inside))
         for source, at in inside.items():
+            is_own = partitions == at
             latest = np.empty(n + 1)
             latest[0] = self._latest.get(source, NEVER)
-            latest[1:] = np.where(partitions == at, times_s, NEVER)
+            latest[1:] = np.where(is_own, times_s, NEVER)
             np.maximum.accumulate(latest, out=latest)
             self._latest[source] = float(latest[-1])
-            self._timeless.discard(source)
+            if source in self._idle or source in self._timeless:
+                latest[: int(np.argmax(is_own)) + 1] = np.inf  # it holds nothing back before its first event here
             np.minimum(least, latest, out=least)
+        self._idle = self._idle.difference(inside)
+        self._timeless.difference_update(inside)
+        least[np.isposinf(least)] = NEVER
         running = np.maximum(np.maximum.accumulate(least) - self._disorder_s, self.value_s)
         self.value_s = float(running[-1])
         return running[:-1]

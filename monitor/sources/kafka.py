@@ -106,7 +106,7 @@ class KafkaSource:
         last = dict(zip(where, messages, strict=True))
         now_s = self._clock()
         for key, message in last.items():
-            source = TopicPartition(*key)
+            source = TopicPartition(str(key[0]), int(key[1] or 0))
             if source not in self._index:
                 self._index[source] = len(self._sources)
                 self._sources.append(source)
@@ -115,7 +115,7 @@ class KafkaSource:
             progress.last, progress.position = message, None if offset is None else offset + 1
             progress.moved_s = progress.read_s = now_s
         self._dirty = True
-        index: dict[Any, int] = self._index  # type: ignore[assignment]  # a named tuple equals the plain one
+        index: dict[Any, int] = self._index  # a named tuple equals the plain one
         return Batch(list(map(Message.value, messages)), [index[key] for key in where], self._sources)
 
     # ---- partitions

@@ -1,0 +1,68 @@
+"""Events to measure with: 900 bytes, 20 numeric and 5 categorical features, seeded."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import msgspec
+from confluent_kafka import Producer
+
+START_S = 1_790_000_000.0
+NUMERIC, CATEGORICAL = 20, 5
+COUNTRIES = ("DE", "FR", "US", "JP", "BR", "IN", "KE", "AU")
+
+
+def event(rng: random.Random, number: int, rate_per_s: float, model: str = "fraud") -> bytes:
+    """Give one event of about 900 bytes; event time advances evenly at rate_per_s."""
+    features: dict[str, float | str] = {f"feature_{i:02d}": round(rng.gauss(10.0 * i, 1.0 + i), 6) for i in range(NUMERIC)}
+    for i in range(CATEGORICAL):
+        features[f"category_{i}"] = COUNTRIES[int(rng.random() ** 2 * len(COUNTRIES))]
+    found = {
+        "type": "inference",
+        "event_id": f"{rng.getrandbits(128):032x}",
+        "request_id": f"{rng.getrandbits(128):032x}",
+        "event_time": START_S + number / rate_per_s,
+        "model": model,
+        "model_version": "2026-11-01",
+        "endpoint": "/v1/score",
+        "features": features,
+        "prediction": round(rng.random(), 6),
+        "score": round(rng.random(), 6),
+        "latency_s": round(rng.lognormvariate(-3.0, 0.5), 6),
+        "status": "ok",
+        "trace_id": f"{rng.getrandbits(128):032x}",
+    }
+    return msgspec.json.encode(found)
+
+
+def events(count: int, rate_per_s: float, models: int = 1, seed: int = 7) -> Iterator[bytes]:
+    """Give `count` events, spread evenly over models; made from a pool so that making them is fast, each with its own id and time."""
+    rng = random.Random(seed)
+    pool = [event(rng, 0, rate_per_s, f"model-{n % models:04d}") for n in range(max(models, 2_000))]
+    parts = [(p.partition(b'"event_id":"'), p.partition(b'"event_time":')) for p in pool]
+    for number in range(count):
+        (head, key, rest), _ = parts[number % len(parts)]
+        body = rest[32:]
+        before, name, after = body.partition(b'"event_time":')
+        after = after[after.index(b",") :]
+        time_s = START_S + number / rate_per_s
+        yield b"%s%s%032x%s%s%.4f%s" % (head, key, rng.getrandbits(128), before, name, time_s, after)
+
+
+def produce(servers: str, topic: str, messages: Iterator[bytes]) -> tuple[int, int]:
+    """Send messages; give how many, and how many bytes."""
+    producer = Producer({"bootstrap.servers": servers, "linger.ms": 50, "queue.buffering.max.messages": 200_000})
+    count = size = 0
+    for message in messages:
+        while True:
+            try:
+                producer.produce(topic, message)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        count, size = count + 1, size + len(message)
+        if count % 1_000 == 0:
+            producer.poll(0)
+    producer.flush()
+    return count, size

@@ -1,0 +1,177 @@
+"""How fast is the daemon, against a loop that only consumes and decodes? On the real broker, side by side in one run.
+
+Both read the same topic from the beginning, in turns, each in a process of its own, timed from its first message to when
+its last one is dealt with. Bare: confluent-kafka's consume and msgspec into a typed struct, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer
+
+from benchmarks.events import events, produce
+from benchmarks.report import options, rss_mb, show
+from monitor import build
+from monitor.app import Board
+from monitor.config import load_settings
+from monitor.domain import Batch
+from monitor.sources.kafka import KafkaSource
+from tests.support.kafka import start_kafka
+
+PARTITIONS = 4
+RATE_PER_S = 20_000.0
+
+
+class Event(msgspec.Struct):
+    """What the bare loop decodes into."""
+
+    model: str
+    event_time: float
+    features: dict[str, float | str | bool | None]
+    event_id: str | None = None
+    request_id: str | None = None
+    trace_id: str | None = None
+    model_version: str | None = None
+    endpoint: str | None = None
+    prediction: float | str | None = None
+    score: float | None = None
+    latency_s: float | None = None
+    status: str | None = None
+
+
+def bare(servers: str, topic: str, count: int) -> dict[str, float]:
+    """Consume and decode."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": f"bare-{time.time_ns()}",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "queued.max.messages.kbytes": 32 * 1024,
+        }
+    )
+    consumer.subscribe([topic])
+    decode = msgspec.json.Decoder(Event).decode
+    seen, began_s = 0, 0.0
+    while seen < count:
+        messages = consumer.consume(5_000, 0.2)
+        if messages and not began_s:
+            began_s = time.perf_counter()
+        for message in messages:
+            decode(message.value())  # type: ignore[arg-type]
+        seen += len(messages)
+    taken_s = time.perf_counter() - began_s
+    consumer.close()
+    return {"seconds": taken_s, "rss_mb": rss_mb()}
+
+
+class Timed:
+    """The daemon's source, with a watch: stops the daemon once it asks for more after the last message."""
+
+    def __init__(self, source: KafkaSource, count: int) -> None:
+        self._source, self._count, self._seen = source, count, 0
+        self.began_s = self.taken_s = 0.0
+        self.stop = lambda: None
+
+    def poll(self, timeout_s: float) -> Batch:
+        if self._seen >= self._count and not self.taken_s:
+            self.taken_s = time.perf_counter() - self.began_s
+            self.stop()
+        batch = self._source.poll(timeout_s)
+        if len(batch) and not self.began_s:
+            self.began_s = time.perf_counter()
+        self._seen += len(batch)
+        return batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
+def daemon(servers: str, topic: str, count: int) -> dict[str, float]:
+    """The whole daemon: source, pipeline, judge, delivery, web server."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(
+            None,
+            {
+                "DRIFTD_KAFKA__BOOTSTRAP_SERVERS": servers,
+                "DRIFTD_KAFKA__TOPICS": topic,
+                "DRIFTD_KAFKA__GROUP_ID": f"driftd-{time.time_ns()}",
+                "DRIFTD_KAFKA__START": "earliest",
+                "DRIFTD_REFERENCE__DIRECTORY": folder,
+                "DRIFTD_HTTP__PORT": "0",
+            },
+        )
+        board = Board()
+        app, server = build.app(settings, board)
+        timed = Timed(app._source, count)  # type: ignore[arg-type]  # noqa: SLF001
+        timed.stop = app.stop
+        app._source = timed  # type: ignore[assignment]  # noqa: SLF001
+        app.run(server)
+    snapshot = board.latest()
+    assert snapshot is not None
+    counted = sum(snapshot.picture.counted.values())
+    assert counted == count, f"counted {counted} of {count}: {snapshot.picture}"
+    return {"seconds": timed.taken_s, "rss_mb": rss_mb(), "looks": snapshot.picture.looks}
+
+
+def main() -> None:
+    """Measure and print."""
+    if sys.argv[1:2] == ["--child"]:
+        kind, servers, topic, count = sys.argv[2:6]
+        run = bare if kind == "bare" else daemon
+        print(json.dumps(run(servers, topic, int(count))))
+        return
+    quick = options(str(__doc__).splitlines()[0]).quick
+    count, rounds = (150_000, 3) if quick else (600_000, 5)
+    kafka, _ = start_kafka()
+    try:
+        kafka.create_topic("throughput", PARTITIONS)
+        sent, size = produce(kafka.bootstrap_servers, "throughput", events(count, RATE_PER_S))
+        results: dict[str, list[dict[str, float]]] = {"bare": [], "daemon": []}
+        for _ in range(rounds):
+            for kind, found in results.items():
+                found.append(_child(kind, kafka.bootstrap_servers, count))
+    finally:
+        kafka.close()
+    fastest = {kind: statistics.median(r["seconds"] for r in found) for kind, found in results.items()}
+    ratios = [b["seconds"] / d["seconds"] for b, d in zip(results["bare"], results["daemon"], strict=True)]
+    ratio = statistics.median(ratios)
+    show(
+        "Throughput on a real broker",
+        {
+            "broker": f"{kafka.kind} {kafka.version or ''}, {PARTITIONS} partitions",
+            "events": f"{sent:,} of {size / sent:.0f} bytes, {rounds} rounds in turns",
+            "bare": f"{count / fastest['bare']:,.0f} events/s (consume and decode)",
+            "driftd": f"{count / fastest['daemon']:,.0f} events/s",
+            "ratio": f"{ratio:.3f} (rounds: {', '.join(f'{r:.3f}' for r in ratios)})",
+        },
+        {
+            "ratio_bare": ratio,
+            "events_per_s": count / fastest["daemon"],
+            "bare_events_per_s": count / fastest["bare"],
+            "rss_mb": max(r["rss_mb"] for r in results["daemon"]),
+            "bare_rss_mb": max(r["rss_mb"] for r in results["bare"]),
+        },
+    )
+
+
+def _child(kind: str, servers: str, count: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.throughput", "--child", kind, servers, "throughput", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
+    if done.returncode:
+        raise SystemExit(f"{kind} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    main()

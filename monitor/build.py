@@ -1,0 +1,278 @@
+"""From settings to a daemon that is wired and not started. Checks everything, opens nothing, so `driftd check` is this without `run`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from monitor.app import App, AppTerms, Board, ErrorLog
+from monitor.config import BUILT_IN_RULES, Settings
+from monitor.config.alerts import AlertSettings, ModelSettings
+from monitor.config.kafka import KafkaSettings
+from monitor.config.thresholds import Threshold, complete_rule
+from monitor.config.units import Limit
+from monitor.decode import ADAPTERS, Limits
+from monitor.delivery import Delivery
+from monitor.detectors import DETECTORS
+from monitor.errors import ConfigError, ReferenceError
+from monitor.fields import FIELDS, VOLUME, Watch
+from monitor.domain import Kind
+from monitor.pipeline import LearnTerms, Pipeline, PipelineTerms, TimeTerms
+from monitor.reference_files import read_references, write_reference
+from monitor.references import Reference
+from monitor.rules import Budget, Level, Plan, Rule
+from monitor.sinks import SINKS
+from monitor.sinks.base import Sink
+from monitor.sources.kafka import QUEUED_MESSAGES_MIN, KafkaSource, KafkaTerms
+from monitor.streams import StreamLimits
+from monitor.web import WebServer, WebTerms
+
+ADAPTER: Final = "canonical"
+SECRET_OPTIONS: Final = frozenset({"sasl.password", "ssl.key.password"})
+
+
+class Plans:
+    """The plan of each model version: the first entry of `models` that matches, or the built-in rules."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._entries = [(entry, plan_of_entry(entry, settings.alerts)) for entry in settings.models]
+        self._default = plan_of_entry(ModelSettings(), settings.alerts)
+
+    def __call__(self, model: str, version: str) -> Plan:
+        """Give the plan of a model version."""
+        for entry, plan in self._entries:
+            if fnmatchcase(model, entry.match) and fnmatchcase(version, entry.versions or "*"):
+                return plan
+        return self._default
+
+    def named(self) -> list[tuple[str, Plan]]:
+        """Give all plans with what they are for, in the order in which they are tried."""
+        named = [(f"{e.match} {e.versions}" if e.versions else e.match, plan) for e, plan in self._entries]
+        return named if any(name == "*" for name, _ in named) else [*named, ("*", self._default)]
+
+    def windows_s(self) -> tuple[float, ...]:
+        """Give all windows that any rule looks at, ascending."""
+        rules = [rule for _, plan in self.named() for rule in plan.rules]
+        return tuple(sorted({window_s for rule in rules for window_s in rule.windows_s}))
+
+
+def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
+    """Give the plan of one entry: the built-in rules, changed and added to by its own."""
+    thresholds: dict[str, Threshold] = {}
+    if alerts.default_rules:
+        thresholds = {name: Threshold.model_validate(complete_rule(name, {})) for name in BUILT_IN_RULES}
+    thresholds |= entry.thresholds
+    rules = (_rule(name, given, entry, alerts) for name, given in thresholds.items() if given.enabled)
+    return Plan(Watch(tuple(entry.segments), tuple(entry.features.items())), tuple(rules))
+
+
+def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettings) -> Rule:
+    yellow_severity, severity = given.severities
+    _check_fields(name, given, entry)
+    return Rule(
+        name=name,
+        statistic=given.statistic,
+        fields=tuple(given.fields),
+        yellow=_level(given.yellow),
+        red=_level(given.red),
+        windows_s=tuple(given.windows or alerts.windows),
+        is_above=given.direction == "above",
+        samples_min=_given(given.samples_min, alerts.samples_min),
+        severity=severity,
+        yellow_severity=yellow_severity,
+        for_s=_given(given.for_s, alerts.for_s),
+        keep_firing_for_s=_given(given.keep_firing_for_s, alerts.keep_firing_for_s),
+        hysteresis=_given(given.hysteresis, alerts.hysteresis),
+        owner=given.owner or entry.owner or alerts.owner or "",
+        runbook=given.runbook or entry.runbook or alerts.runbook or "",
+    )
+
+
+def _given(own: Any, default: Any) -> Any:
+    return default if own is None else own
+
+
+def _level(limit: Limit | None) -> Level | None:
+    return None if limit is None else Level(limit.value, is_relative=limit.is_relative)
+
+
+def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
+    """Refuse a rule that names a fixed field which its statistic can't judge: it would never say anything."""
+    kinds = DETECTORS[given.statistic].kinds
+    for field in given.fields:
+        kind = Kind.VOLUME if field == VOLUME else FIELDS.get(field)
+        if kind is not None and kind not in kinds:
+            able = ", ".join(sorted(f for f, k in FIELDS.items() if k in kinds)) or "features.*"
+            raise ConfigError(
+                f"models[{entry.match}].thresholds.{name}: the statistic {given.statistic!r} can't judge the field"
+                f" {field!r} ({kind}); fields it can judge: {able}"
+            )
+
+
+def pipeline_terms(settings: Settings) -> PipelineTerms:
+    """Give what a pipeline is told."""
+    plans = Plans(settings)
+    time_, learn = settings.time, settings.reference
+    return PipelineTerms(
+        plan_of=plans,
+        detectors=DETECTORS,
+        windows_s=plans.windows_s() or tuple(settings.alerts.windows),
+        budget=Budget(settings.alerts.false_alarm_budget, settings.alerts.budget_period_s),
+        time=TimeTerms(time_.pane_s, time_.disorder_s, time_.grace_s, time_.future_s),
+        learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min),
+        limits=StreamLimits(
+            settings.limits.streams_max, settings.limits.models_max, settings.limits.segment_values_max
+        ),
+        event_ids_max=settings.limits.event_ids_max,
+        series_max=settings.limits.label_series_max,
+    )
+
+
+def pipeline(
+    settings: Settings, references: Sequence[Reference] = (), terms: PipelineTerms | None = None
+) -> Pipeline:
+    """Give a pipeline with its references."""
+    limits = Limits(settings.kafka.message_bytes_max, settings.limits.features_max)
+    return Pipeline(terms or pipeline_terms(settings), ADAPTERS[ADAPTER](limits), references)
+
+
+def references(settings: Settings, folder: str | None = None) -> list[Reference]:
+    """Read the references of the configured folder. Raises ConfigError with what is wrong."""
+    try:
+        return read_references(Path(folder or settings.reference.directory))
+    except ReferenceError as error:
+        raise ConfigError(f"reference.directory: {error}") from None
+
+
+def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Give librdkafka's options, secrets in the clear: never to be printed."""
+    own: dict[str, Any] = {
+        "bootstrap.servers": ",".join(kafka.bootstrap_servers),
+        "group.id": kafka.group_id,
+        "group.protocol": kafka.group_protocol,
+        "client.id": "driftd",
+        "auto.offset.reset": kafka.start,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "queued.max.messages.kbytes": max(1, kafka.prefetch_bytes // 1024),
+        "queued.min.messages": QUEUED_MESSAGES_MIN,
+        "fetch.message.max.bytes": max(kafka.message_bytes_max + 1024, 1 << 20),
+        "check.crcs": True,
+        "security.protocol": kafka.security_protocol,
+        "sasl.mechanism": kafka.sasl_mechanism,
+        "sasl.username": kafka.sasl_username,
+        "sasl.password": kafka.sasl_password,
+        "ssl.ca.location": kafka.ssl_ca_location,
+        "ssl.certificate.location": kafka.ssl_certificate_location,
+        "ssl.key.location": kafka.ssl_key_location,
+        "ssl.key.password": kafka.ssl_key_password,
+        "allow.auto.create.topics": False,
+    }
+    if kafka.group_protocol == "classic":
+        own["partition.assignment.strategy"] = "cooperative-sticky"
+    given = {**own, **kafka.librdkafka}
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def sinks(settings: Settings) -> list[Sink]:
+    """Give the sinks of all receivers. Raises ConfigError that names the receiver and the option, never a value."""
+    out: list[Sink] = []
+    for name, receiver in settings.receivers.items():
+        kind = SINKS[receiver.type]
+        try:
+            params = TypeAdapter(kind.params).validate_python(receiver.options)
+            out.extend(kind.make(name, params))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}" for e in error.errors(include_input=False)
+            )
+            raise ConfigError(f"receivers.{name}: {problems}") from None
+        except ValueError as error:
+            raise ConfigError(f"receivers.{name}: {error}") from None
+    return out
+
+
+def check_kafka(settings: Settings) -> None:
+    """Refuse options that librdkafka does not know or take, without connecting."""
+    from confluent_kafka import Consumer, KafkaException  # noqa: PLC0415 - only to ask it about options
+
+    quiet = logging.getLogger("driftd.check")
+    quiet.disabled = True
+    options = {**kafka_options(settings.kafka), "bootstrap.servers": ""}
+    try:
+        Consumer(options, logger=quiet).close()
+    except KafkaException as error:
+        found = error.args[0]
+        text = found.str() if hasattr(found, "str") else str(found)
+        raise ConfigError(f"kafka: {_without_secrets(text, options)}") from None
+
+
+def _without_secrets(text: str, options: Mapping[str, Any]) -> str:
+    for name in SECRET_OPTIONS & options.keys():
+        text = text.replace(str(options[name]), "***")
+    return text
+
+
+def app(settings: Settings, board: Board, clock: Callable[[], float] = time.time) -> tuple[App, WebServer]:
+    """Give the daemon and its web server. Raises ConfigError; opens nothing."""
+    terms = pipeline_terms(settings)
+    loaded = references(settings)
+    source = KafkaSource(
+        KafkaTerms(
+            topics=tuple(settings.kafka.topics),
+            options=kafka_options(settings.kafka),
+            batch_records_max=settings.kafka.batch_records_max,
+            idle_s=settings.time.idle_s,
+        ),
+        clock,
+        ErrorLog(),
+    )
+    save = partial(write_reference, Path(settings.reference.directory)) if settings.reference.save_learned else None
+    app_terms = AppTerms(
+        poll_timeout_s=settings.kafka.poll_timeout_s,
+        commit_s=settings.kafka.commit_s,
+        shutdown_s=settings.run.shutdown_s,
+        save=save,
+    )
+    whole = App(pipeline(settings, loaded, terms), source, Delivery(sinks(settings)), board, app_terms, clock)
+    http = settings.http
+    web_terms = WebTerms(
+        host=http.host,
+        port=http.port,
+        stall_s=http.stall_s,
+        progress_s=http.progress_s,
+        render_s_min=http.render_s_min,
+        label_series_max=settings.limits.label_series_max,
+    )
+    return whole, WebServer(board.latest, web_terms)
+
+
+def only_learning(settings: Settings) -> PipelineTerms:
+    """Give terms under which a pipeline counts all it is given, in any order, and judges nothing: to build references."""
+    plans = Plans(settings)
+
+    def plan_of(model: str, version: str) -> Plan:
+        return replace(plans(model, version), rules=())
+
+    endless = 1e15
+    return replace(
+        pipeline_terms(settings),
+        plan_of=plan_of,
+        windows_s=(86_400.0,),
+        time=TimeTerms(pane_s=86_400.0, disorder_s=0.0, grace_s=endless, future_s=endless),
+        learn=LearnTerms(events=2**62, seconds=endless, events_min=2**62),
+        event_ids_max=0,
+    )
+

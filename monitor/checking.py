@@ -1,0 +1,108 @@
+"""What `driftd check` says: what would be watched, and what is worth a second look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.build import Plans
+from monitor.config import Settings, cautions
+from monitor.references import Reference
+from monitor.rules import Plan, Rule
+from monitor.tables import span_text
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A checked configuration, in words."""
+
+    settings: Settings
+    plans: Sequence[tuple[str, Plan]]
+    references: Sequence[Reference]
+    cautions: Sequence[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it for programs."""
+        return {
+            "ok": True,
+            "topics": list(self.settings.kafka.topics),
+            "models": [
+                {"match": name, "segments": list(plan.watch.segments), "rules": [_rule_dict(r) for r in plan.rules]}
+                for name, plan in self.plans
+            ],
+            "references": [
+                {"model": r.model, "model_version": r.model_version, "reference": r.identity, "events": r.events}
+                for r in self.references
+            ],
+            "receivers": {name: receiver.type for name, receiver in self.settings.receivers.items()},
+            "cautions": list(self.cautions),
+        }
+
+    def to_text(self) -> str:
+        """Give it for people."""
+        settings = self.settings
+        lines = [
+            "The configuration is good.",
+            "",
+            f"reads      {', '.join(settings.kafka.topics)} from {', '.join(settings.kafka.bootstrap_servers)}"
+            f" as group {settings.kafka.group_id} ({settings.kafka.group_protocol})",
+            f"serves     http://{settings.http.host}:{settings.http.port}/metrics, /livez, /readyz",
+            f"tells      {', '.join(f'{n} ({r.type})' for n, r in settings.receivers.items()) or 'nobody'}",
+            f"budget     {settings.alerts.false_alarm_budget:g} false page(s) per model in {span_text(settings.alerts.budget_period_s)}",
+        ]
+        if self.references:
+            lines += [f"reference  {_named(r)}: {r.identity}, {r.events} events from {r.source}" for r in self.references]
+        else:
+            learn = settings.reference
+            lines.append(
+                f"reference  none in {learn.directory}: learned from the first {learn.learn_events} events of each model"
+                f" (or {span_text(learn.learn_s)})"
+            )
+        for name, plan in self.plans:
+            lines += ["", f"models {name}" + (f", segments {', '.join(plan.watch.segments)}" if plan.watch.segments else "")]
+            lines += [f"  {_rule_text(rule)}" for rule in plan.rules] or ["  no rules: counted and exported only"]
+        if self.cautions:
+            lines += ["", *(f"caution: {text}" for text in self.cautions)]
+        return "\n".join(lines)
+
+
+def report(settings: Settings, references: Sequence[Reference]) -> Report:
+    """Give the report of settings that load."""
+    return Report(settings, Plans(settings).named(), references, cautions(settings))
+
+
+def _named(reference: Reference) -> str:
+    return f"{reference.model} {reference.model_version}".strip()
+
+
+def _rule_text(rule: Rule) -> str:
+    side = ">" if rule.is_above else "<"
+    bands = [
+        f"{band} {side} {level} ({severity.label})"
+        for band, level, severity in (
+            ("yellow", rule.yellow, rule.yellow_severity),
+            ("red", rule.red, rule.severity),
+        )
+        if level is not None
+    ]
+    windows = "/".join(span_text(w) for w in rule.windows_s)
+    return f"{rule.name:<18} {rule.statistic} of {', '.join(rule.fields)}: {', '.join(bands)}; windows {windows}"
+
+
+def _rule_dict(rule: Rule) -> dict[str, Any]:
+    return {
+        "rule": rule.name,
+        "statistic": rule.statistic,
+        "fields": list(rule.fields),
+        "yellow": None if rule.yellow is None else str(rule.yellow),
+        "red": None if rule.red is None else str(rule.red),
+        "direction": "above" if rule.is_above else "below",
+        "severity": rule.severity.label,
+        "yellow_severity": rule.yellow_severity.label,
+        "windows_s": list(rule.windows_s),
+        "samples_min": rule.samples_min,
+        "for_s": rule.for_s,
+        "owner": rule.owner,
+        "runbook": rule.runbook,
+    }

@@ -1,0 +1,225 @@
+"""The command line. Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from monitor import __version__, build, logs
+from monitor.app import Board
+from monitor.baseline import Input, build_references, diff_text, kafka_range, show_text
+from monitor.checking import report
+from monitor.config import Settings, load_settings, settings_schema
+from monitor.errors import ConfigError, DriftdError
+from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
+from monitor.replaying import Outputs, replay_files
+
+FAILED: Final = 1
+USAGE: Final = 2
+CONFIG: Final = 78
+DEFAULT_CONFIG: Final = "driftd.yaml"
+
+cli = typer.Typer(
+    name="driftd",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Watches what your models serve: reads events from Kafka, and wakes the right person when it matters.",
+    epilog="Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration.",
+)
+baseline = typer.Typer(no_args_is_help=True, help="Build, show and compare references: what is normal for a model.")
+cli.add_typer(baseline, name="baseline")
+
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help=f"Configuration file [default: $DRIFTD_CONFIG, or {DEFAULT_CONFIG} if there]."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+
+
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn our exceptions into a message and an exit code; a bug keeps its traceback."""
+    try:
+        yield
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CONFIG) from None
+    except DriftdError as error:
+        typer.echo(f"driftd: {error}", err=True)
+        raise typer.Exit(FAILED) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(FAILED) from None
+
+
+def _settings(path: Path | None, *, topics_required: bool = True, **extra: str | None) -> Settings:
+    """Load the settings; extra are environment-style overrides from the command line."""
+    found = path or (Path(os.environ["DRIFTD_CONFIG"]) if os.environ.get("DRIFTD_CONFIG") else None)
+    if found is None and Path(DEFAULT_CONFIG).exists():
+        found = Path(DEFAULT_CONFIG)
+    overrides = {name: value for name, value in extra.items() if value is not None}
+    return load_settings(found, {**os.environ, **overrides}, topics_required=topics_required)
+
+
+@cli.command()
+def run(
+    config: ConfigPath = None,
+    brokers: Annotated[str | None, typer.Option(help="Brokers, in place of kafka.bootstrap_servers.")] = None,
+    topic: Annotated[list[str] | None, typer.Option(help="Topic, in place of kafka.topics; may be repeated.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of /metrics, in place of http.port.")] = None,
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT; a second signal ends it at once."""
+    with _errors():
+        settings = _settings(
+            config,
+            DRIFTD_KAFKA__BOOTSTRAP_SERVERS=brokers,
+            DRIFTD_KAFKA__TOPICS=",".join(topic) if topic else None,
+            DRIFTD_HTTP__PORT=None if port is None else str(port),
+        )
+        logs.set_up(settings.log.level, settings.log.format)
+        build.check_kafka(settings)
+        app, server = build.app(settings, Board())
+        _on_signals(app.stop)
+        app.run(server)
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    """Stop in good order at the first signal, at once at the second."""
+
+    def first(number: int, _: Any) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda n, _: os._exit(128 + n))
+        sys.stderr.write(f"driftd: {signal.Signals(number).name}: stopping in good order; once more to stop at once\n")
+        stop()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, first)
+
+
+@cli.command()
+def check(config: ConfigPath = None, as_json: Json = False) -> None:
+    """Check the configuration and print what would be watched; connects to nothing."""
+    with _errors():
+        settings = _settings(config)
+        build.check_kafka(settings)
+        found = report(settings, build.references(settings))
+        build.app(settings, Board())
+        typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
+
+
+@cli.command()
+def replay(  # noqa: PLR0913, PLR0917 - one parameter per option
+    inputs: Annotated[list[Path], typer.Option("--input", "-i", help="Events, JSON lines, plain or gzip; may be repeated.")],
+    config: ConfigPath = None,
+    references: Annotated[Path | None, typer.Option(help="Folder with references, in place of reference.directory.")] = None,
+    alerts_out: Annotated[Path | None, typer.Option(help="Where to write transitions, one JSON object per line.")] = None,
+    metrics_out: Annotated[Path | None, typer.Option(help="Where to write the metrics as they stand at the end.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run recorded events through the whole pipeline on their own time: what would have fired, and when."""
+    with _errors():
+        settings = _settings(config, topics_required=False)
+        logs.set_up("warning", settings.log.format)
+        loaded = build.references(settings, None if references is None else str(references))
+        summary = replay_files(settings, loaded, inputs, Outputs(alerts_out, metrics_out))
+        typer.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
+
+
+@cli.command()
+def demo(
+    seconds: Annotated[int | None, typer.Option(min=20, help="Stop by itself after so long [default: at Ctrl-C].")] = None,
+    as_json: Json = False,
+    port: Annotated[int, typer.Option(help="Port of /metrics; 0 takes a free one.")] = 0,
+) -> None:
+    """Show driftd at work: an embedded broker, two models, the real daemon, and planted incidents."""
+    from monitor.demo import run_demo  # noqa: PLC0415 - only this command needs a broker
+
+    with _errors():
+        raise typer.Exit(0 if run_demo(seconds, as_json=as_json, port=port) else FAILED)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    typer.echo(json.dumps(settings_schema(), indent=2))
+
+
+@cli.command()
+def version(as_json: Json = False) -> None:
+    """Print the version."""
+    typer.echo(json.dumps({"version": __version__}) if as_json else f"driftd {__version__}")
+
+
+@baseline.command("build")
+def baseline_build(  # noqa: PLR0913, PLR0917 - one parameter per option
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the references.")],
+    inputs: Annotated[
+        list[Path] | None, typer.Option("--input", "-i", help="Events: .jsonl, .jsonl.gz, .csv or .parquet; may be repeated.")
+    ] = None,
+    config: ConfigPath = None,
+    model: Annotated[str | None, typer.Option(help="Model of rows without a `model` column (CSV, Parquet).")] = None,
+    model_version: Annotated[str, typer.Option(help="Version of rows without a `model_version` column.")] = "",
+    time_column: Annotated[str, typer.Option(help="Column that holds the event time (CSV, Parquet).")] = "event_time",
+    every: Annotated[str | None, typer.Option(help="Space rows without a time evenly, for example 30m.")] = None,
+    kafka_from: Annotated[str | None, typer.Option("--from", help="Read the configured topics from this time on (RFC 3339).")] = None,
+    kafka_to: Annotated[str | None, typer.Option("--to", help="... to this time, exclusive [default: now].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build one reference per model and version found in recorded events, or in a time range of the topics."""
+    with _errors():
+        if bool(inputs) == bool(kafka_from):
+            raise typer.BadParameter("give either --input, or --from (and --to) to read from Kafka")
+        settings = _settings(config, topics_required=kafka_from is not None)
+        logs.set_up("warning", settings.log.format)
+        if inputs:
+            given = Input.of_files(inputs, model=model, version=model_version, time_column=time_column, every=every)
+        else:
+            given = kafka_range(settings, str(kafka_from), kafka_to)
+        found = build_references(settings, given)
+        paths = [str(write_reference(output, reference)) for reference in found.references]
+        typer.echo(json.dumps(found.to_dict(paths)) if as_json else found.to_text(paths))
+
+
+@baseline.command("show")
+def baseline_show(
+    path: Annotated[Path, typer.Argument(help="A reference, or a folder of them.")], as_json: Json = False
+) -> None:
+    """Show what a reference holds."""
+    with _errors():
+        found = read_references(path) if path.is_dir() else [read_reference(path)]
+        if not found:
+            raise ConfigError(f"{path}: no references (*{SUFFIX}) in this folder")
+        typer.echo(json.dumps([show_text(r).to_dict() for r in found]) if as_json else "\n\n".join(show_text(r).to_text() for r in found))
+
+
+@baseline.command("diff")
+def baseline_diff(
+    before: Annotated[Path, typer.Argument(help="A reference.")],
+    after: Annotated[Path, typer.Argument(help="Another reference, of the same model or not.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two references stream by stream, the most different first."""
+    with _errors():
+        found = diff_text(read_reference(before), read_reference(after))
+        typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
+
+
+def main() -> None:
+    """Entry point of the command `driftd`."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()
