@@ -83,7 +83,8 @@ FAR: Final = 1e15
 def scaled(values: FloatArray, centre: FloatArray | float, width: FloatArray | float) -> FloatArray:
     """Give the distance of finite values from the centre in widths, within -FAR to FAR, however large they are."""
     with np.errstate(over="ignore"):
-        return np.clip((values - centre) / width, -FAR, FAR)
+        distance: FloatArray = (values - centre) / width
+    return np.clip(distance, -FAR, FAR)
 
 
 def squash(u: FloatArray) -> FloatArray:

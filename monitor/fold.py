@@ -9,10 +9,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import getitem
 from typing import Any, Final
 
 import numpy as np
+from msgspec.structs import astuple
 
 from monitor.bins import (
     FLAG_WRONG_TYPE,
@@ -32,12 +34,14 @@ from monitor.bins import (
     numeric_bin,
 )
 from monitor.categories import Categories
+from monitor.decode.lanes import Lane, LaneFeatures, as_mapping, lane_of
 from monitor.domain import FloatArray, IntArray, Kind
 from monitor.fields import FIELDS, VOLUME
 from monitor.probes import PROBE_VALUES, Probes, place_grid
 from monitor.streams import NONE, Layout, StreamTable
 
-FLAG_BINS: Final = {True: YES, False: NO, None: UNCHECKED}
+FLAG_BINS: Final[Mapping[Any, int]] = {True: YES, False: NO, None: UNCHECKED}
+"""1 and 0 are yes and no too, since they equal true and false."""
 GRID_VALUES_MIN: Final = 30
 """A stream with fewer values at the freeze gets no grid: their quantiles would be chance."""
 
@@ -55,7 +59,7 @@ class Hits:
 class Part:
     """The events of a batch that are folded together. scopes, panes: shape (n,). events: their places in the batch."""
 
-    features: Sequence[Mapping[str, Any]]
+    features: Sequence[Mapping[str, Any] | LaneFeatures]
     fields: Mapping[str, Sequence[Any]]
     scopes: IntArray
     panes: IntArray
@@ -104,28 +108,75 @@ class Folder:
         yield _hits(Arena.FLAGS, rows, np.zeros(len(rows), dtype=np.int64), part.events)
 
     def _fold_features(self, part: Part) -> Iterator[Hits]:
-        layouts = self._layouts(part)
+        """Count features: those of events that share a lane by column, all others by event."""
+        kinds = set(map(type, part.features))
+        loose = np.ones(len(part.features), dtype=bool)
+        for struct in kinds:
+            if issubclass(struct, LaneFeatures):
+                if len(kinds) == 1:
+                    at = np.arange(len(part.features))
+                else:
+                    at = np.array([i for i, f in enumerate(part.features) if type(f) is struct], dtype=np.int64)
+                taken, hits = self._fold_lane(part, lane_of(struct), at)
+                loose[taken] = False
+                yield from hits
+        if loose.any():
+            yield from self._fold_loose(part, np.flatnonzero(loose))
+
+    def _fold_lane(self, part: Part, lane: Lane, at: IntArray) -> tuple[IntArray, list[Hits]]:
+        """Count the events at `at`, all of one lane, whose scopes know all of its features; give which those are."""
+        table = self._table
+        scopes, which = np.unique(part.scopes[at], return_inverse=True)
+        found = [table.lane_rows(table.scopes[i], lane) for i in scopes.tolist()]
+        if None in found:
+            is_known = np.array([rows is not None for rows in found])[which]
+            at, which = at[is_known], which[is_known]
+            which = (np.cumsum([rows is not None for rows in found]) - 1)[which]
+        known = [rows for rows in found if rows is not None]
+        if not at.size:
+            return at, []
+        features = part.features if len(at) == len(part.features) else [part.features[i] for i in at.tolist()]
+        columns = list(zip(*map(astuple, features), strict=True))
+        hits = []
+        split, n = len(lane.numbers), len(at)
+        if lane.numbers:
+            rows = np.stack([rows.numbers for rows in known], axis=1)[:, which].ravel()
+            hits.append(self._fold_numbers(rows, list(chain.from_iterable(columns[:split])), part, np.tile(at, split)))
+        for column, rows in zip(columns[split:], range(len(lane.names)), strict=True):
+            own = np.array([lane_rows.names[rows] for lane_rows in known])[which]
+            categories = [lane_rows.categories[rows] for lane_rows in known]
+            each = categories * n if len(known) == 1 else [categories[i] for i in which.tolist()]
+            hits.append(self._fold_names(own, each, column, part.events[at]))
+        if any(rows.absent.size for rows in known):
+            rows, of = _spread([known[i].absent for i in which.tolist()])
+            hits.append(Hits(Arena.VALUES, rows * VALUES_WIDTH + NULL, part.events[at[of]]))
+        return at, hits
+
+    def _fold_loose(self, part: Part, chosen: IntArray) -> Iterator[Hits]:
+        """Count the features of the events at `chosen`, each by the layout of its set of names."""
+        features = [as_mapping(part.features[i]) for i in chosen.tolist()]
+        layouts = self._layouts(part.scopes[chosen], features)
         numbers: list[Any] = []
         names: list[Any] = []
         categories: list[Categories] = []
-        for layout, features in zip(layouts, part.features, strict=True):
-            numbers.extend(layout.numbers(features))
+        for layout, found in zip(layouts, features, strict=True):
+            numbers.extend(layout.numbers(found))
             if layout.name_categories:
-                names.extend(layout.names(features))
+                names.extend(layout.names(found))
                 categories.extend(layout.name_categories)
         if numbers:
             rows, at = _spread([layout.number_rows for layout in layouts])
-            yield self._fold_numbers(rows, numbers, part, at)
+            yield self._fold_numbers(rows, numbers, part, chosen[at])
         if names:
             rows, at = _spread([layout.name_rows for layout in layouts])
-            yield self._fold_names(rows, categories, names, part.events[at])
+            yield self._fold_names(rows, categories, names, part.events[chosen[at]])
         rows, at = _spread([layout.absent_rows for layout in layouts])
         if rows.size:
-            yield Hits(Arena.VALUES, rows * VALUES_WIDTH + NULL, part.events[at])
+            yield Hits(Arena.VALUES, rows * VALUES_WIDTH + NULL, part.events[chosen[at]])
 
-    def _layouts(self, part: Part) -> list[Layout]:
-        scopes, layout_of = self._table.scopes, self._table.layout_of
-        return [layout_of(scopes[i], features) for i, features in zip(part.scopes.tolist(), part.features, strict=True)]
+    def _layouts(self, scopes: IntArray, features: Sequence[Mapping[str, Any]]) -> list[Layout]:
+        known, layout_of = self._table.scopes, self._table.layout_of
+        return [layout_of(known[i], found) for i, found in zip(scopes.tolist(), features, strict=True)]
 
     def _fold_field(self, part: Part, name: str, column: Sequence[Any]) -> Iterator[Hits]:
         rows = self._table.field_rows(name, column, part.scopes)
@@ -141,7 +192,7 @@ class Folder:
         """Count a field that is numeric for some models and categorical for others."""
         known = np.flatnonzero(rows != NONE)
         categories = self._table.values.categories
-        is_name = np.array([row in categories for row in rows[known].tolist()], dtype=bool)
+        is_name = self._table.values.is_categorical[rows[known]]
         numeric, named = known[~is_name], known[is_name]
         if numeric.size:
             values = column if numeric.size == len(column) else [column[i] for i in numeric.tolist()]
@@ -185,7 +236,10 @@ class Folder:
         return _hits(Arena.LOGS, rows, bins, events)
 
     def _fold_flags(self, rows: IntArray, column: Sequence[Any], events: IntArray) -> Hits:
-        found = [FLAG_BINS[v] if v is None or type(v) is bool else FLAG_WRONG_TYPE for v in column]
+        try:
+            found = [FLAG_BINS.get(value, FLAG_WRONG_TYPE) for value in column]
+        except TypeError:  # a list or an object among them
+            found = [FLAG_BINS[v] if v is None or type(v) is bool else FLAG_WRONG_TYPE for v in column]
         bins = np.array(found, dtype=np.int64)
         self._table.note_wrong_types(self._table.flags, rows[(bins == FLAG_WRONG_TYPE) & (rows != NONE)])
         return _hits(Arena.FLAGS, rows, bins, events)

@@ -164,7 +164,7 @@ class Pipeline:
     def _accept(self, columns: Columns, partitions: IntArray, topics: Sequence[str]) -> IntArray | None:
         """Give the events to go on with, None for all: not seen before, and of a model within the limit."""
         seen = self._duplicates.seen(columns.event_ids)
-        scopes = [self._table.scope_of(m, v) for m, v in zip(columns.models, columns.versions, strict=True)]
+        scopes = self._table.scopes_of(columns.models, columns.versions)
         is_refused = np.array([scope is None for scope in scopes]) if None in scopes else None
         if seen is None and is_refused is None:
             return None
@@ -214,8 +214,8 @@ class Pipeline:
     def _fold(self, columns: Columns, times_s: FloatArray, panes: IntArray, late_after: IntArray) -> None:
         """Put the hits into their panes. late_after: the pane that closes next when a late event arrives, -1: in time."""
         table = self._table
-        scopes = [table.scope_of(m, v) for m, v in zip(columns.models, columns.versions, strict=True)]
-        indices = np.array([scope.index for scope in scopes if scope is not None], dtype=np.int64)
+        scopes = table.scopes_of(columns.models, columns.versions)
+        indices = np.fromiter((scope.index for scope in scopes if scope is not None), np.int64, len(scopes))
         self._subjects.touch(table.subject_of[indices], times_s)
         part = Part(columns.features, columns.fields, indices, panes, np.arange(len(columns)))
         has_late = bool((late_after >= 0).any())

@@ -74,6 +74,7 @@ class ValueRows(Rows):
         super().__init__(Arena.VALUES)
         self.grid = np.zeros((0, 4))
         self.has_grid = np.zeros(0, dtype=bool)
+        self.is_categorical = np.zeros(0, dtype=bool)
         self.groups = np.zeros((0, self.width), dtype=np.int8)
         self.groups_used = np.zeros(0, dtype=np.int64)
         self.categories: dict[int, Categories] = {}
@@ -82,8 +83,15 @@ class ValueRows(Rows):
         super()._grow(capacity)
         self.grid = grown(self.grid, capacity)
         self.has_grid = grown(self.has_grid, capacity)
+        self.is_categorical = grown(self.is_categorical, capacity)
         self.groups = grown(self.groups, capacity)
         self.groups_used = grown(self.groups_used, capacity)
+
+    def add(self, key: StreamKey, kind: Kind, exponent: int = 0) -> int:
+        """Give the row of a new stream."""
+        row = super().add(key, kind, exponent)
+        self.is_categorical[row] = kind is Kind.CATEGORICAL
+        return row
 
     def set_grid(self, row: int, grid: Grid) -> None:
         """Place the bins of a numeric stream, once and for all."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from monitor.bins import ARENA_OF, Arena
 from monitor.categories import Categories
+from monitor.decode.lanes import Lane
 from monitor.domain import IntArray, Kind, StreamKey
 from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
 from monitor.references import Grid, Reference, StreamReference, categorical_groups, numeric_groups
@@ -52,6 +53,19 @@ class Layout:
     undecided: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LaneRows:
+    """Where the features of a lane are counted in one scope: rows of its numbers and its names, the latter's categories.
+
+    absent_rows: features of the scope that the lane lacks, counted as null.
+    """
+
+    numbers: IntArray
+    names: IntArray
+    categories: tuple[Categories, ...]
+    absent: IntArray
+
+
 @dataclass(slots=True)
 class Scope:
     """The part of a model's traffic that is counted together: all of it (segment ""), or one segment."""
@@ -61,6 +75,7 @@ class Scope:
     index: int
     features: dict[str, tuple[Kind, int] | None] = field(default_factory=dict)
     layouts: dict[tuple[str, ...], Layout] = field(default_factory=dict)
+    lanes: dict[Lane, LaneRows | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -116,6 +131,14 @@ class StreamTable:
         """Give the scope of all traffic of a model version, made on first sight; None beyond the limit of models."""
         scope = self._main.get((model, version))
         return scope if scope is not None else self._add_subject(model, version)
+
+    def scopes_of(self, models: Sequence[str], versions: Sequence[str]) -> list[Scope | None]:
+        """Give the scope of each event, None for events of models beyond the limit."""
+        pairs = list(zip(models, versions, strict=True))
+        known = {pair: self.scope_of(*pair) for pair in dict.fromkeys(pairs)}
+        if len(known) == 1:
+            return list(known.values()) * len(pairs)
+        return [known[pair] for pair in pairs]
 
     def segment_of(self, subject: Subject, name: str, value: Any) -> Scope:
         """Give the scope of one segment; values beyond the limit share one named (other)."""
@@ -234,6 +257,7 @@ class StreamTable:
         undecided = tuple(name for name, value in features.items() if not self._decide(scope, name, value))
         if len(scope.features) > before:
             scope.layouts.clear()  # what the other sets of names lack has changed
+            scope.lanes.clear()
         found = {name: scope.features.get(name) for name in features}
         numbers = {name: at[1] for name, at in found.items() if at is not None and at[0] is Kind.NUMERIC}
         names = {name: at[1] for name, at in found.items() if at is not None and at[0] is Kind.CATEGORICAL}
@@ -247,6 +271,28 @@ class StreamTable:
             name_categories=tuple(self.values.categories[row] for row in names.values()),
             absent_rows=np.array(absent, dtype=np.int64),
             undecided=undecided,
+        )
+
+    def lane_rows(self, scope: Scope, lane: Lane) -> LaneRows | None:
+        """Give where a lane's features go; None while any of them is not known, or not counted as what the lane takes it for."""
+        if lane not in scope.lanes:
+            scope.lanes[lane] = self._lane_rows(scope, lane)
+        return scope.lanes[lane]
+
+    def _lane_rows(self, scope: Scope, lane: Lane) -> LaneRows | None:
+        found = [scope.features.get(name) for name in lane.features]
+        wanted = [Kind.NUMERIC] * len(lane.numbers) + [Kind.CATEGORICAL] * len(lane.names)
+        rows = [at[1] for at, kind in zip(found, wanted, strict=True) if at is not None and at[0] is kind]
+        if len(rows) < len(wanted):
+            return None
+        known = set(lane.features)
+        absent = [at[1] for name, at in scope.features.items() if at is not None and name not in known]
+        split = len(lane.numbers)
+        return LaneRows(
+            numbers=np.array(rows[:split], dtype=np.int64),
+            names=np.array(rows[split:], dtype=np.int64),
+            categories=tuple(self.values.categories[row] for row in rows[split:]),
+            absent=np.array(absent, dtype=np.int64),
         )
 
     def _decide(self, scope: Scope, name: str, value: Any) -> bool:

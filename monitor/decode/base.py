@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from monitor.decode.lanes import LaneFeatures
 from monitor.domain import FloatArray, Rejection
 
 
@@ -34,7 +35,7 @@ class Columns:
     versions: Sequence[str] = ()
     times_s: FloatArray = field(default_factory=lambda: np.empty(0))
     event_ids: Sequence[str | None] = ()
-    features: Sequence[Mapping[str, Any]] = ()
+    features: Sequence[Mapping[str, Any] | LaneFeatures] = ()
     segments: Sequence[Mapping[str, Any] | None] = ()
     fields: dict[str, Sequence[Any]] = field(default_factory=dict)
     outcomes: list[tuple[int, str]] = field(default_factory=list)
