@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from pydantic_core import PydanticCustomError
 
 from monitor import build
 from monitor.bins import LOG_INNER, VALUE_BINS, log_values
@@ -301,9 +302,12 @@ def _head(reference: Reference) -> dict[str, Any]:
 
 def _seconds(text: str) -> float:
     try:
-        return float(parse_duration(text))
-    except Exception as error:
-        raise ConfigError(f"--every: {text!r} is not a duration such as 30m or 1s") from error
+        every_s = parse_duration(text)
+    except PydanticCustomError:
+        every_s = None
+    if not isinstance(every_s, (int, float)) or not every_s > 0:
+        raise ConfigError(f"--every: {text!r} is not a duration such as 30m or 1s")
+    return float(every_s)
 
 
 def _epoch_s(text: str, option: str) -> float:

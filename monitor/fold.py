@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import getitem
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from msgspec.structs import astuple
@@ -136,15 +136,15 @@ class Folder:
         if not at.size:
             return at, []
         features = part.features if len(at) == len(part.features) else [part.features[i] for i in at.tolist()]
-        columns = list(zip(*map(astuple, features), strict=True))
+        columns = list(zip(*map(astuple, cast("Sequence[LaneFeatures]", features)), strict=True))
         hits = []
         split, n = len(lane.numbers), len(at)
         if lane.numbers:
             rows = np.stack([rows.numbers for rows in known], axis=1)[:, which].ravel()
             hits.append(self._fold_numbers(rows, list(chain.from_iterable(columns[:split])), part, np.tile(at, split)))
-        for column, rows in zip(columns[split:], range(len(lane.names)), strict=True):
-            own = np.array([lane_rows.names[rows] for lane_rows in known])[which]
-            categories = [lane_rows.categories[rows] for lane_rows in known]
+        for number, column in enumerate(columns[split:]):
+            own = np.array([lane_rows.names[number] for lane_rows in known])[which]
+            categories = [lane_rows.categories[number] for lane_rows in known]
             each = categories * n if len(known) == 1 else [categories[i] for i in which.tolist()]
             hits.append(self._fold_names(own, each, column, part.events[at]))
         if any(rows.absent.size for rows in known):

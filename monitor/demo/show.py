@@ -176,7 +176,7 @@ def _tell(console: Console, show: Show, alert: dict[str, Any], at_s: float, *, b
 
 
 def _say(console: Console, began_s: float, text: str) -> None:
-    console.print(f"[dim]{time.time() - began_s:6.1f} s[/]  {text}")
+    console.print(f"[dim]{time.time() - began_s:6.1f} s[/]  {text}", soft_wrap=True)
 
 
 def _finish(console: Console, show: Show, result: dict[str, Any], began_s: float) -> None:

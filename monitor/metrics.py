@@ -1,0 +1,524 @@
+"""Every number on /metrics: one entry per metric, with its name, meaning, labels, and how it is read. Pure.
+
+A number that is unknown has no sample: a lag that can't be told is not a lag of 0. Counters that a query takes the rate
+of are there from the first moment with 0, as the rate of a series can't see the step that made it appear.
+
+`python -m monitor.metrics > docs/metrics.md` writes the page for people; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
+
+import numpy as np
+
+from monitor.domain import (
+    Alert,
+    AlertState,
+    ModelStatus,
+    PartitionStatus,
+    Rejection,
+    SinkStatus,
+    Snapshot,
+    StatisticTable,
+    StreamKey,
+)
+
+Labels: TypeAlias = tuple[str, ...]
+Sample: TypeAlias = tuple[Labels, float]
+Source = TypeVar("Source")
+Item = TypeVar("Item")
+Reader: TypeAlias = Callable[[Source], Iterable[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family(Generic[Source]):
+    """One metric. help: a sentence that tells the unit. read: gives label values, in the order of labels, and values.
+
+    read is called by the exporter's thread for each page, on values that do not change. Cost: it must stay below 0.3 us
+    per series, so it does nothing per series that can be done per table.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    labels: Labels
+    read: Reader[Source]
+
+
+@dataclass(frozen=True, slots=True)
+class PageStatus:
+    """What the exporter knows about the page it is making. series_dropped: those left out for lack of room."""
+
+    version: str
+    made_wall_s: float
+    last_render_s: float
+    renders: int
+    series: int
+    series_dropped: int
+
+
+# ---- how to read: each gives a reader
+
+
+def _one(value: Callable[[Snapshot], float | None]) -> Reader[Snapshot]:
+    """Read a number without labels; None: unknown."""
+
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        number = value(snapshot)
+        if number is not None:
+            yield (), float(number)
+
+    return read
+
+
+def _by_name(totals: Callable[[Snapshot], Mapping[str, int]]) -> Reader[Snapshot]:
+    return lambda snapshot: (((name,), total) for name, total in totals(snapshot).items())
+
+
+def _by_pair(totals: Callable[[Snapshot], Mapping[tuple[str, str], int]]) -> Reader[Snapshot]:
+    return lambda snapshot: totals(snapshot).items()
+
+
+def _by_topic(totals: Callable[[Snapshot], Mapping[str, int]]) -> Reader[Snapshot]:
+    """Read a total of every topic that anything was received from, 0 where there is none."""
+
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        found = totals(snapshot)
+        return (((topic,), found.get(topic, 0)) for topic in {**snapshot.picture.received, **found})
+
+    return read
+
+
+def _rejected(snapshot: Snapshot) -> Iterator[Sample]:
+    """Read rejections, 0 for reasons that did not occur yet: 14 series per topic."""
+    rejected = snapshot.picture.rejected
+    every = {(topic, str(reason)): 0 for topic in snapshot.picture.received for reason in Rejection}
+    return iter({**every, **rejected}.items())
+
+
+def _each(
+    items: Callable[[Snapshot], Iterable[Item]], labels: Callable[[Item], Labels]
+) -> Callable[[Callable[[Item], float | None]], Reader[Snapshot]]:
+    """Give a maker of readers: one number of each item; None: unknown."""
+
+    def reader(value: Callable[[Item], float | None]) -> Reader[Snapshot]:
+        def read(snapshot: Snapshot) -> Iterator[Sample]:
+            for item in items(snapshot):
+                number = value(item)
+                if number is not None:
+                    yield labels(item), float(number)
+
+        return read
+
+    return reader
+
+
+_partitions: Final = _each(lambda s: s.partitions, lambda p: (p.source.topic, str(p.source.partition)))
+_models: Final = _each(lambda s: s.picture.models, lambda m: (m.model, m.model_version))
+_sinks: Final = _each(lambda s: s.sinks, lambda k: (k.name,))
+
+
+def _sink_failures(snapshot: Snapshot) -> Iterator[Sample]:
+    for status in snapshot.sinks:
+        for reason, count in status.failed.items():
+            yield (status.name, reason), count
+
+
+def _model_states(snapshot: Snapshot) -> Iterable[Sample]:
+    states = Counter(status.state for status in snapshot.picture.models)
+    return (((state,), states[state]) for state in {"learning": 0, "ready": 0, **states})
+
+
+def _references(snapshot: Snapshot) -> Iterator[Sample]:
+    for status in snapshot.picture.models:
+        if status.reference:
+            yield (status.model, status.model_version, status.reference), 1.0
+
+
+def _alert_counts(snapshot: Snapshot) -> Iterable[Sample]:
+    def labels(alert: Alert) -> Labels:
+        return (alert.key.model, alert.rule, alert.severity.label, str(alert.state))
+
+    return Counter(map(labels, snapshot.picture.alerts)).items()
+
+
+def _firing(snapshot: Snapshot) -> Iterator[Sample]:
+    for alert in snapshot.picture.alerts:
+        if alert.state is AlertState.FIRING:
+            key = alert.key
+            yield (key.model, key.model_version, alert.rule, key.field, key.segment, alert.severity.label), 1.0
+
+
+def _last_event_s(status: ModelStatus) -> float | None:
+    return status.last_event_s if 0 < status.last_event_s < float("inf") else None
+
+
+# ---- statistics of streams
+
+QUANTILES: Final[Mapping[str, Labels]] = {"p50": ("0.5",), "p95": ("0.95",), "p99": ("0.99",)}
+"""Statistics that share a metric, and what their label `quantile` says."""
+MEAN: Final[Mapping[str, Labels]] = {"mean": ()}
+YES_RATE: Final[Mapping[str, Labels]] = {"yes_rate": ()}
+VOLUME: Final[Mapping[str, Labels]] = {"volume": ()}
+
+LATENCY: Final[Mapping[str, Labels]] = {"latency_s": ()}
+"""Fields that share a metric, and what the label that tells them apart says, where there is one."""
+TTFT: Final[Mapping[str, Labels]] = {"ttft_s": ()}
+TOKENS: Final[Mapping[str, Labels]] = {"tokens_in": ("in",), "tokens_out": ("out",)}
+COST: Final[Mapping[str, Labels]] = {"cost_usd": ()}
+AMOUNTS: Final = frozenset({*LATENCY, *TTFT, *TOKENS, *COST})
+FLAGS: Final = frozenset({"unsafe", "refused", "fallback", "error"})
+
+_MODEL: Final = ("model", "model_version")
+_STREAM: Final = (*_MODEL, "field", "segment", "window")
+_WINDOW: Final = ("segment", "window")
+
+
+def _rows(
+    snapshot: Snapshot, statistics: Iterable[str]
+) -> Iterator[tuple[StatisticTable, Iterable[tuple[StreamKey, float]]]]:
+    """Give the tables of some statistics, each with its streams and their values."""
+    keys = snapshot.picture.keys
+    for table in snapshot.picture.tables:
+        if table.name in statistics:
+            known = ~np.isnan(table.values)
+            rows, values = table.rows[known].tolist(), table.values[known].tolist()
+            yield table, zip(map(keys.__getitem__, rows), values, strict=True)
+
+
+def _every(statistic: str) -> Reader[Snapshot]:
+    """Read one statistic of all streams."""
+
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        for table, rows in _rows(snapshot, (statistic,)):
+            window = (table.window,)
+            for key, value in rows:
+                yield key + window, value
+
+    return read
+
+
+def _of_fields(what: tuple[Mapping[str, Labels], Mapping[str, Labels]]) -> Reader[Snapshot]:
+    """Read statistics of fields that have a metric of their own, with what tells them apart in it."""
+    statistics, fields = what
+
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        for table, rows in _rows(snapshot, statistics):
+            told = statistics[table.name]
+            for (model, version, field, segment), value in rows:
+                if field in fields:
+                    yield (model, version, *fields[field], segment, table.window, *told), value
+
+    return read
+
+
+def _of_others(statistics: Mapping[str, Labels], but: frozenset[str]) -> Reader[Snapshot]:
+    """Read statistics of fields that have no metric of their own, so that no stream is silently left out."""
+
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        for table, rows in _rows(snapshot, statistics):
+            told = (table.window, *statistics[table.name])
+            for key, value in rows:
+                if key[2] not in but:
+                    yield key + told, value
+
+    return read
+
+
+STREAM_STATISTICS: Final[Mapping[str, tuple[str, str]]] = {
+    "driftd_stream_psi": ("Population stability index to the reference, less what chance makes of it.", "psi"),
+    "driftd_stream_psi_raw": ("Population stability index as other tools compute it, chance included.", "psi_raw"),
+    "driftd_stream_psi_floor": ("What driftd_stream_psi_raw is on average when nothing has changed.", "psi_floor"),
+    "driftd_stream_js": ("Jensen-Shannon distance to the reference, 0 to 1.", "js"),
+    "driftd_stream_ks": ("Kolmogorov-Smirnov distance to the reference, 0 to 1.", "ks"),
+    "driftd_stream_wasserstein": ("Mean move of values, in widths of the reference's middle.", "wasserstein"),
+    "driftd_stream_chi_square": ("Chi-square effect size (phi), whatever the traffic.", "chi_square"),
+    "driftd_stream_null_ratio": ("Share of values that are null or missing, 0 to 1.", "null_rate"),
+    "driftd_stream_invalid_ratio": ("Share of values not finite or of the wrong type, 0 to 1.", "invalid_rate"),
+    "driftd_stream_unseen_ratio": ("Share of categories the reference never saw, 0 to 1.", "unseen_rate"),
+    "driftd_stream_out_of_range_ratio": ("Share of numbers beyond the reference's range, 0 to 1.", "out_of_range_rate"),
+    "driftd_stream_samples": ("Values in the window that the statistics of the stream rest on.", "samples"),
+}
+"""Metrics of every stream: help, and the name of the tables they are read from."""
+
+STATISTICS: Final = frozenset(
+    {*(statistic for _, statistic in STREAM_STATISTICS.values()), *QUANTILES, *MEAN, *YES_RATE, *VOLUME}
+)
+"""Names of tables that are exported."""
+
+
+def _families(
+    kind: Literal["counter", "gauge"],
+    labels: Labels,
+    reader: Callable[[Item], Reader[Source]],
+    entries: Mapping[str, tuple[str, Item]],
+) -> Iterator[Family[Source]]:
+    """Give families of one kind and with one set of labels. entries: name to help and what to read."""
+    return (Family(name, kind, text, labels, reader(what)) for name, (text, what) in entries.items())
+
+
+_SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]] = {
+    "driftd_ready": ("Whether driftd is ready, as /readyz tells: 1 or 0.", lambda s: s.is_ready),
+    "driftd_start_timestamp_seconds": ("When driftd started, seconds since the epoch.", lambda s: s.started_wall_s),
+    "driftd_tick_timestamp_seconds": ("When the main loop last ran, seconds since the epoch.", lambda s: s.tick_wall_s),
+    "driftd_snapshot_timestamp_seconds": (
+        "When these numbers were taken, seconds since the epoch.",
+        lambda s: s.wall_s,
+    ),
+    "driftd_watermark_timestamp_seconds": (
+        "Event time up to which everything was counted and judged, in seconds since the epoch.",
+        lambda s: s.picture.watermark_s,
+    ),
+    "driftd_open_panes": ("Panes that hold events and wait for the watermark.", lambda s: s.picture.open_panes),
+    "driftd_streams": ("Streams that are watched.", lambda s: s.picture.streams),
+    "driftd_consumer_partitions": ("Partitions assigned to this process.", lambda s: len(s.partitions)),
+}
+
+_SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]] = {
+    "driftd_batches_total": ("Batches of messages worked through.", lambda s: s.batches),
+    "driftd_busy_seconds_total": ("Time the main loop worked instead of waiting, in seconds.", lambda s: s.busy_s),
+    "driftd_commits_total": ("Commits of state and offsets.", lambda s: s.commits),
+    "driftd_looks_total": ("Closed panes that were judged.", lambda s: s.picture.looks),
+}
+
+_TOPIC_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], Mapping[str, int]]]]] = {
+    "driftd_events_received_total": (
+        "Events received; each is also counted, rejected, late or a duplicate.",
+        lambda s: s.picture.received,
+    ),
+    "driftd_events_late_total": ("Events later than the grace allows, not counted.", lambda s: s.picture.late),
+    "driftd_events_duplicate_total": ("Events whose event_id was seen before.", lambda s: s.picture.duplicate),
+    "driftd_events_clamped_total": ("Events from the future, counted as of now.", lambda s: s.picture.clamped),
+}
+
+_PARTITION_GAUGES: Final[Mapping[str, tuple[str, Callable[[PartitionStatus], float | None]]]] = {
+    "driftd_consumer_lag_records": ("Records that were not read yet; absent while unknown.", lambda p: p.lag_records),
+    "driftd_consumer_lag_seconds": (
+        "Age of the last record read while there are more, else 0, in seconds; absent while unknown.",
+        lambda p: p.lag_s,
+    ),
+    "driftd_consumer_stalled_seconds": (
+        "Time since it last moved or was caught up, in seconds.",
+        lambda p: p.stalled_s,
+    ),
+}
+
+_SINK_GAUGES: Final[Mapping[str, tuple[str, Callable[[SinkStatus], float | None]]]] = {
+    "driftd_sink_healthy": ("Whether the last delivery went well: 1 or 0.", lambda k: k.is_healthy),
+    "driftd_sink_queued_alerts": ("Alerts whose newest state was not delivered yet.", lambda k: k.queued),
+    "driftd_sink_oldest_seconds": ("How long the oldest notice has been waiting, in seconds.", lambda k: k.oldest_s),
+}
+
+_MODEL_GAUGES: Final[Mapping[str, tuple[str, Callable[[ModelStatus], float | None]]]] = {
+    "driftd_model_streams": ("Streams watched for the model.", lambda m: m.streams),
+    "driftd_last_event_timestamp_seconds": ("Event time of its newest event, seconds since the epoch.", _last_event_s),
+    "driftd_learning_progress_ratio": ("How much of the reference is learned, 0 to 1.", lambda m: m.progress),
+}
+
+_FIELD_GAUGES: Final[Mapping[str, tuple[str, tuple[Mapping[str, Labels], Mapping[str, Labels]]]]] = {
+    "driftd_volume_ratio": ("Traffic beside the reference's: 1 is as usual, 0.5 half of it.", (VOLUME, {"events": ()})),
+    "driftd_unsafe_ratio": ("Share of unsafe outputs among those checked, 0 to 1.", (YES_RATE, {"unsafe": ()})),
+    "driftd_refused_ratio": ("Share of refusals among events that tell, 0 to 1.", (YES_RATE, {"refused": ()})),
+    "driftd_fallback_ratio": ("Share of fallbacks among events that tell, 0 to 1.", (YES_RATE, {"fallback": ()})),
+    "driftd_error_ratio": ("Share of errors among events that tell, 0 to 1.", (YES_RATE, {"error": ()})),
+    "driftd_latency_mean_seconds": ("Mean latency, within 1 %, in seconds.", (MEAN, LATENCY)),
+    "driftd_ttft_mean_seconds": ("Mean time to the first token, within 1 %, in seconds.", (MEAN, TTFT)),
+    "driftd_cost_mean_usd": ("Mean cost of an event, within 1 %, in US dollars.", (MEAN, COST)),
+}
+
+_FIELD_QUANTILES: Final[Mapping[str, tuple[str, tuple[Mapping[str, Labels], Mapping[str, Labels]]]]] = {
+    "driftd_latency_quantile_seconds": ("Latency, within 1 %, in seconds; not to be averaged.", (QUANTILES, LATENCY)),
+    "driftd_ttft_quantile_seconds": (
+        "Time to the first token, within 1 %, in seconds; not to be averaged.",
+        (QUANTILES, TTFT),
+    ),
+    "driftd_cost_quantile_usd": ("Cost of an event, within 1 %, in US dollars; not to be averaged.", (QUANTILES, COST)),
+}
+
+FAMILIES: Final[Sequence[Family[Snapshot]]] = (
+    *_families("gauge", (), _one, _SELF_GAUGES),
+    *_families("counter", (), _one, _SELF_COUNTERS),
+    Family("driftd_models", "gauge", "Served model versions, by state.", ("state",), _model_states),
+    *_families("counter", ("topic",), _by_topic, _TOPIC_COUNTERS),
+    Family(
+        "driftd_events_counted_total",
+        "counter",
+        "Events counted, by type (inference, outcome).",
+        ("topic", "type"),
+        _by_pair(lambda s: s.picture.counted),
+    ),
+    Family(
+        "driftd_events_rejected_total",
+        "counter",
+        "Events that could not be read or used, by reason.",
+        ("topic", "reason"),
+        _rejected,
+    ),
+    Family(
+        "driftd_overflow_total",
+        "counter",
+        "Times that something was left out because a limit was reached, by what it was.",
+        ("what",),
+        _by_name(lambda s: s.picture.overflow),
+    ),
+    Family(
+        "driftd_source_errors_total",
+        "counter",
+        "Errors met while reading events, by reason.",
+        ("reason",),
+        _by_name(lambda s: s.source_errors),
+    ),
+    *_families("gauge", ("topic", "partition"), _partitions, _PARTITION_GAUGES),
+    Family(
+        "driftd_alerts",
+        "gauge",
+        "Alerts that are pending or firing.",
+        ("model", "rule", "severity", "state"),
+        _alert_counts,
+    ),
+    Family(
+        "driftd_alert_firing",
+        "gauge",
+        "Always 1: one series per firing alert.",
+        (*_MODEL, "rule", "field", "segment", "severity"),
+        _firing,
+    ),
+    Family(
+        "driftd_transitions_total",
+        "counter",
+        "Alerts that changed their state, by the state they went to.",
+        ("rule", "state"),
+        _by_pair(lambda s: s.picture.transitions),
+    ),
+    *_families("gauge", ("sink",), _sinks, _SINK_GAUGES),
+    Family(
+        "driftd_sink_delivered_total",
+        "counter",
+        "Notices that a sink has accepted.",
+        ("sink",),
+        _sinks(lambda k: k.delivered),
+    ),
+    Family(
+        "driftd_sink_failed_total",
+        "counter",
+        "Attempts to deliver that failed, by reason.",
+        ("sink", "reason"),
+        _sink_failures,
+    ),
+    Family(
+        "driftd_schema_changes_total",
+        "counter",
+        "Changes of the fields of a model's events, by change (new, type, unsupported).",
+        ("model", "change"),
+        _by_pair(lambda s: s.picture.schema_changes),
+    ),
+    *_families("gauge", _MODEL, _models, _MODEL_GAUGES),
+    Family(
+        "driftd_model_events_total",
+        "counter",
+        "Inference events counted for the model.",
+        _MODEL,
+        _models(lambda m: m.events),
+    ),
+    Family(
+        "driftd_reference_info",
+        "gauge",
+        "Always 1: the identity of the reference that the model is judged against.",
+        (*_MODEL, "reference"),
+        _references,
+    ),
+    *_families("gauge", (*_MODEL, *_WINDOW), _of_fields, _FIELD_GAUGES),
+    *_families("gauge", (*_MODEL, *_WINDOW, "quantile"), _of_fields, _FIELD_QUANTILES),
+    Family(
+        "driftd_tokens_mean",
+        "gauge",
+        "Mean of tokens per event, within 1 %, by direction (in, out).",
+        (*_MODEL, "direction", *_WINDOW),
+        _of_fields((MEAN, TOKENS)),
+    ),
+    Family(
+        "driftd_tokens_quantile",
+        "gauge",
+        "Tokens per event, within 1 %, by direction (in, out); not to be averaged.",
+        (*_MODEL, "direction", *_WINDOW, "quantile"),
+        _of_fields((QUANTILES, TOKENS)),
+    ),
+    *_families("gauge", _STREAM, _every, STREAM_STATISTICS),
+    Family(
+        "driftd_stream_yes_ratio",
+        "gauge",
+        "Share of yes among yes and no, 0 to 1, of fields without a metric of their own.",
+        _STREAM,
+        _of_others(YES_RATE, FLAGS),
+    ),
+    Family(
+        "driftd_stream_mean",
+        "gauge",
+        "Mean in the field's unit, of fields without a metric of their own.",
+        _STREAM,
+        _of_others(MEAN, AMOUNTS),
+    ),
+    Family(
+        "driftd_stream_quantile",
+        "gauge",
+        "Quantile in the field's unit, of fields without a metric of their own; not to be averaged.",
+        (*_STREAM, "quantile"),
+        _of_others(QUANTILES, AMOUNTS),
+    ),
+)
+"""What is read from a snapshot, most important first: where series run out, the last are left out."""
+
+_PAGE_GAUGES: Final[Mapping[str, tuple[str, Callable[[PageStatus], float]]]] = {
+    "driftd_render_timestamp_seconds": ("When this page was made, seconds since the epoch.", lambda p: p.made_wall_s),
+    "driftd_render_seconds": ("Time it took to make the page before this one, in seconds.", lambda p: p.last_render_s),
+    "driftd_series": ("Series on this page that were read from the snapshot.", lambda p: p.series),
+    "driftd_series_dropped": (
+        "Series left out of this page because limits.label_series_max was reached.",
+        lambda p: p.series_dropped,
+    ),
+}
+
+
+def _of_page(value: Callable[[PageStatus], float]) -> Reader[PageStatus]:
+    return lambda page: [((), value(page))]
+
+
+PAGE_FAMILIES: Final[Sequence[Family[PageStatus]]] = (
+    Family("driftd_build_info", "gauge", "Always 1: driftd's version.", ("version",), lambda p: [((p.version,), 1.0)]),
+    Family("driftd_renders_total", "counter", "Pages made before this one.", (), lambda p: [((), p.renders)]),
+    *_families("gauge", (), _of_page, _PAGE_GAUGES),
+)
+"""What is known about a page while it is made; these are always on it."""
+
+
+def markdown_table() -> str:
+    """Give the page for people: every metric in one table. Ends in a line break."""
+    described = [(f.name, f.kind, f.labels, f.help) for f in FAMILIES]
+    described += [(f.name, f.kind, f.labels, f.help) for f in PAGE_FAMILIES]
+    lines = [
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
+        for name, kind, labels, text in described
+    ]
+    return "\n".join([_INTRODUCTION, "| metric | type | labels | meaning |", "| --- | --- | --- | --- |", *lines, ""])
+
+
+_INTRODUCTION: Final = """\
+# Metrics
+
+What `/metrics` shows. This page is written by `python -m monitor.metrics > docs/metrics.md`: change
+`monitor/metrics.py` instead.
+
+* `segment` is empty for all traffic, else `name=value`. `window` is as configured, such as `10m`.
+* Where driftd can't tell a number (too few values, no reference, lag unknown) its series is absent.
+* Label values are as in the events, up to 256 characters. Longer ones, and ones with control or other invisible
+  characters, are cut and cleaned, and then end in `~` and eight digits that tell them apart.
+* `process_*` and `python_gc_*` are those of the Prometheus client library.
+"""
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown_table())
