@@ -24,7 +24,7 @@ from monitor import build
 from monitor.app import Board
 from monitor.config import load_settings
 from monitor.domain import Batch
-from monitor.sources.kafka import KafkaSource
+from monitor.sources.kafka import FETCH_BACKOFF_MS, KafkaSource
 from tests.support.kafka import start_kafka
 
 PARTITIONS = 4
@@ -57,6 +57,7 @@ def bare(servers: str, topic: str, count: int) -> dict[str, float]:
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "queued.max.messages.kbytes": 32 * 1024,
+            "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
         }
     )
     consumer.subscribe([topic])

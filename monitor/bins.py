@@ -126,7 +126,8 @@ def log_edges(exponent: int) -> FloatArray:
     octave, step = np.divmod(np.arange(LOG_INNER + 1), BINS_PER_OCTAVE)
     fraction = step / BINS_PER_OCTAVE
     mantissa = 2.0 - np.sqrt(4.0 - 3.0 * fraction)
-    return np.ldexp(1.0 + mantissa, octave + exponent)
+    edges: FloatArray = np.ldexp(1.0 + mantissa, octave + exponent)
+    return edges
 
 
 def log_values(exponent: int) -> FloatArray:

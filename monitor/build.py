@@ -31,7 +31,7 @@ from monitor.references import Reference
 from monitor.rules import Budget, Level, Plan, Rule
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
-from monitor.sources.kafka import QUEUED_MESSAGES_MIN, KafkaSource, KafkaTerms
+from monitor.sources.kafka import FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaSource, KafkaTerms
 from monitor.streams import StreamLimits
 from monitor.web import WebServer, WebTerms
 
@@ -164,6 +164,7 @@ def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "queued.max.messages.kbytes": max(1, kafka.prefetch_bytes // 1024),
         "queued.min.messages": QUEUED_MESSAGES_MIN,
+        "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
         "fetch.message.max.bytes": max(kafka.message_bytes_max + 1024, 1 << 20),
         "check.crcs": True,
         "security.protocol": kafka.security_protocol,

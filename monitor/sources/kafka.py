@@ -18,8 +18,10 @@ from monitor.domain import Batch, PartitionStatus, TopicPartition
 from monitor.errors import SourceError
 
 OPEN_TIMEOUT_S: Final = 10.0
-QUEUED_MESSAGES_MIN: Final = 20_000
+QUEUED_MESSAGES_MIN: Final = 100_000
 """Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
+FETCH_BACKOFF_MS: Final = 10
+"""How long fetching rests when the prefetch is full. librdkafka's own 1,000 ms starves a reader that drains it sooner."""
 CURES: Final[Mapping[int, str]] = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist or may not be described: create it, or check kafka.topics and the ACLs",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "the user may not read the topic: grant READ and DESCRIBE on it",

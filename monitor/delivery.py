@@ -1,0 +1,290 @@
+"""Delivery: from the loop's transitions to the sinks, without the loop ever waiting for one.
+
+One thread per sink takes what is due from the sink's outbox, lets the sink tell it, and notes what came of it. A sink
+that is down or slow holds back neither the loop nor the other sinks: its outbox keeps the newest state of each alert.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+
+from monitor.domain import AlertState, Reason, SinkStatus, Transition
+from monitor.errors import SinkError
+from monitor.sinks.base import Notice, SinkBusyError
+from monitor.sinks.outbox import Outbox, Put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from monitor.domain import Alert
+    from monitor.sinks.base import Sink
+
+BACKOFF_MIN_S: Final = 1.0
+BACKOFF_MAX_S: Final = 60.0  # ours: after an outage, an alert is told at most a minute after the receiver is back
+FULL: Final = "outbox_full"
+"""The reason, beside those of a sink, under which a notice is counted that found no room."""
+_CLOSE_WAIT_S: Final = 1.0  # for a thread between two attempts; one that hangs in a request is left behind
+_log = structlog.get_logger(__name__)
+
+
+class Clocks(NamedTuple):
+    """wall: seconds since the epoch, for what is told. steady: never goes backwards, for when it is told."""
+
+    wall: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+
+
+class Delivery:
+    """Tells every transition to every sink that wants it. Made, then started; drained, then closed."""
+
+    def __init__(self, sinks: Sequence[Sink], clocks: Clocks | None = None) -> None:
+        self._clocks = clocks or Clocks()
+        self._workers = [Worker(sink, self._clocks) for sink in sinks]
+
+    def start(self) -> None:
+        """Start one thread per sink. Called once, before the loop runs."""
+        for worker in self._workers:
+            worker.start()
+
+    def resume(self, alerts: Sequence[Alert], now_wall_s: float) -> None:
+        """Take over alerts that fired before this process began, so that sinks with `resend_s` go on repeating them.
+
+        Called by the loop's thread once, with the stored alerts, before the first `offer`; others are left out.
+        """
+        firing = [alert for alert in alerts if alert.state is AlertState.FIRING]
+        told = [
+            Notice(Transition(alert.firing_s or alert.pending_s, AlertState.FIRING, alert, Reason.LASTED), now_wall_s)
+            for alert in firing
+        ]
+        for worker in self._workers:
+            if worker.sink.terms.resend_s is not None:
+                worker.offer(told)
+
+    def offer(self, transitions: Sequence[Transition], now_wall_s: float) -> None:
+        """Take in what is to be told. Never waits for a sink, never raises. By the loop's thread, after each step."""
+        notices = [Notice(transition, now_wall_s) for transition in transitions]
+        for worker in self._workers:
+            worker.offer(notices)
+
+    def status(self) -> Sequence[SinkStatus]:
+        """Give how each sink fares, in the order of configuration. From any thread; waits for no sink."""
+        return [worker.status() for worker in self._workers]
+
+    def drain(self, budget_s: float) -> int:
+        """Try to tell what waits, for at most budget_s; give how many notices are left. Called once the loop has ended.
+
+        What waits out a back-off is tried at once. Ends early when nothing waits.
+        """
+        deadline_s = time.monotonic() + budget_s
+        for worker in self._workers:
+            worker.hurry()
+        left = sum(worker.wait_empty(deadline_s) for worker in self._workers)
+        if left:
+            _log.warning("notifications left untold", notices=left, budget_s=budget_s)
+        return left
+
+    def close(self) -> None:
+        """Stop the threads; each closes its sink. Called last; again does nothing.
+
+        A thread in the middle of a request is waited for only a moment: it ends with the process.
+        """
+        for worker in self._workers:
+            worker.stop()
+        deadline_s = time.monotonic() + _CLOSE_WAIT_S
+        for worker in self._workers:
+            worker.join(deadline_s)
+
+
+class Worker:
+    """One sink, its outbox, and the thread between them. `step` is all of its work, and can be called without it."""
+
+    def __init__(self, sink: Sink, clocks: Clocks, outbox: Outbox | None = None) -> None:
+        self.sink: Final = sink
+        self._clocks = clocks
+        self._outbox = outbox or Outbox(sink.terms)
+        self._changed = threading.Condition()  # guards all below, and the outbox; never held while the sink works
+        self._is_stopping = False
+        self._failures_in_row = 0
+        self._paused_until_s = -math.inf
+        self._delivered = 0
+        self._failed: Counter[str] = Counter()
+        self._is_full = False
+        self._singly = 0  # how many calls to come carry one notice only
+        self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def offer(self, notices: Sequence[Notice]) -> None:
+        """Put what this sink wants into its outbox."""
+        wanted = [notice for notice in notices if self.sink.terms.is_every_change_told or notice.is_about_firing]
+        if not wanted:
+            return
+        now_s = self._clocks.steady()
+        with self._changed:
+            refused = sum(self._outbox.put(notice, now_s) is Put.FULL for notice in wanted)
+            self._failed.update({FULL: refused} if refused else {})
+            is_news = bool(refused) and not self._is_full
+            self._is_full = bool(refused)
+            self._changed.notify_all()
+        if is_news:
+            _log.error("outbox full, notifications dropped", sink=self.sink.name, notices=refused)
+
+    def status(self) -> SinkStatus:
+        """Give how the sink fares."""
+        now_s = self._clocks.steady()
+        with self._changed:
+            return SinkStatus(
+                name=self.sink.name,
+                delivered=self._delivered,
+                failed=dict(self._failed),
+                queued=self._outbox.queued,
+                oldest_s=self._outbox.oldest_s(now_s),
+                is_healthy=self._failures_in_row == 0 and not self._is_full,
+            )
+
+    def hurry(self) -> None:
+        """End all back-offs."""
+        with self._changed:
+            self._failures_in_row = 0
+            self._paused_until_s = -math.inf
+            self._outbox.hurry(self._clocks.steady())
+            self._changed.notify_all()
+
+    def wait_empty(self, deadline_s: float) -> int:
+        """Wait until nothing waits to be told, or until deadline_s (time.monotonic); give how many notices still do."""
+        with self._changed:
+            if self._thread.is_alive():
+                self._changed.wait_for(lambda: not self._outbox.queued, max(0.0, deadline_s - time.monotonic()))
+            return self._outbox.queued
+
+    def stop(self) -> None:
+        """Ask the thread to end."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+
+    def join(self, deadline_s: float) -> None:
+        """Wait for the thread until deadline_s (time.monotonic). Where it was never started, close the sink here."""
+        if self._thread.ident is None:
+            self.sink.close()
+        else:
+            self._thread.join(max(0.0, deadline_s - time.monotonic()))
+
+    def step(self) -> bool:
+        """Tell what is due, at most one call of the sink. False when nothing was due."""
+        with self._changed:
+            now_s = self._clocks.steady()
+            at_most = 1 if self._singly else self.sink.terms.notices_max
+            notices = self._outbox.take(now_s, at_most) if now_s >= self._paused_until_s else []
+            self._singly -= bool(notices and self._singly)
+        if notices:
+            self._tell(notices)
+        return bool(notices)
+
+    def _run(self) -> None:
+        try:
+            while not self._is_stopping:
+                if not self.step():
+                    self._rest()
+        finally:
+            self.sink.close()
+
+    def _rest(self) -> None:
+        """Wait until something may be due, or is offered."""
+        with self._changed:
+            due_s = self._outbox.next_due_s()
+            now_s = self._clocks.steady()
+            wait_s = None if due_s is None else max(due_s, self._paused_until_s) - now_s
+            if not self._is_stopping and (wait_s is None or wait_s > 0):
+                self._changed.wait(wait_s)
+
+    def _tell(self, notices: Sequence[Notice]) -> None:
+        try:
+            self.sink.deliver(notices, self._clocks.wall())
+        except SinkError as error:
+            self._note_failure(notices, error)
+        except Exception as error:  # noqa: BLE001 - the thread's last guard: a bug in a sink must not silence it for good
+            _log.exception("sink failed unexpectedly", sink=self.sink.name)
+            self._note_failure(notices, SinkError(type(error).__name__, is_retryable=False, reason="other"))
+        else:
+            self._note_success(notices)
+
+    def _note_success(self, notices: Sequence[Notice]) -> None:
+        with self._changed:
+            now_s = self._clocks.steady()
+            is_recovered = self._failures_in_row > 0
+            self._failures_in_row = 0
+            self._is_full = False
+            told = [notice for notice in notices if self._outbox.done(notice, now_s)]
+            self._delivered += len(told)
+            self._changed.notify_all()
+        if is_recovered:
+            _log.info("sink recovered", sink=self.sink.name)
+        if not self.sink.terms.is_every_change_told:
+            self._log_told(told)
+
+    def _log_told(self, notices: Sequence[Notice]) -> None:
+        wall_s = self._clocks.wall()
+        for notice in notices:
+            delay_s = round(wall_s - notice.decided_wall_s, 3)
+            _log.info("notification delivered", sink=self.sink.name, delay_s=delay_s, **_named(notice))
+
+    def _note_failure(self, notices: Sequence[Notice], error: SinkError) -> None:
+        is_one_at_fault = not error.is_retryable and error.reason == "client_error" and len(notices) > 1
+        with self._changed:
+            self._failed[error.reason] += 1
+            self._failures_in_row += 1
+            if is_one_at_fault:
+                given_up = self._retry_singly(notices)
+            else:
+                given_up = self._retry_later(notices, error) if error.is_retryable else self._reject(notices)
+            self._changed.notify_all()
+        for notice in given_up:
+            _log.error("notification dropped", sink=self.sink.name, error=str(error), **_named(notice))
+        if error.is_retryable and self._failures_in_row == 1:
+            _log.warning("sink failed, will be retried", sink=self.sink.name, reason=error.reason, error=str(error))
+
+    def _retry_later(self, notices: Sequence[Notice], error: SinkError) -> Sequence[Notice]:
+        """Pause the sink, since it is the likely cause, and send these to the back, in case that they are."""
+        now_s = self._clocks.steady()
+        asked_s = error.retry_after_s if isinstance(error, SinkBusyError) else 0.0
+        self._paused_until_s = now_s + max(asked_s, backoff_s(self._failures_in_row))
+        may_have_arrived = error.reason != "unreachable"
+        given_up: list[Notice] = []
+        for notice in notices:
+            due_s = now_s + max(asked_s, backoff_s(self._outbox.attempts(notice) + 1))
+            if not self._outbox.retry(notice, now_s, due_s=due_s, may_have_arrived=may_have_arrived):
+                given_up.append(notice)
+        return given_up
+
+    def _retry_singly(self, notices: Sequence[Notice]) -> Sequence[Notice]:
+        """Have these told again one by one, so that the one that is refused does not take the others along."""
+        now_s = self._clocks.steady()
+        self._singly = len(notices)
+        return [each for each in notices if not self._outbox.retry(each, now_s, due_s=now_s, may_have_arrived=True)]
+
+    def _reject(self, notices: Sequence[Notice]) -> Sequence[Notice]:
+        now_s = self._clocks.steady()
+        return [notice for notice in notices if self._outbox.reject(notice, now_s)]
+
+
+def backoff_s(failures: int) -> float:
+    """Give how long to wait after so many failures in a row: doubled each time, to a minute, less up to half by chance.
+
+    A schedule rather than a retrying call, because newer states take the place of older ones between attempts.
+    """
+    longest_s = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2.0 ** min(failures - 1, 16))
+    return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+
+
+def _named(notice: Notice) -> dict[str, str]:
+    return {"rule": notice.alert.rule, "state": notice.alert.state.value, "dedup_key": notice.key}
