@@ -50,14 +50,14 @@ def events(count: int, rate_per_s: float, models: int = 1, seed: int = 7) -> Ite
         yield b"%s%s%032x%s%s%.4f%s" % (head, key, rng.getrandbits(128), before, name, time_s, after)
 
 
-def produce(servers: str, topic: str, messages: Iterator[bytes]) -> tuple[int, int]:
-    """Send messages; give how many, and how many bytes."""
+def produce(servers: str, topic: str, messages: Iterator[bytes], partitions: int = 1) -> tuple[int, int]:
+    """Send messages, spread over partitions in short runs as keyless producers do; give how many, and how many bytes."""
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 50, "queue.buffering.max.messages": 200_000})
     count = size = 0
     for message in messages:
         while True:
             try:
-                producer.produce(topic, message)
+                producer.produce(topic, message, partition=count // 100 % partitions)
                 break
             except BufferError:
                 producer.poll(0.1)

@@ -132,11 +132,11 @@ def main() -> None:
         print(json.dumps(run(servers, topic, int(count))))
         return
     quick = options(str(__doc__).splitlines()[0]).quick
-    count, rounds = (150_000, 3) if quick else (600_000, 5)
+    count, rounds = (300_000, 3) if quick else (600_000, 5)
     kafka, _ = start_kafka()
     try:
         kafka.create_topic("throughput", PARTITIONS)
-        sent, size = produce(kafka.bootstrap_servers, "throughput", events(count, RATE_PER_S))
+        sent, size = produce(kafka.bootstrap_servers, "throughput", events(count, RATE_PER_S), PARTITIONS)
         results: dict[str, list[dict[str, float]]] = {"bare": [], "daemon": []}
         for _ in range(rounds):
             for kind, found in results.items():
@@ -152,7 +152,7 @@ def main() -> None:
             "broker": f"{kafka.kind} {kafka.version or ''}, {PARTITIONS} partitions",
             "events": f"{sent:,} of {size / sent:.0f} bytes, {rounds} rounds in turns",
             "bare": f"{count / fastest['bare']:,.0f} events/s (consume and decode)",
-            "driftd": f"{count / fastest['daemon']:,.0f} events/s",
+            "driftd": f"{count / fastest['daemon']:,.0f} events/s, {results['daemon'][0]['looks']} looks of the judge",
             "ratio": f"{ratio:.3f} (rounds: {', '.join(f'{r:.3f}' for r in ratios)})",
         },
         {

@@ -17,8 +17,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, GCCollector, Metric, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
 from monitor import __version__
@@ -26,8 +25,6 @@ from monitor.metrics import FAMILIES, PAGE_FAMILIES, Family, Labels, PageStatus,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from prometheus_client import Metric
 
     from monitor.domain import Snapshot
 
@@ -199,16 +196,18 @@ def _escaped(value: str) -> str:
 def _numbers(values: Sequence[float]) -> Iterable[bytes]:
     """Write numbers so that reading gives the very same ones.
 
-    msgspec's writer takes an eighth of the time of repr. JSON knows no infinities, so these go the slow way.
+    msgspec's writer takes an eighth of the time of repr. JSON knows no infinities, so these go the slow way. Numpy's
+    numbers, which pass for floats, have to become such.
     """
-    if math.isfinite(sum(values)):
-        return msgspec.json.encode(values)[1:-1].split(b",")
-    return map(_number, values)
+    numbers = tuple(map(float, values))
+    if math.isfinite(sum(numbers)):
+        return msgspec.json.encode(numbers)[1:-1].split(b",")
+    return map(_number, numbers)
 
 
 def _number(value: float) -> bytes:
     if math.isfinite(value):
-        return repr(float(value)).encode()
+        return repr(value).encode()
     return b"NaN" if math.isnan(value) else b"+Inf" if value > 0 else b"-Inf"
 
 
@@ -251,9 +250,9 @@ class SnapshotCollector(Collector):
         if snapshot is None:
             return
         for family in FAMILIES:
-            make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-            metric = make(family.name, family.help, labels=family.labels)
+            metric = Metric(family.name.removesuffix("_total"), family.help, family.kind)
             for labels, value in family.read(snapshot):
-                metric.add_metric([label_text(each) for each in labels], value)
+                named = zip(family.labels, map(label_text, labels), strict=True)
+                metric.add_sample(family.name, dict(named), value)
             if metric.samples:
                 yield metric

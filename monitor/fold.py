@@ -7,9 +7,9 @@ batch. Measured share of the event path and cost per value: benchmarks/fold.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from operator import getitem
 from typing import Any, Final, cast
 
@@ -38,9 +38,9 @@ from monitor.decode.lanes import Lane, LaneFeatures, as_mapping, lane_of
 from monitor.domain import FloatArray, IntArray, Kind
 from monitor.fields import FIELDS, VOLUME
 from monitor.probes import PROBE_VALUES, Probes, place_grid
-from monitor.streams import NONE, Layout, StreamTable
+from monitor.streams import NONE, LaneRows, Layout, StreamTable
 
-FLAG_BINS: Final[Mapping[Any, int]] = {True: YES, False: NO, None: UNCHECKED}
+FLAG_BINS: Final[dict[Any, int]] = {True: YES, False: NO, None: UNCHECKED}
 """1 and 0 are yes and no too, since they equal true and false."""
 GRID_VALUES_MIN: Final = 30
 """A stream with fewer values at the freeze gets no grid: their quantiles would be chance."""
@@ -70,6 +70,16 @@ class Part:
         at = chosen.tolist()
         fields = {name: [column[i] for i in at] for name, column in self.fields.items()}
         return Part([self.features[i] for i in at], fields, scopes, self.panes[chosen], self.events[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class LaneBlock:
+    """Events of one lane. known: where it is counted in each of their scopes; which: the one of each event; at: the events."""
+
+    lane: Lane
+    known: Sequence[LaneRows]
+    which: IntArray
+    at: IntArray
 
 
 class Folder:
@@ -137,20 +147,32 @@ class Folder:
             return at, []
         features = part.features if len(at) == len(part.features) else [part.features[i] for i in at.tolist()]
         columns = list(zip(*map(astuple, cast("Sequence[LaneFeatures]", features)), strict=True))
-        hits = []
-        split, n = len(lane.numbers), len(at)
-        if lane.numbers:
-            rows = np.stack([rows.numbers for rows in known], axis=1)[:, which].ravel()
-            hits.append(self._fold_numbers(rows, list(chain.from_iterable(columns[:split])), part, np.tile(at, split)))
-        for number, column in enumerate(columns[split:]):
-            own = np.array([lane_rows.names[number] for lane_rows in known])[which]
-            categories = [lane_rows.categories[number] for lane_rows in known]
-            each = categories * n if len(known) == 1 else [categories[i] for i in which.tolist()]
-            hits.append(self._fold_names(own, each, column, part.events[at]))
+        block = LaneBlock(lane, known, which, at)
+        hits = [self._fold_lane_numbers(block, columns[: len(lane.numbers)], part)] if lane.numbers else []
+        for number, column in enumerate(columns[len(lane.numbers) :]):
+            rows = np.array([own.names[number] for own in known])[which]
+            categories = [own.categories[number] for own in known]
+            each = repeat(categories[0]) if len(known) == 1 else [categories[i] for i in which.tolist()]
+            hits.append(self._fold_names(rows, each, column, part.events[at]))
         if any(rows.absent.size for rows in known):
             rows, of = _spread([known[i].absent for i in which.tolist()])
             hits.append(Hits(Arena.VALUES, rows * VALUES_WIDTH + NULL, part.events[at[of]]))
         return at, hits
+
+    def _fold_lane_numbers(self, block: LaneBlock, columns: Sequence[Sequence[Any]], part: Part) -> Hits:
+        """Count the numeric features of a lane, column after column; without gathers where all events are of one scope."""
+        grids, at = self._table.values, np.tile(block.at, len(columns))
+        values = list(chain.from_iterable(columns))
+        if len(block.known) > 1:
+            rows = np.stack([own.numbers for own in block.known], axis=1)[:, block.which].ravel()
+            return self._fold_numbers(rows, values, part, at)
+        rows = block.known[0].numbers
+        numbers = _plain_numbers(values) if grids.has_grid[rows].all() else None
+        if numbers is None:
+            return self._fold_numbers(np.repeat(rows, len(block.at)), values, part, at)
+        bins = numeric_bin(numbers.reshape(len(columns), -1), *grids.grid[rows].T[:, :, None])
+        bins += (rows * VALUES_WIDTH)[:, None]
+        return Hits(Arena.VALUES, bins.ravel(), part.events[at])
 
     def _fold_loose(self, part: Part, chosen: IntArray) -> Iterator[Hits]:
         """Count the features of the events at `chosen`, each by the layout of its set of names."""
@@ -198,8 +220,10 @@ class Folder:
             values = column if numeric.size == len(column) else [column[i] for i in numeric.tolist()]
             yield self._fold_numbers(rows[numeric], values, part, numeric)
         if named.size:
-            found = [categories[row] for row in rows[named].tolist()]
-            yield self._fold_names(rows[named], found, [column[i] for i in named.tolist()], part.events[named])
+            own, names = rows[named], column if named.size == len(column) else [column[i] for i in named.tolist()]
+            is_one = bool((own == own[0]).all())
+            each = repeat(categories[int(own[0])]) if is_one else [categories[row] for row in own.tolist()]
+            yield self._fold_names(own, each, names, part.events[named])
 
     def _fold_numbers(self, rows: IntArray, values: Sequence[Any], part: Part, at: IntArray) -> Hits:
         """Count numeric values of the events at `at`; those of streams without a grid are set aside."""
@@ -218,12 +242,14 @@ class Folder:
         return _hits(Arena.VALUES, rows, bins, part.events[at])
 
     def _fold_names(
-        self, rows: IntArray, categories: Sequence[Categories], names: Sequence[Any], events: IntArray
+        self, rows: IntArray, categories: Iterable[Categories], names: Sequence[Any], events: IntArray
     ) -> Hits:
+        """Count names; categories: of each name (may be endless)."""
         try:
-            bins = np.array(list(map(getitem, categories, names)), dtype=np.int64)
+            found = bytes(map(getitem, categories, names))
         except TypeError:  # a list or an object among them
-            bins = np.array([_bin_of(own, name) for own, name in zip(categories, names, strict=True)], dtype=np.int64)
+            found = bytes(map(_bin_of, categories, names))
+        bins = np.frombuffer(found, dtype=np.uint8).astype(np.int64)
         self._table.note_wrong_types(self._table.values, rows[bins == WRONG_TYPE])
         return Hits(Arena.VALUES, rows * VALUES_WIDTH + bins, events)
 
@@ -237,10 +263,10 @@ class Folder:
 
     def _fold_flags(self, rows: IntArray, column: Sequence[Any], events: IntArray) -> Hits:
         try:
-            found = [FLAG_BINS.get(value, FLAG_WRONG_TYPE) for value in column]
+            found = bytes(map(FLAG_BINS.get, column, repeat(FLAG_WRONG_TYPE)))
         except TypeError:  # a list or an object among them
-            found = [FLAG_BINS[v] if v is None or type(v) is bool else FLAG_WRONG_TYPE for v in column]
-        bins = np.array(found, dtype=np.int64)
+            found = bytes(FLAG_BINS[v] if v is None or type(v) is bool else FLAG_WRONG_TYPE for v in column)
+        bins = np.frombuffer(found, dtype=np.uint8).astype(np.int64)
         self._table.note_wrong_types(self._table.flags, rows[(bins == FLAG_WRONG_TYPE) & (rows != NONE)])
         return _hits(Arena.FLAGS, rows, bins, events)
 
@@ -277,6 +303,15 @@ def _spread(rows: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
     """Give the rows of all events one after the other, and the event of each."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     return np.concatenate(rows), np.repeat(np.arange(len(rows)), lengths)
+
+
+def _plain_numbers(values: Sequence[Any]) -> FloatArray | None:
+    """Give values as numbers if all are finite ones, else None."""
+    try:
+        numbers = np.frombuffer(array("d", values), dtype=np.float64)
+    except (TypeError, OverflowError):
+        return None
+    return numbers if np.isfinite(numbers).all() else None
 
 
 def _numbers(values: Sequence[Any], null: int, not_finite: int, wrong_type: int) -> tuple[FloatArray, IntArray]:

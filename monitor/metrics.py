@@ -32,6 +32,7 @@ Labels: TypeAlias = tuple[str, ...]
 Sample: TypeAlias = tuple[Labels, float]
 Source = TypeVar("Source")
 Item = TypeVar("Item")
+Kind: TypeAlias = Literal["counter", "gauge", "summary"]
 Reader: TypeAlias = Callable[[Source], Iterable[Sample]]
 
 
@@ -39,12 +40,14 @@ Reader: TypeAlias = Callable[[Source], Iterable[Sample]]
 class Family(Generic[Source]):
     """One metric. help: a sentence that tells the unit. read: gives label values, in the order of labels, and values.
 
+    A summary has quantiles and neither sum nor count: only that type may have a label `quantile`, says promtool.
+
     read is called by the exporter's thread for each page, on values that do not change. Cost: it must stay below 0.3 us
     per series, so it does nothing per series that can be done per table.
     """
 
     name: str
-    kind: Literal["counter", "gauge"]
+    kind: Kind
     help: str
     labels: Labels
     read: Reader[Source]
@@ -253,7 +256,7 @@ STATISTICS: Final = frozenset(
 
 
 def _families(
-    kind: Literal["counter", "gauge"],
+    kind: Kind,
     labels: Labels,
     reader: Callable[[Item], Reader[Source]],
     entries: Mapping[str, tuple[str, Item]],
@@ -433,7 +436,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         _references,
     ),
     *_families("gauge", (*_MODEL, *_WINDOW), _of_fields, _FIELD_GAUGES),
-    *_families("gauge", (*_MODEL, *_WINDOW, "quantile"), _of_fields, _FIELD_QUANTILES),
+    *_families("summary", (*_MODEL, *_WINDOW, "quantile"), _of_fields, _FIELD_QUANTILES),
     Family(
         "driftd_tokens_mean",
         "gauge",
@@ -443,7 +446,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
     ),
     Family(
         "driftd_tokens_quantile",
-        "gauge",
+        "summary",
         "Tokens per event, within 1 %, by direction (in, out); not to be averaged.",
         (*_MODEL, "direction", *_WINDOW, "quantile"),
         _of_fields((QUANTILES, TOKENS)),
@@ -465,7 +468,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
     ),
     Family(
         "driftd_stream_quantile",
-        "gauge",
+        "summary",
         "Quantile in the field's unit, of fields without a metric of their own; not to be averaged.",
         (*_STREAM, "quantile"),
         _of_others(QUANTILES, AMOUNTS),
@@ -514,6 +517,7 @@ What `/metrics` shows. This page is written by `python -m monitor.metrics > docs
 `monitor/metrics.py` instead.
 
 * `segment` is empty for all traffic, else `name=value`. `window` is as configured, such as `10m`.
+* Summaries have quantiles of the window, and neither `_sum` nor `_count`; quantiles must not be averaged.
 * Where driftd can't tell a number (too few values, no reference, lag unknown) its series is absent.
 * Label values are as in the events, up to 256 characters. Longer ones, and ones with control or other invisible
   characters, are cut and cleaned, and then end in `~` and eight digits that tell them apart.

@@ -36,7 +36,7 @@ from monitor.judge import Judge, Terms
 from monitor.panes import OpenPanes
 from monitor.references import Grid, Reference
 from monitor.rules import Budget, PlanOf
-from monitor.streams import StreamLimits, StreamTable, Subject
+from monitor.streams import NONE, StreamLimits, StreamTable, Subject
 from monitor.tables import Tables
 from monitor.views import Views
 from monitor.watermark import Watermark
@@ -141,12 +141,13 @@ class Pipeline:
         if not len(columns):
             return step
         partitions = np.array(batch.partitions, dtype=np.int64)[np.array(columns.messages, dtype=np.int64)]
-        counted = self._accept(columns, partitions, topics)
+        scopes = self._table.scopes_of(columns.models, columns.versions)
+        counted = self._accept(columns, scopes, partitions, topics)
         if counted is not None:
-            columns, partitions = _chosen(columns, counted), partitions[counted]
+            columns, scopes, partitions = _chosen(columns, counted), scopes[counted], partitions[counted]
             if not len(columns):
                 return step
-        self._take(columns, partitions, batch.sources, now_s)
+        self._take(columns, scopes, partitions, (batch.sources, now_s))
         self._close(step)
         return step
 
@@ -161,26 +162,30 @@ class Pipeline:
         if columns.dropped_features:
             totals.overflow["features"] += columns.dropped_features
 
-    def _accept(self, columns: Columns, partitions: IntArray, topics: Sequence[str]) -> IntArray | None:
+    def _accept(
+        self, columns: Columns, scopes: IntArray, partitions: IntArray, topics: Sequence[str]
+    ) -> IntArray | None:
         """Give the events to go on with, None for all: not seen before, and of a model within the limit."""
         seen = self._duplicates.seen(columns.event_ids)
-        scopes = self._table.scopes_of(columns.models, columns.versions)
-        is_refused = np.array([scope is None for scope in scopes]) if None in scopes else None
-        if seen is None and is_refused is None:
+        is_refused = scopes == NONE
+        if seen is None and not is_refused.any():
             return None
-        drop = np.zeros(len(columns), dtype=bool) if seen is None else seen.copy()
-        for at in partitions[drop].tolist():
+        is_duplicate = np.zeros(len(columns), dtype=bool) if seen is None else seen
+        for at in partitions[is_duplicate].tolist():
             self._totals.duplicate[topics[at]] += 1
-        if is_refused is not None:
-            for at in partitions[is_refused & ~drop].tolist():
-                self._totals.rejected[topics[at], str(Rejection.TOO_MANY_MODELS)] += 1
-            drop |= is_refused
-        return np.flatnonzero(~drop)
+        for at in partitions[is_refused & ~is_duplicate].tolist():
+            self._totals.rejected[topics[at], str(Rejection.TOO_MANY_MODELS)] += 1
+        return np.flatnonzero(~(is_duplicate | is_refused))
 
     def _take(
-        self, columns: Columns, partitions: IntArray, sources: Sequence[TopicPartition], now_s: float
+        self,
+        columns: Columns,
+        scopes: IntArray,
+        partitions: IntArray,
+        arrival: tuple[Sequence[TopicPartition], float],
     ) -> None:
-        """Fold the events that are in time, or late within the grace."""
+        """Fold the events that are in time, or late within the grace. arrival: the partitions, and the wall clock."""
+        sources, now_s = arrival
         time, topics = self._terms.time, [source.topic for source in sources]
         times_s = self._clamped(columns.times_s, partitions, topics, now_s)
         before_s = self._watermark.follow(sources, partitions, times_s)
@@ -192,10 +197,11 @@ class Pipeline:
             for at in partitions[is_lost].tolist():
                 self._totals.late[topics[at]] += 1
             kept = np.flatnonzero(~is_lost)
-            columns, partitions = _chosen(columns, kept), partitions[kept]
+            columns, scopes, partitions = _chosen(columns, kept), scopes[kept], partitions[kept]
             panes, closed, is_late, times_s = panes[kept], closed[kept], is_late[kept], times_s[kept]
         if len(columns):
-            self._fold(columns, times_s, panes, np.where(is_late, closed, -1))
+            self._subjects.touch(self._table.subject_of[scopes], times_s)
+            self._fold(columns, scopes, panes, np.where(is_late, closed, -1))
             for at, topic in enumerate(topics):
                 if count := int(np.count_nonzero(partitions == at)):
                     self._totals.counted[topic, "inference"] += count
@@ -211,13 +217,9 @@ class Pipeline:
             return np.minimum(times_s, latest_s)
         return times_s
 
-    def _fold(self, columns: Columns, times_s: FloatArray, panes: IntArray, late_after: IntArray) -> None:
+    def _fold(self, columns: Columns, scopes: IntArray, panes: IntArray, late_after: IntArray) -> None:
         """Put the hits into their panes. late_after: the pane that closes next when a late event arrives, -1: in time."""
-        table = self._table
-        scopes = table.scopes_of(columns.models, columns.versions)
-        indices = np.fromiter((scope.index for scope in scopes if scope is not None), np.int64, len(scopes))
-        self._subjects.touch(table.subject_of[indices], times_s)
-        part = Part(columns.features, columns.fields, indices, panes, np.arange(len(columns)))
+        part = Part(columns.features, columns.fields, scopes, panes, np.arange(len(columns)))
         has_late = bool((late_after >= 0).any())
         for hits in self._folder.fold(part, columns.segments):
             if not hits.flat.size:

@@ -19,7 +19,7 @@ PROBE_VALUES: Final = 256
 """Values that place a grid: quantiles of 256 values are good to a few percent of rank, and the grid covers the whole line."""
 MARGIN: Final = 0.15
 """Share of the squashed range added at either end, since the extremes of 256 values are not those of the reference."""
-LARGEST: Final = 1e150
+LARGEST: Final = 1e300
 """Values beyond are taken for it when a grid is placed, so that no difference of two overflows."""
 
 

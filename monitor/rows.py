@@ -113,5 +113,6 @@ def group_counts(counts: npt.NDArray[Any], groups: npt.NDArray[np.int8]) -> npt.
     """Sum value bins into groups: counts and groups of shape (S, 64) to shape (S, GROUPS), float64. Cost: 5 ns per bin."""
     rows = len(counts)
     at = groups + (np.arange(rows, dtype=np.int64) * (GROUPS + 1))[:, None]
-    summed = np.bincount(at.ravel(), weights=counts.ravel(), minlength=rows * (GROUPS + 1))
+    weights = counts.ravel().astype(np.float64)
+    summed = np.bincount(at.ravel(), weights=weights, minlength=rows * (GROUPS + 1)).astype(np.float64, copy=False)
     return summed.reshape(rows, GROUPS + 1)[:, :GROUPS]

@@ -35,7 +35,7 @@ class StreamLimits:
     segment_values_max: int = 50
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Layout:
     """How one set of feature names is taken apart in one scope.
 
@@ -53,7 +53,7 @@ class Layout:
     undecided: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LaneRows:
     """Where the features of a lane are counted in one scope: rows of its numbers and its names, the latter's categories.
 
@@ -66,7 +66,7 @@ class LaneRows:
     absent: IntArray
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Scope:
     """The part of a model's traffic that is counted together: all of it (segment ""), or one segment."""
 
@@ -78,7 +78,7 @@ class Scope:
     lanes: dict[Lane, LaneRows | None] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Subject:
     """One served model version: what is learned and judged together."""
 
@@ -132,13 +132,14 @@ class StreamTable:
         scope = self._main.get((model, version))
         return scope if scope is not None else self._add_subject(model, version)
 
-    def scopes_of(self, models: Sequence[str], versions: Sequence[str]) -> list[Scope | None]:
-        """Give the scope of each event, None for events of models beyond the limit."""
+    def scopes_of(self, models: Sequence[str], versions: Sequence[str]) -> IntArray:
+        """Give the index of the scope of each event, shape (n,); NONE for events of models beyond the limit."""
+        if len(set(models)) == 1 and len(set(versions)) == 1:
+            scope = self.scope_of(models[0], versions[0])
+            return np.full(len(models), NONE if scope is None else scope.index)
         pairs = list(zip(models, versions, strict=True))
-        known = {pair: self.scope_of(*pair) for pair in dict.fromkeys(pairs)}
-        if len(known) == 1:
-            return list(known.values()) * len(pairs)
-        return [known[pair] for pair in pairs]
+        known = {pair: NONE if (s := self.scope_of(*pair)) is None else s.index for pair in dict.fromkeys(pairs)}
+        return np.fromiter(map(known.__getitem__, pairs), np.int64, len(pairs))
 
     def segment_of(self, subject: Subject, name: str, value: Any) -> Scope:
         """Give the scope of one segment; values beyond the limit share one named (other)."""

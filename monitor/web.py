@@ -72,7 +72,7 @@ class WebTerms:
 
 
 class WebServer:
-    """Serves from `start` until `stop`. latest: gives the last snapshot, None before the first; on the server's threads."""
+    """Serves from `start` until `stop`. latest: gives the last snapshot, None before the first."""
 
     def __init__(self, latest: Callable[[], Snapshot | None], terms: WebTerms) -> None:
         self._terms = terms
@@ -202,7 +202,7 @@ class Liveness:
         self._steady = steady
         self._tick_wall_s = math.nan
         self._ticked_s = 0.0
-        self._errors = 0
+        self._errors: int | None = None
         self._error_s = -math.inf
 
     def probe(self, snapshot: Snapshot | None) -> Probe:
@@ -229,7 +229,7 @@ class Liveness:
         if snapshot.tick_wall_s != self._tick_wall_s:
             self._tick_wall_s, self._ticked_s = snapshot.tick_wall_s, now_s
         errors = sum(snapshot.source_errors.values())
-        if errors > self._errors:
+        if self._errors is not None and errors > self._errors:  # when the first ones were can't be told
             self._error_s = now_s
         self._errors = errors
 

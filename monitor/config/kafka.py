@@ -92,7 +92,7 @@ class KafkaSettings(BaseModel):
     start: Literal["latest", "earliest"] = Field(
         default="latest", description="Where a group without stored offsets starts: latest or earliest."
     )
-    batch_records_max: int = Field(default=5000, ge=1, le=100_000, description="Most records taken in one step.")
+    batch_records_max: int = Field(default=2000, ge=1, le=100_000, description="Most records taken in one step.")
     poll_timeout_s: Duration = Field(
         default=0.2, ge=0.01, le=5, description="How long one poll waits for records, in seconds."
     )

@@ -155,10 +155,13 @@ class CanonicalAdapter:
 
     def _has_features(self, column: Sequence[Any]) -> bool:
         """Tell whether every event has features, and not too many."""
-        kinds = set(map(type, column))
-        if all(issubclass(kind, LaneFeatures) for kind in kinds):
+        kinds = {kind for kind in set(map(type, column)) if not issubclass(kind, LaneFeatures)}
+        if not kinds:
             return True
-        return kinds == {dict} and all(column) and len(max(column, key=len)) <= self._limits.features_max
+        if kinds != {dict}:
+            return False
+        sizes = {len(features) for features in column if type(features) is dict}
+        return min(sizes) > 0 and max(sizes) <= self._limits.features_max
 
     def _accept_one(self, cell: tuple[Any, ...]) -> float | str | Rejection:
         """Give the event time of an inference, the kind of an outcome, or why it is neither."""
@@ -220,8 +223,11 @@ def _mappings(column: Sequence[Any]) -> Sequence[Any]:
 
 
 def _errors(status: Sequence[Any], error: Sequence[Any]) -> Sequence[bool | None]:
+    if error.count(None) == len(error) and set(map(type, status)) <= {str, type(None)}:
+        said = {value: _is_error(value, None) for value in set(status)}
+        return [said[value] for value in status] if len(said) > 1 else list(said.values()) * len(status)
+    pairs = list(zip(status, error, strict=True))
     try:
-        pairs = list(zip(status, error, strict=True))
         known = {pair: _is_error(*pair) for pair in set(pairs)}
     except TypeError:  # a list or an object among them
         return [_is_error(*pair) for pair in pairs]

@@ -247,7 +247,7 @@ def test_late_events_are_counted_within_the_grace(late_s: float, *, is_counted: 
 
 
 def test_late_event_lies_where_its_time_is() -> None:
-    made = pipeline()
+    made = pipeline(time=TimeTerms(grace_s=300.0))
     feed(made, [event(i) for i in range(120)], size=1)
     before = {window: total(made.picture(), window) for window in ("1m", "10m")}
 

@@ -1,0 +1,196 @@
+"""Imports go downwards only. A new module needs a place in LAYERS; without one this test fails."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PACKAGE: Final = ROOT / "monitor"
+
+WORDS, PARTS, WHOLE, EDGES, LOOP, WIRING = range(6)
+LAYERS: Final[Mapping[str, int]] = {
+    "domain": WORDS,
+    "errors": WORDS,
+    "alerts": PARTS,
+    "bins": PARTS,
+    "categories": PARTS,
+    "counts": PARTS,
+    "decode": PARTS,
+    "detectors": PARTS,
+    "duplicates": PARTS,
+    "fields": PARTS,
+    "fold": PARTS,
+    "panes": PARTS,
+    "probes": PARTS,
+    "references": PARTS,
+    "rows": PARTS,
+    "rules": PARTS,
+    "streams": PARTS,
+    "views": PARTS,
+    "watermark": PARTS,
+    "judge": WHOLE,
+    "metrics": WHOLE,
+    "pipeline": WHOLE,
+    "tables": WHOLE,
+    "delivery": EDGES,
+    "embedded": EDGES,
+    "exporter": EDGES,
+    "reference_files": EDGES,
+    "sinks": EDGES,
+    "sources": EDGES,
+    "web": EDGES,
+    "app": LOOP,
+    "__init__": WIRING,
+    "__main__": WIRING,
+    "baseline": WIRING,
+    "build": WIRING,
+    "checking": WIRING,
+    "cli": WIRING,
+    "config": WIRING,
+    "demo": WIRING,
+    "logs": WIRING,
+    "progress": WIRING,
+    "replaying": WIRING,
+}
+"""Module, or package with all that is in it, to layer."""
+
+EDGE_PAIRS: Final = frozenset({("web", "exporter"), ("delivery", "sinks")})
+"""Edges that may import another: the pages hold the metrics page; delivery holds sinks, through their protocol alone."""
+PROTOCOLS: Final[Mapping[str, frozenset[str]]] = {
+    "delivery": frozenset({"sinks.base", "sinks.outbox"}),
+    "app": frozenset({"sinks.base", "sources.base"}),
+}
+"""What may be imported of a package of products by those who must not know the products."""
+IMPURE: Final = frozenset(
+    "asyncio confluent_kafka http httpx2 logging os prometheus_client pydantic pydantic_settings queue random requests"
+    " signal socket sqlite3 starlette structlog subprocess threading time typer urllib uvicorn yaml".split()
+)
+"""Never imported below the edges: clock, randomness, network, files and logs come in as arguments, or not at all."""
+
+
+@cache
+def modules() -> Mapping[str, Path]:
+    """Give every module by its dotted name within the package; a package by its own name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        is_package = parts[-1] == "__init__" and len(parts) > 1
+        found[".".join(parts[:-1] if is_package else parts)] = path
+    return found
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Give the dotted names that a module imports, for our own those of modules; imports for types alone count too."""
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    return frozenset(name for node in ast.walk(tree) for name in _imported(node))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute"
+        assert node.module is not None
+        inner = node.module.removeprefix("monitor").removeprefix(".")
+        for alias in node.names if node.module.split(".")[0] == "monitor" else ():
+            name = f"{inner}.{alias.name}".removeprefix(".")
+            yield f"monitor.{name}" if name in modules() else node.module
+        if node.module.split(".")[0] != "monitor":
+            yield node.module
+
+
+def own_imports(module: str) -> frozenset[str]:
+    """Give the modules of ours that a module imports, by dotted name within the package."""
+    found = (name.removeprefix("monitor").removeprefix(".") for name in imports(module) if name.split(".")[0] == "monitor")
+    return frozenset(name or "__init__" for name in found)
+
+
+def room(module: str) -> str:
+    """Give the module or package of the top level that a module is (in)."""
+    return module.split(".", maxsplit=1)[0]
+
+
+MODULES: Final = pytest.mark.parametrize("module", modules())
+
+
+@MODULES
+def test_module_has_a_place(module: str) -> None:
+    assert room(module) in LAYERS, f"give {module} a layer in LAYERS"
+
+
+def test_every_place_has_a_module() -> None:
+    assert set(LAYERS) - {room(module) for module in modules()} <= {"demo", "baseline", "logs"}
+
+
+@MODULES
+def test_module_imports_its_own_layer_or_below(module: str) -> None:
+    upwards = {name for name in own_imports(module) if LAYERS[room(name)] > LAYERS[room(module)]}
+    if LAYERS[room(module)] < WIRING:
+        upwards -= {"__init__"}  # the version, which is all that the package itself holds
+
+    assert set() == upwards
+
+
+@MODULES
+def test_edges_do_not_import_each_other(module: str) -> None:
+    own = room(module)
+    if LAYERS[own] != EDGES:
+        return
+
+    others = {room(name) for name in own_imports(module) if LAYERS[room(name)] == EDGES} - {own}
+
+    assert set() == {other for other in others if (own, other) not in EDGE_PAIRS}
+
+
+@pytest.mark.parametrize("module", PROTOCOLS)
+def test_products_are_known_by_their_protocol_alone(module: str) -> None:
+    products = {name for name in own_imports(module) if room(name) in {"sinks", "sources"}}
+
+    assert products <= PROTOCOLS[module]
+
+
+@MODULES
+def test_pure_layers_import_no_clock_no_network_no_log(module: str) -> None:
+    if LAYERS[room(module)] > WHOLE:
+        return
+
+    assert set() == {name.split(".")[0] for name in imports(module)} & IMPURE
+
+
+def test_kafka_is_known_to_its_source_and_the_tools_of_wiring_alone() -> None:
+    users = {module for module in modules() if any(name.startswith("confluent_kafka") for name in imports(module))}
+
+    assert {room(user) for user in users} <= {"sources", "sinks", "embedded", "build", "checking", "config", "demo", "cli"}
+    assert not {user for user in users if LAYERS[room(user)] < EDGES}
+
+
+def test_imports_have_no_cycles() -> None:
+    """A package's __init__ counts as the package; inside one, its registry may import its members."""
+    state: dict[str, str] = {}
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert state.get(module) != "open", f"a cycle of imports: {' > '.join([*path[path.index(module):], module])}"
+        if module in state:
+            return
+        state[module] = "open"
+        for name in sorted(own_imports(module) - {module, "__init__"}):
+            visit(name, (*path, module))
+        state[module] = "done"
+
+    for module in modules():
+        visit(module, ())
+
+
+@MODULES
+def test_members_do_not_import_their_package(module: str) -> None:
+    if "." not in module:
+        return
+
+    assert module.rsplit(".", maxsplit=1)[0] not in own_imports(module)

@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import socket
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from monitor import web
+from monitor.domain import AlertState, Severity
+from monitor.errors import ConfigError
+from monitor.web import Liveness, Probe, WebServer, WebTerms, readiness, status_of, worst_first
+from tests.unit.snapshots import alert_of, model_of, partition_of, picture, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from monitor.domain import PartitionStatus, Snapshot
+
+
+class _Board:
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = snapshot()
+
+    def latest(self) -> Snapshot | None:
+        return self.snapshot
+
+
+BOARD = _Board()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WebServer]:
+    """One for all tests, as each start and stop takes a fifth of a second."""
+    server = WebServer(BOARD.latest, WebTerms(port=0, render_s_min=0.0))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def board() -> Iterator[_Board]:
+    yield BOARD
+    BOARD.snapshot = snapshot()
+
+
+@pytest.fixture
+def client(server: WebServer) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        yield client
+
+
+# ---- liveness
+
+
+class _Asked:
+    """A liveness under the test's clock. Each `at` is one probe."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._liveness = Liveness(stall_s=60.0, progress_s=300.0, steady=lambda: self.now_s)
+
+    def at(self, now_s: float, source: Snapshot | None) -> bool:
+        self.now_s = now_s
+        return self._liveness.probe(source).is_good
+
+
+def _with(*partitions: PartitionStatus, tick_wall_s: float = 5.0, errors: Mapping[str, int] | None = None) -> Snapshot:
+    return replace(snapshot(), partitions=partitions, tick_wall_s=tick_wall_s, source_errors=errors or {})
+
+
+def test_it_is_alive_while_the_loop_ticks() -> None:
+    asked = _Asked()
+
+    assert [True] * 3 == [asked.at(50.0 * i, _with(tick_wall_s=float(i))) for i in range(3)]
+
+
+def test_it_is_dead_when_the_loop_stands_still_and_alive_again_after() -> None:
+    asked = _Asked()
+
+    assert asked.at(0.0, _with())
+    assert asked.at(60.0, _with())
+    assert not asked.at(60.1, _with())
+    assert asked.at(61.0, _with(tick_wall_s=6.0))
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_setting_the_wall_clock_neither_kills_nor_saves(jump_s: float) -> None:
+    asked = _Asked()
+    asked.at(0.0, _with(tick_wall_s=1e9))
+
+    assert asked.at(50.0, _with(tick_wall_s=1e9 + jump_s))
+    assert not asked.at(111.0, _with(tick_wall_s=1e9 + jump_s))
+
+
+def test_it_is_alive_while_it_starts_however_long_that_takes() -> None:
+    asked = _Asked()
+
+    assert asked.at(0.0, None)
+    assert asked.at(7_200.0, None)
+
+
+def test_one_partition_that_hangs_is_enough() -> None:
+    moving, hung = partition_of(10), partition_of(10, stalled_s=301.0, partition=3)
+
+    assert _Asked().at(0.0, _with(moving))
+    assert not _Asked().at(0.0, _with(moving, hung))
+
+
+@pytest.mark.parametrize(
+    "partitions",
+    [
+        pytest.param((), id="a rebalance left it without partitions"),
+        pytest.param((partition_of(10, stalled_s=0.0),), id="a partition just came"),
+        pytest.param((partition_of(0, stalled_s=9_000.0),), id="nothing to read"),
+        pytest.param((partition_of(None, stalled_s=9_000.0),), id="the broker can't be asked for the lag"),
+        pytest.param((partition_of(10, stalled_s=300.0),), id="at the limit"),
+    ],
+)
+def test_what_is_no_standstill(partitions: tuple[PartitionStatus, ...]) -> None:
+    assert _Asked().at(0.0, _with(*partitions))
+
+
+def test_errors_of_long_ago_excuse_nothing() -> None:
+    hung = partition_of(10, stalled_s=301.0)
+
+    assert not _Asked().at(0.0, _with(hung, errors={"_transport": 2}))
+
+
+def test_an_outage_that_the_source_reports_is_waited_out_for_longer() -> None:
+    asked, hung = _Asked(), partition_of(10, stalled_s=400.0)
+    assert asked.at(0.0, _with(partition_of(10)))
+
+    assert asked.at(250.0, _with(hung, tick_wall_s=1.0, errors={"_transport": 1}))
+    assert asked.at(299.0, _with(hung, tick_wall_s=2.0, errors={"_transport": 2}))
+    assert asked.at(590.0, _with(hung, tick_wall_s=3.0, errors={"_transport": 2}))
+    assert not asked.at(600.0, _with(hung, tick_wall_s=4.0, errors={"_transport": 2}))
+    endless = partition_of(10, stalled_s=1_201.0)
+    assert not asked.at(601.0, _with(endless, tick_wall_s=5.0, errors={"_transport": 3}))
+
+
+# ---- readiness
+
+GOOD = Probe(is_good=True, reason="ok")
+STALLED = Probe(is_good=False, reason="main loop: no tick for 61 s")
+
+
+@pytest.mark.parametrize(
+    ("source", "liveness", "expected"),
+    [
+        (None, GOOD, Probe(is_good=False, reason="starting: no numbers yet")),
+        (snapshot(), GOOD, GOOD),
+        (snapshot(), STALLED, STALLED),
+        (replace(snapshot(), is_ready=False, not_ready_because="no partitions"), GOOD, Probe(False, "no partitions")),  # noqa: FBT003
+        (replace(snapshot(), is_ready=False, not_ready_because=""), GOOD, Probe(is_good=False, reason="not ready")),
+    ],
+)
+def test_readiness(source: Snapshot | None, liveness: Probe, expected: Probe) -> None:
+    assert expected == readiness(source, liveness)
+
+
+# ---- over HTTP
+
+
+def test_probes_say_why(client: httpx2.Client, board: _Board) -> None:
+    assert (200, "ok\n") == (client.get("/livez").status_code, client.get("/readyz").text)
+
+    board.snapshot = replace(snapshot(), is_ready=False, not_ready_because="no pane has been judged yet")
+    assert (503, "no pane has been judged yet\n") == (client.get("/readyz").status_code, client.get("/readyz").text)
+    assert 200 == client.get("/livez").status_code
+
+    board.snapshot = _with(partition_of(10, stalled_s=301.0))
+    assert "partition inferences/0: 10 records wait, none read for 301 s (limit 300 s)\n" == client.get("/livez").text
+    assert 503 == client.get("/livez").status_code == client.get("/readyz").status_code
+
+
+def test_metrics_are_served_in_the_text_format(client: httpx2.Client) -> None:
+    answer = client.get("/metrics", headers={"accept-encoding": "identity"})
+
+    assert (200, "text/plain; version=0.0.4; charset=utf-8") == (answer.status_code, answer.headers["content-type"])
+    assert "content-encoding" not in answer.headers
+    assert "\ndriftd_batches_total 77.0\n" in answer.text
+    assert "\nprocess_resident_memory_bytes " in answer.text
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("deflate, gzip;q=0.8", "gzip"),
+        ("GZIP", "gzip"),
+        ("gzip;q=0", None),
+        ("gzip; q=0.000", None),
+        ("", None),
+        ("br", None),
+    ],
+)
+def test_metrics_are_compressed_where_that_is_understood(
+    client: httpx2.Client, accepted: str, encoding: str | None
+) -> None:
+    answer = client.get("/metrics", headers={"accept-encoding": accepted})
+
+    assert encoding == answer.headers.get("content-encoding")
+    assert "accept-encoding" == answer.headers["vary"]
+    assert "\ndriftd_ready 1.0\n" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/readyz", "/api/v1/status"])
+def test_head_gives_the_headers_alone(client: httpx2.Client, path: str) -> None:
+    answer = client.head(path)
+
+    assert (200, b"") == (answer.status_code, answer.content)
+    assert 0 < int(answer.headers["content-length"])
+    assert answer.headers["content-type"] == client.get(path).headers["content-type"]
+
+
+def test_index_links_to_all_pages(client: httpx2.Client) -> None:
+    text = client.get("/").text
+
+    assert "text/html" in client.get("/").headers["content-type"]
+    for path in ("/metrics", "/livez", "/readyz", "/api/v1/status"):
+        assert f'href="{path}"' in text
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/api/v1", "//", "/metrics/../etc"])
+def test_other_paths_are_not_found(client: httpx2.Client, path: str) -> None:
+    assert 404 == client.get(f"http://127.0.0.1:{client.base_url.port}{path}").status_code
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_other_methods_are_not_allowed(client: httpx2.Client, method: str) -> None:
+    answer = client.request(method, "/metrics")
+
+    assert 405 == answer.status_code
+    assert {"GET", "HEAD"} == set(answer.headers["allow"].split(", "))
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/api/v1/status", "/nothing"])
+def test_every_answer_has_safe_headers(client: httpx2.Client, path: str) -> None:
+    headers = client.get(path).headers
+
+    assert [] == [name for name, value in web.HEADERS if headers.get(name) != value]
+    assert "server" not in headers
+
+
+def test_before_the_first_snapshot_everything_answers(client: httpx2.Client, board: _Board) -> None:
+    board.snapshot = None
+
+    assert 200 == client.get("/livez").status_code
+    assert (503, "starting: no numbers yet\n") == (client.get("/readyz").status_code, client.get("/readyz").text)
+    assert "driftd_build_info" in client.get("/metrics").text
+    assert {"ready": False, "not_ready_because": "starting"} == client.get("/api/v1/status").json()
+
+
+def test_a_probe_does_not_wait_for_a_scrape() -> None:
+    is_rendering, may_go_on = threading.Event(), threading.Event()
+
+    def latest() -> Snapshot | None:
+        if threading.current_thread().name != "driftd-web":  # a page is made on a thread of its own
+            is_rendering.set()
+            may_go_on.wait(10.0)
+        return snapshot()
+
+    server = WebServer(latest, WebTerms(port=0))
+    server.start()
+    with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as other:
+        scrape = threading.Thread(target=other.get, args=("/metrics",))
+        scrape.start()
+        assert is_rendering.wait(10.0)
+        with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=5.0) as prober:
+            assert 200 == prober.get("/livez").status_code
+        may_go_on.set()
+        scrape.join()
+    server.stop()
+
+
+# ---- the JSON status
+
+
+def test_status_is_the_snapshot_without_statistics(client: httpx2.Client) -> None:
+    told = client.get("/api/v1/status").json()
+
+    assert (10_000, 9_500, 300, 120, 80) == tuple(
+        told["totals"][name] for name in ("received", "counted", "rejected", "late", "duplicate")
+    )
+    assert {"not_json": 300} == told["totals"]["rejected_reasons"]
+    assert ["ranker"] == [model["model"] for model in told["models"]]
+    assert [("psi", "firing", "sev2"), ("latency_p95", "pending", "sev2")] == [
+        (alert["rule"], alert["state"], alert["severity"]) for alert in told["alerts"]
+    ]
+    assert [(0, 40), (1, 0)] == [(p["partition"], p["lag_records"]) for p in told["partitions"]]
+    assert ["pager"] == [sink["name"] for sink in told["sinks"]]
+
+
+def test_status_has_no_number_that_json_lacks(client: httpx2.Client, board: _Board) -> None:
+    odd = replace(alert_of(), value=math.nan, interval=(-math.inf, math.inf))
+    model = replace(model_of(), last_event_s=-math.inf)
+    board.snapshot = replace(snapshot(), picture=replace(picture(), alerts=(odd,), models=(model,)))
+    told = json.loads(client.get("/api/v1/status").text, parse_constant=pytest.fail)
+
+    assert (None, [None, None]) == (told["alerts"][0]["value"], told["alerts"][0]["interval"])
+    assert told["models"][0]["last_event_s"] is None
+
+
+def test_status_is_bounded_and_says_how_much_there_is() -> None:
+    many = [replace(alert_of(), dedup_key=str(i)) for i in range(web.ITEMS_MAX + 7)]
+    told = status_of(replace(snapshot(), picture=replace(picture(), alerts=many)))
+
+    assert web.ITEMS_MAX + 7 == told["alerts_count"]
+    shown = told["alerts"]
+    assert isinstance(shown, list)
+    assert web.ITEMS_MAX == len(shown)
+
+
+def test_worst_alerts_come_first() -> None:
+    pending = alert_of(AlertState.PENDING)
+    mild, grave = alert_of(), replace(alert_of(), severity=Severity.SEV1)
+    newer = replace(mild, pending_s=mild.pending_s + 1.0)
+
+    assert [grave, newer, mild, pending] == worst_first(replace(picture(), alerts=(pending, mild, newer, grave)))
+
+
+# ---- the server
+
+
+def test_a_taken_port_is_told(server: WebServer) -> None:
+    second = WebServer(lambda: None, WebTerms(port=server.port))
+    with pytest.raises(ConfigError, match=rf"http: can't listen on 127.0.0.1, port {server.port}: .*in use"):
+        second.start()
+    second.stop()
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_an_address_that_is_not_ours_is_told(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"http: can't listen on {host}"):
+        WebServer(lambda: None, WebTerms(host=host)).start()
+
+
+def test_port_is_known_after_start(server: WebServer) -> None:
+    assert 0 == WebServer(lambda: None, WebTerms(port=0)).port
+    assert 0 < server.port
+
+
+def test_it_stops_in_time_and_frees_the_port_whoever_is_connected() -> None:
+    server = WebServer(snapshot, WebTerms(port=0))
+    server.start()
+    port = server.port
+    idle = socket.create_connection(("127.0.0.1", port))
+    dribbling = socket.create_connection(("127.0.0.1", port))
+    dribbling.sendall(b"GET /metrics HTTP/1.1\r\nhost:")
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        assert 200 == client.get("/livez").status_code
+        began_s = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began_s < web.STOP_WAIT_S
+    server.stop()
+
+    again = WebServer(snapshot, WebTerms(port=port))
+    again.start()
+    again.stop()
+    idle.close()
+    dribbling.close()
+
+
+def test_connections_that_are_of_no_use_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "QUIET_S", 0.2)
+    server = WebServer(snapshot, WebTerms(port=0))
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5.0) as dribbling:
+        dribbling.sendall(b"GET /livez HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionResetError):  # a reset and a close in good order are both an end
+            assert b"" == dribbling.recv(1)
+    server.stop()
+
+
+def test_connections_beyond_the_limit_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "CONNECTIONS_MAX", 3)
+    server = WebServer(snapshot, WebTerms(port=0))
+    server.start()
+    held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
+    with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        answer = client.get("/livez")
+    for each in held:
+        each.close()
+    server.stop()
+
+    assert 503 == answer.status_code
+
+
+def test_oversized_headers_are_refused(server: WebServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5.0) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nx-large: " + b"a" * (web.HEADER_BYTES_MAX + 1))
+
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+def test_threads_end_with_the_server() -> None:
+    server = WebServer(snapshot, WebTerms(port=0))
+    server.start()
+    assert "driftd-web" in {thread.name for thread in threading.enumerate()}
+    server.stop()
+
+    assert "driftd-web" not in {thread.name for thread in threading.enumerate()}
