@@ -146,9 +146,9 @@ class Window:
         counts.add_to(self._total)
 
     def enter(self, bucket: Bucket) -> None:
-        """Take a bucket into the sum; it may be older than those within."""
+        """Take the newest bucket into the sum."""
         self.add(bucket.counts)
-        self.first_s = bucket.start_s if self.first_s is None else min(self.first_s, bucket.start_s)
+        self.first_s = bucket.start_s if self.first_s is None else self.first_s
 
     def leave(self, bucket: Bucket) -> None:
         """Take the oldest bucket out of the sum."""
@@ -205,15 +205,17 @@ class Ladder:
             same = [i for i, bucket in enumerate(self._buckets) if bucket.level == level]
             if not same:
                 return
-            if len(same) > BUCKETS_PER_LEVEL:
+            if len(same) > BUCKETS_PER_LEVEL and self._may_join(same[0], same[1]):
                 self._join(same[0], same[1])
             level += 1
 
+    def _may_join(self, first: int, second: int) -> bool:
+        """Tell whether no window begins between the two; one that does has left both soon, and must not go back."""
+        older, newer = self._buckets[first], self._buckets[second]
+        return all(window.includes(older) == window.includes(newer) for window in self.windows)
+
     def _join(self, first: int, second: int) -> None:
         older, newer = self._buckets[first], self._buckets[second]
-        for window in self.windows:
-            if window.includes(newer) and not window.includes(older):
-                window.enter(older)
         joined = Bucket(older.start_s, newer.end_s, older.level + 1, older.counts.plus(newer.counts))
         self._buckets[first : second + 1] = [joined]
 

@@ -130,11 +130,11 @@ class TopicPartition(NamedTuple):
 class Batch:
     """Messages as read, in the order of arrival; values and partitions are of one length, n.
 
-    values: payloads (None: a tombstone). partitions: index into `sources` of each message. is_last: the source is exhausted.
+    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). is_last: the source is exhausted.
     """
 
     values: Sequence[bytes | None] = ()
-    partitions: Sequence[int] = ()
+    partitions: Sequence[int] | IntArray = ()
     sources: Sequence[TopicPartition] = ()
     is_last: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -24,8 +25,10 @@ class Duplicates:
         """Remember the ids of a batch and give which events were seen before, shape (n,); None: none was."""
         if not self._ids_max:
             return None
-        fresh = {event_id for event_id in set(ids) if event_id is not None}
-        is_plain = len(fresh) == len(ids) - ids.count(None)
+        unique = set(ids)
+        nones = ids.count(None) if None in unique else 0
+        fresh = cast("set[str]", unique - {None} if nones else unique)
+        is_plain = len(fresh) == len(ids) - nones
         has_room = len(self._young) + len(fresh) < self._ids_max
         if is_plain and has_room and fresh.isdisjoint(self._young) and fresh.isdisjoint(self._old):
             self._young |= fresh

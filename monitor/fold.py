@@ -6,7 +6,7 @@ batch. Measured share of the event path and cost per value: benchmarks/fold.
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -121,13 +121,13 @@ class Folder:
         """Count features: those of events that share a lane by column, all others by event."""
         kinds = set(map(type, part.features))
         loose = np.ones(len(part.features), dtype=bool)
-        for struct in kinds:
-            if issubclass(struct, LaneFeatures):
+        for kind in kinds:
+            if issubclass(kind, LaneFeatures):
                 if len(kinds) == 1:
                     at = np.arange(len(part.features))
                 else:
-                    at = np.array([i for i, f in enumerate(part.features) if type(f) is struct], dtype=np.int64)
-                taken, hits = self._fold_lane(part, lane_of(struct), at)
+                    at = np.array([i for i, f in enumerate(part.features) if type(f) is kind], dtype=np.int64)
+                taken, hits = self._fold_lane(part, lane_of(kind), at)
                 loose[taken] = False
                 yield from hits
         if loose.any():
@@ -161,18 +161,15 @@ class Folder:
 
     def _fold_lane_numbers(self, block: LaneBlock, columns: Sequence[Sequence[Any]], part: Part) -> Hits:
         """Count the numeric features of a lane, column after column; without gathers where all events are of one scope."""
-        grids, at = self._table.values, np.tile(block.at, len(columns))
-        values = list(chain.from_iterable(columns))
-        if len(block.known) > 1:
-            rows = np.stack([own.numbers for own in block.known], axis=1)[:, block.which].ravel()
-            return self._fold_numbers(rows, values, part, at)
-        rows = block.known[0].numbers
-        numbers = _plain_numbers(values) if grids.has_grid[rows].all() else None
+        grids, rows = self._table.values, block.known[0].numbers
+        numbers = _plain_columns(columns) if len(block.known) == 1 and grids.has_grid[rows].all() else None
         if numbers is None:
-            return self._fold_numbers(np.repeat(rows, len(block.at)), values, part, at)
-        bins = numeric_bin(numbers.reshape(len(columns), -1), *grids.grid[rows].T[:, :, None])
+            rows = np.stack([own.numbers for own in block.known], axis=1)[:, block.which].ravel()
+            values = list(chain.from_iterable(columns))
+            return self._fold_numbers(rows, values, part, np.tile(block.at, len(columns)))
+        bins = numeric_bin(numbers, *grids.grid[rows].T[:, :, None])
         bins += (rows * VALUES_WIDTH)[:, None]
-        return Hits(Arena.VALUES, bins.ravel(), part.events[at])
+        return Hits(Arena.VALUES, bins.ravel(), np.tile(part.events[block.at], len(columns)))
 
     def _fold_loose(self, part: Part, chosen: IntArray) -> Iterator[Hits]:
         """Count the features of the events at `chosen`, each by the layout of its set of names."""
@@ -305,21 +302,26 @@ def _spread(rows: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
     return np.concatenate(rows), np.repeat(np.arange(len(rows)), lengths)
 
 
-def _plain_numbers(values: Sequence[Any]) -> FloatArray | None:
-    """Give values as numbers if all are finite ones, else None."""
+def _plain_columns(columns: Sequence[Sequence[Any]]) -> FloatArray | None:
+    """Give columns as numbers, shape (columns, n), if all are finite ones, else None."""
     try:
-        numbers = np.frombuffer(array("d", values), dtype=np.float64)
-    except (TypeError, OverflowError):
+        numbers = np.stack([_doubles(column) for column in columns])
+    except (struct.error, OverflowError):
         return None
     return numbers if np.isfinite(numbers).all() else None
+
+
+def _doubles(values: Sequence[Any]) -> FloatArray:
+    """Give numbers as an array. Twice as fast as numpy's own way, which asks each value what it is (benchmarks.throughput)."""
+    return np.frombuffer(struct.pack(f"{len(values)}d", *values), dtype=np.float64)
 
 
 def _numbers(values: Sequence[Any], null: int, not_finite: int, wrong_type: int) -> tuple[FloatArray, IntArray]:
     """Give values as numbers, and the bin of those that are none (NONE: a finite number); both of shape (n,)."""
     try:
-        numbers = np.frombuffer(array("d", values), dtype=np.float64)
+        numbers = _doubles(values)
         bins = np.full(len(numbers), NONE, dtype=np.int64)
-    except (TypeError, OverflowError):
+    except (struct.error, OverflowError):
         return _mixed_numbers(values, null, not_finite, wrong_type)
     return _finite(numbers, bins, not_finite)
 

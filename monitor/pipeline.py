@@ -136,11 +136,13 @@ class Pipeline:
         step = Step()
         columns = self._adapter.decode(batch.values)
         topics = [source.topic for source in batch.sources]
-        self._count_messages(batch, columns, topics)
-        self._watermark.set_timeless({batch.sources[i] for i in set(batch.partitions)})
+        partitions = np.asarray(batch.partitions, dtype=np.int64)
+        self._count_messages(partitions, columns, topics)
+        self._watermark.set_timeless(batch.sources[i] for i in np.unique(partitions).tolist())
         if not len(columns):
             return step
-        partitions = np.array(batch.partitions, dtype=np.int64)[np.array(columns.messages, dtype=np.int64)]
+        if len(columns) < len(partitions):
+            partitions = partitions[np.array(columns.messages, dtype=np.int64)]
         scopes = self._table.scopes_of(columns.models, columns.versions)
         counted = self._accept(columns, scopes, partitions, topics)
         if counted is not None:
@@ -151,14 +153,14 @@ class Pipeline:
         self._close(step)
         return step
 
-    def _count_messages(self, batch: Batch, columns: Columns, topics: Sequence[str]) -> None:
+    def _count_messages(self, partitions: IntArray, columns: Columns, topics: Sequence[str]) -> None:
         totals = self._totals
-        for at, topic in enumerate(topics):
-            totals.received[topic] += batch.partitions.count(at)
+        for at, count in enumerate(np.bincount(partitions, minlength=len(topics)).tolist()):
+            totals.received[topics[at]] += count
         for message, rejection in columns.rejected:
-            totals.rejected[topics[batch.partitions[message]], str(rejection)] += 1
+            totals.rejected[topics[partitions[message]], str(rejection)] += 1
         for message, kind in columns.outcomes:
-            totals.counted[topics[batch.partitions[message]], kind] += 1
+            totals.counted[topics[partitions[message]], kind] += 1
         if columns.dropped_features:
             totals.overflow["features"] += columns.dropped_features
 
@@ -202,9 +204,9 @@ class Pipeline:
         if len(columns):
             self._subjects.touch(self._table.subject_of[scopes], times_s)
             self._fold(columns, scopes, panes, np.where(is_late, closed, -1))
-            for at, topic in enumerate(topics):
-                if count := int(np.count_nonzero(partitions == at)):
-                    self._totals.counted[topic, "inference"] += count
+            for at, count in enumerate(np.bincount(partitions, minlength=len(topics)).tolist()):
+                if count:
+                    self._totals.counted[topics[at], "inference"] += count
 
     def _clamped(
         self, times_s: FloatArray, partitions: IntArray, topics: Sequence[str], now_s: float

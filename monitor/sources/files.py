@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import msgspec
+import numpy as np
 
 from monitor.domain import Batch, PartitionStatus, TopicPartition
 from monitor.errors import SourceError
@@ -75,7 +76,7 @@ class FileSource:
             self._latest[at] = _time_of(lines[-1], self._latest[at])
         values = [line for line in lines if line not in (b"\n", b"\r\n")]
         is_last = all(other is None for other in self._files)
-        return Batch(values, [at] * len(values), self._sources, is_last=is_last)
+        return Batch(values, np.full(len(values), at), self._sources, is_last=is_last)
 
     def assigned(self) -> Sequence[TopicPartition]:
         """Give the files that have not ended."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
@@ -76,6 +77,7 @@ class KafkaSource:
         self._sources: list[TopicPartition] = []
         self._index: dict[TopicPartition, int] = {}
         self._dirty = False
+        self._has_many_topics = len(terms.topics) > 1 or terms.topics[0].startswith("^")
 
     def open(self) -> None:
         """Create the consumer and subscribe; brokers that are down are waited for, wrong options are not."""
@@ -104,21 +106,26 @@ class KafkaSource:
         return self._batch(messages)
 
     def _batch(self, messages: list[Message]) -> Batch:
-        where = list(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True))
-        last = dict(zip(where, messages, strict=True))
+        numbers = list(map(Message.partition, messages))
+        topics = set(map(Message.topic, messages)) if self._has_many_topics else {self._terms.topics[0]}
+        # With one topic, which is usual, the partition's number alone tells where a message is from.
+        keys: list[Any] = numbers if len(topics) == 1 else list(zip(map(Message.topic, messages), numbers, strict=True))
+        last = dict(zip(keys, messages, strict=True))
         now_s = self._clock()
+        index: dict[Any, int] = {}
         for key, message in last.items():
-            source = TopicPartition(str(key[0]), int(key[1] or 0))
+            source = TopicPartition(str(message.topic()), int(message.partition() or 0))
             if source not in self._index:
                 self._index[source] = len(self._sources)
                 self._sources.append(source)
+            index[key] = self._index[source]
             offset = message.offset()
             progress = self._held.partitions.setdefault(source, Progress())
             progress.last, progress.position = message, None if offset is None else offset + 1
             progress.moved_s = progress.read_s = now_s
         self._dirty = True
-        index: dict[Any, int] = self._index  # a named tuple equals the plain one
-        return Batch(list(map(Message.value, messages)), [index[key] for key in where], self._sources)
+        at = np.fromiter(map(index.__getitem__, keys), np.int64, len(keys))
+        return Batch(list(map(Message.value, messages)), at, self._sources)
 
     # ---- partitions
 

@@ -19,7 +19,7 @@ from tests.golden.traffic import START_S, finished, pipeline, steady
 
 FILE: Final = Path(__file__).with_name("planted.jsonl")
 RATE: Final = 50.0
-EVENTS: Final = 32_000
+EVENTS: Final = 38_000
 SHIFT: Final = range(4_000, 8_000)
 UNSAFE: Final = range(13_000, 18_000)
 SLOW: Final = range(23_000, 28_000)

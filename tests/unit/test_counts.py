@@ -105,11 +105,26 @@ def test_span_of_a_window_is_what_was_asked_or_a_third_more(panes: list[tuple[in
         now += gap
         ladder.append(now, now + 1, counts_of(hits))
         now += 1
-        if gap > 7:
-            continue  # a bucket that reaches over a gap is as long as the gap
         for window in ladder.windows:
             assert window.first_s is not None
-            assert now - window.first_s <= max(window.span_s * 1.34 + 1, max(g for g, _, _ in panes) + window.span_s * 1.34 + 1)
+            reaching = [bucket.end_s - bucket.start_s for bucket in ladder.buckets if window.includes(bucket)]
+            assert now - window.first_s <= max(window.span_s * 4 / 3 + 1, window.span_s + max(reaching))
+
+
+@settings(deadline=None)
+@given(PANES)
+def test_window_never_goes_back_in_time(panes: list[tuple[int, list[int], int]]) -> None:
+    """A short window that has proven the end of an incident must not see it again when buckets are merged."""
+    ladder = Ladder([10.0, 60.0])
+    began = [-np.inf, -np.inf]
+    now = 0
+    for gap, hits, _ in panes:
+        now += gap
+        ladder.append(now, now + 1, counts_of(hits))
+        now += 1
+        begins = [window.first_s for window in ladder.windows if window.first_s is not None]
+        assert all(after >= before for before, after in zip(began, begins, strict=True))
+        began = begins
 
 
 def test_span_is_exact_again_right_after_a_gap() -> None:

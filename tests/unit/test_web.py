@@ -401,9 +401,10 @@ def test_oversized_headers_are_refused(server: WebServer) -> None:
 
 
 def test_threads_end_with_the_server() -> None:
+    before = set(threading.enumerate())
     server = WebServer(snapshot, WebTerms(port=0))
     server.start()
-    assert "driftd-web" in {thread.name for thread in threading.enumerate()}
+    assert ["driftd-web"] == [thread.name for thread in set(threading.enumerate()) - before]
     server.stop()
 
-    assert "driftd-web" not in {thread.name for thread in threading.enumerate()}
+    assert set() == set(threading.enumerate()) - before
