@@ -6,7 +6,7 @@ event: its cost does not depend on traffic.
 
 Windows are judged from the shortest to the longest, and the first that proves something decides: a strong breach fires
 from a short window, a faint one from a long window, and a long window that still remembers an incident is overruled once
-a shorter one proves that it is over.
+a shorter one proves that it is over: then, and for as long as it remembers.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Judge:
         self._parts: dict[Where, dict[int, Lines]] = defaultdict(dict)
         self._lines: dict[Where, Lines] = {}
         self._end_s = 0.0
+        self._ended: dict[tuple[str, StreamKey], tuple[float, int]] = {}
         self.book = AlertBook()
 
     def look(self, pane: int, end_s: float) -> list[Transition]:
@@ -195,8 +196,18 @@ class Judge:
             of_interest |= np.isin(lines.subject, indices)
         for i in np.flatnonzero(of_interest).tolist():
             rule, key = self._rules[int(lines.rule[i])], self._table.arenas[where[1]].keys[int(lines.row[i])]
-            if verdict[i] >= Seen.YELLOW or (rule.name, key) in self.book:
-                yield self._observe(where, lines, i, Seen(int(verdict[i])), int(decided_by[i]))
+            seen, window = Seen(int(verdict[i])), int(decided_by[i])
+            if (rule.name, key) in self.book:
+                if seen is Seen.CLEAR:
+                    self._ended[rule.name, key] = (self._end_s, window)
+            elif seen < Seen.YELLOW or self._remembers((rule.name, key), where[1], window):
+                continue
+            yield self._observe(where, lines, i, seen, window)
+
+    def _remembers(self, identity: tuple[str, StreamKey], arena: Arena, window: int) -> bool:
+        """Tell whether a window still holds an incident that a shorter one has proven to be over."""
+        ended_s, ended_by = self._ended.get(identity, (-np.inf, window))
+        return window > ended_by and self._end_s - self._views.of(arena, window).span_s < ended_s
 
     def _observe(self, where: Where, lines: Lines, at: int, seen: Seen, window: int) -> Observation:
         """Put the evidence of one line into words' reach."""

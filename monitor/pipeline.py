@@ -141,7 +141,7 @@ class Pipeline:
         self._watermark.set_timeless(batch.sources[i] for i in np.unique(partitions).tolist())
         if not len(columns):
             return step
-        if len(columns) < len(partitions):
+        if not isinstance(columns.messages, range):  # a range: one event per message, none rejected
             partitions = partitions[np.array(columns.messages, dtype=np.int64)]
         scopes = self._table.scopes_of(columns.models, columns.versions)
         counted = self._accept(columns, scopes, partitions, topics)

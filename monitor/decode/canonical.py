@@ -62,14 +62,19 @@ class Wire(msgspec.Struct, gc=False):
     request_id: Any = None
 
 
-HEAD: Final = 6
-FIXED: Final = Wire.__struct_fields__[HEAD:19]
-LABELS: Final = ("finish_reason", "guardrail_action", "endpoint", "route")
+OBSERVATIONS: Final = Wire.__struct_fields__[6:22]
+"""Fields of which an event must have at least one, if it has no features."""
+NOT_COUNTED: Final = frozenset(
+    {"model", "model_version", "event_time", "event_id", "features", "segment", "status", "error_type"}
+    | {"type", "kind", "request_id"}
+)
+"""Fields that are not counted as they are."""
 WIRE_NAMES: Final = frozenset(Wire.__struct_fields__)
-_STATUS: Final = Wire.__struct_fields__.index("status")
-_KIND: Final = Wire.__struct_fields__.index("kind")
-_TYPE: Final = Wire.__struct_fields__.index("type")
 OK_STATUSES: Final = frozenset({"ok", "OK", "success", "succeeded", "completed", "200"})
+ABSENT: Final[Sequence[Any]] = ()
+
+Cells = dict[str, Sequence[Any]]
+"""Columns of a batch by field; a field that no event can have is not there."""
 
 
 class CanonicalAdapter:
@@ -85,20 +90,20 @@ class CanonicalAdapter:
         messages, events = self._read(values, columns)
         if not events:
             return columns
-        cells = list(zip(*map(msgspec.structs.astuple, events), strict=True))
+        cells = _cells(events)
         keep = self._accept(messages, cells, columns)
         if keep is not None:
             messages = [messages[i] for i in keep]
-            cells = [tuple(column[i] for i in keep) for column in cells]
-        if messages:
+            cells = {name: tuple(column[i] for i in keep) for name, column in cells.items()}
+        if len(messages):
             self._fill(columns, messages, cells)
         return columns
 
-    def _read(self, values: Sequence[bytes | None], columns: Columns) -> tuple[list[int], list[Wire]]:
+    def _read(self, values: Sequence[bytes | None], columns: Columns) -> tuple[Sequence[int], list[Any]]:
         limit = self._limits.message_bytes_max
         try:
             if max(map(len, values), default=0) <= limit:  # type: ignore[arg-type]  # a tombstone raises TypeError
-                return list(range(len(values))), self._lanes.decode_all(values)  # type: ignore[arg-type]
+                return range(len(values)), self._lanes.decode_all(values)  # type: ignore[arg-type]
         except (TypeError, ValueError, RecursionError):
             pass  # at least one is not plain: read them one by one
         messages: list[int] = []
@@ -123,26 +128,24 @@ class CanonicalAdapter:
         except (ValueError, RecursionError):
             return _read_leniently(value)
 
-    def _accept(self, messages: list[int], cells: list[tuple[Any, ...]], columns: Columns) -> list[int] | None:
+    def _accept(self, messages: Sequence[int], cells: Cells, columns: Columns) -> list[int] | None:
         """Take out outcomes and what can't be counted; None: keep all, else the positions to keep."""
-        types = set(cells[_TYPE])
+        names = cells.get("model", ABSENT)
         is_plain = (
-            types <= {None, "inference"}
-            and set(map(type, cells[0])) == {str}
-            and max(map(len, cells[0])) <= NAME_CHARS_MAX
-            and min(map(len, cells[0])) > 0
-            and set(map(type, cells[1])) <= {str, type(None)}
-            and set(map(type, cells[2])) <= {float, int, str}
-            and self._has_features(cells[4])
+            set(cells.get("type", ABSENT)) <= {None, "inference"}
+            and set(map(type, names)) == {str}
+            and max(map(len, names)) <= NAME_CHARS_MAX
+            and min(map(len, names)) > 0
+            and self._has_features(cells["features"])
         )
-        times = _times(cells[2]) if is_plain else None
+        times = _times(cells.get("event_time", ABSENT)) if is_plain else None
         if times is not None:
             columns.times_s = times
             return None
         keep: list[int] = []
         kept_times: list[float] = []
-        for i, (message, cell) in enumerate(zip(messages, zip(*cells, strict=True), strict=True)):
-            verdict = self._accept_one(cell)
+        for i, (message, cell) in enumerate(zip(messages, zip(*cells.values(), strict=True), strict=True)):
+            verdict = self._accept_one(Wire(**dict(zip(cells, cell, strict=True))))
             if isinstance(verdict, Rejection):
                 columns.rejected.append((message, verdict))
             elif isinstance(verdict, str):
@@ -163,9 +166,8 @@ class CanonicalAdapter:
         sizes = {len(features) for features in column if type(features) is dict}
         return min(sizes) > 0 and max(sizes) <= self._limits.features_max
 
-    def _accept_one(self, cell: tuple[Any, ...]) -> float | str | Rejection:
+    def _accept_one(self, event: Wire) -> float | str | Rejection:
         """Give the event time of an inference, the kind of an outcome, or why it is neither."""
-        event = Wire(*cell)
         if event.type == "outcome" or (event.type is None and event.model is None and event.kind is not None):
             return _accept_outcome(event)
         if event.type not in (None, "inference"):
@@ -176,24 +178,24 @@ class CanonicalAdapter:
             return Rejection.BAD_TYPE
         if not (event.features is None or isinstance(event.features, (dict, LaneFeatures))):
             return Rejection.BAD_TYPE
-        if event.features in (None, {}) and all(value is None for value in cell[HEAD : _KIND - 1]):
+        if event.features in (None, {}) and all(getattr(event, name) is None for name in OBSERVATIONS):
             return Rejection.NO_OBSERVATION
         return _time_or_rejection(event.event_time)
 
-    def _fill(self, columns: Columns, messages: list[int], cells: list[tuple[Any, ...]]) -> None:
-        columns.messages = messages
-        columns.models = cells[0]
-        columns.versions = _texts(cells[1], "")
-        columns.event_ids = _texts(cells[3], None)
-        columns.features = self._bounded(columns, cells[4])
-        columns.segments = cells[5] if set(map(type, cells[5])) <= {dict, type(None)} else _mappings(cells[5])
+    def _fill(self, columns: Columns, messages: Sequence[int], cells: Cells) -> None:
         n = len(messages)
-        names = Wire.__struct_fields__
-        for at in range(HEAD, _TYPE):
-            column = cells[at]
-            if at not in (_STATUS, _STATUS + 1) and column.count(None) < n:
-                columns.fields[names[at]] = column
-        status, error = cells[_STATUS], cells[_STATUS + 1]
+        none = (None,) * n
+        columns.messages = messages
+        columns.models = cells["model"]
+        columns.versions = _texts(cells.get("model_version", none), "")
+        columns.event_ids = _texts(cells.get("event_id", none), None)
+        columns.features = self._bounded(columns, cells["features"])
+        segments = cells.get("segment", none)
+        columns.segments = segments if set(map(type, segments)) <= {dict, type(None)} else _mappings(segments)
+        for name, column in cells.items():
+            if name not in NOT_COUNTED and column.count(None) < n:
+                columns.fields[name] = column
+        status, error = cells.get("status", none), cells.get("error_type", none)
         if status.count(None) < n or error.count(None) < n:
             columns.fields["error"] = _errors(status, error)
 
@@ -209,6 +211,17 @@ class CanonicalAdapter:
             return found
         columns.dropped_features = sum(excess)
         return [dict(islice(f.items(), most)) if type(f) is dict else f for f in found]
+
+
+def _cells(events: list[msgspec.Struct]) -> Cells:
+    """Give events as columns. They are of one struct, usually; else each is asked for each field."""
+    kinds: set[type[msgspec.Struct]] = set(map(type, events))
+    if len(kinds) == 1:
+        names: tuple[str, ...] = next(iter(kinds)).__struct_fields__
+        columns = zip(*map(msgspec.structs.astuple, events), strict=True)
+        return {name: column for name, column in zip(names, columns, strict=True) if name in WIRE_NAMES}
+    fields = [name for name in Wire.__struct_fields__ if any(name in kind.__struct_fields__ for kind in kinds)]
+    return {name: tuple(getattr(event, name, None) for event in events) for name in fields}
 
 
 def _texts(column: Sequence[Any], missing: str | None) -> Sequence[Any]:

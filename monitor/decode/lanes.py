@@ -21,6 +21,9 @@ MISSES_MAX: Final = 8
 """A model whose messages missed its lane so often, against the hits since, is read the general way for a while."""
 MODEL_KEY: Final = b'"model":'
 HINT_BYTES_MAX: Final = 300
+UNKNOWN_MAX: Final = 32
+"""Fields that are no part of an event and still pass through lanes; producers with more are read the general way."""
+NOTHING: Final = msgspec.Raw()
 BATCHES_SKIPPED: Final = 50
 """Batches for which the one lane is not tried on all messages at once, after a batch in which one did not fit."""
 
@@ -67,15 +70,21 @@ def _lane_for(features: Any) -> Lane | None:
 
 
 class Lanes:
-    """Reads messages, each by the lane of its model if there is one. wire: the struct of an event read the general way."""
+    """Reads messages, each by the lane of its model if there is one. wire: the struct of an event read the general way.
+
+    A lane's struct has only the fields of an event that were ever seen with a value, which makes it cheaper to take apart.
+    """
 
     def __init__(self, wire: type[msgspec.Struct]) -> None:
         self._wire = wire
+        self._names = frozenset(wire.__struct_fields__)
         self._general: Callable[[bytes], Any] = msgspec.json.Decoder(wire).decode
+        self._used: frozenset[str] = frozenset()
+        self._unknown: frozenset[str] = frozenset()
         self._decoders: dict[Lane, Callable[[bytes], Any]] = {}
-        self._skips = 0
         self._of_model: dict[bytes, Callable[[bytes], Any]] = {}
         self._misses: dict[bytes, int] = {}
+        self._skips = 0
 
     def decode_all(self, values: Sequence[bytes]) -> list[Any]:
         """Read a batch of well-formed messages. Raises what msgspec raises for one that it can't read at all."""
@@ -100,7 +109,7 @@ class Lanes:
                 self._miss(hint)
         event = self._general(value)
         if at >= 0 and hint not in self._of_model:
-            self._open(hint, event.features)
+            self._open(hint, value, event.features)
         return event
 
     def _miss(self, hint: bytes) -> None:
@@ -111,28 +120,39 @@ class Lanes:
         else:
             self._of_model.pop(hint, None)
 
-    def _open(self, hint: bytes, features: Any) -> None:
+    def _open(self, hint: bytes, value: bytes, features: Any) -> None:
         if len(self._misses) + len(self._of_model) >= HINTS_MAX or len(hint) > HINT_BYTES_MAX:
             return
         lane = _lane_for(features)
-        if lane is None:
+        if lane is None or not self._widen(value):
             self._miss(hint)
             return
         if lane not in self._decoders:
             if len(self._decoders) >= LANES_MAX:
                 return
-            self._decoders[lane] = msgspec.json.Decoder(_event_struct(self._wire, lane)).decode
+            self._decoders[lane] = msgspec.json.Decoder(self._event_struct(lane)).decode
         self._of_model[hint] = self._decoders[lane]
 
+    def _widen(self, value: bytes) -> bool:
+        """Take in the fields of a message; lanes made for fewer are made anew. False if it has too many unknown ones."""
+        found = frozenset(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
+        used, unknown = self._used | (found & self._names), self._unknown | (found - self._names)
+        if len(unknown) > UNKNOWN_MAX:
+            return False
+        if (used, unknown) != (self._used, self._unknown):
+            self._used, self._unknown = used, unknown
+            self._decoders.clear()
+            self._of_model = {h: d for h, d in self._of_model.items() if d is self._general}
+        return True
 
-def _event_struct(wire: type[msgspec.Struct], lane: Lane) -> type[msgspec.Struct]:
-    """Make the struct of an event of this lane: as the general one, with its features in a struct."""
-    fields: list[Any] = [(f"n{i}", float | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.numbers)]
-    fields += [(f"t{i}", str | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.names)]
-    features = msgspec.defstruct(
-        "Features", fields, bases=(LaneFeatures,), namespace={"lane": lane}, forbid_unknown_fields=True, gc=False
-    )
-    every: list[Any] = [
-        (name, features) if name == "features" else (name, Any, None) for name in wire.__struct_fields__
-    ]
-    return msgspec.defstruct("Event", every, kw_only=True, gc=False)
+    def _event_struct(self, lane: Lane) -> type[msgspec.Struct]:
+        """Make the struct of an event of this lane: the fields in use, with features in a struct, and unknown ones passed over."""
+        fields: list[Any] = [(f"n{i}", float | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.numbers)]
+        fields += [(f"t{i}", str | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.names)]
+        features = msgspec.defstruct(
+            "Features", fields, bases=(LaneFeatures,), namespace={"lane": lane}, forbid_unknown_fields=True, gc=False
+        )
+        used = [name for name in self._wire.__struct_fields__ if name in self._used and name != "features"]
+        every: list[Any] = [("features", features), *((name, Any, None) for name in used)]
+        raw = [(f"u{i}", msgspec.Raw, msgspec.field(default=NOTHING, name=n)) for i, n in enumerate(sorted(self._unknown))]
+        return msgspec.defstruct("Event", [*every, *raw], kw_only=True, forbid_unknown_fields=True, gc=False)

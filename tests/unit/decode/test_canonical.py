@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.decode import Columns, Limits
-from monitor.decode.canonical import FIXED, LABELS, NAME_CHARS_MAX, OUTCOME_KINDS, WIRE_NAMES, CanonicalAdapter
+from monitor.decode.canonical import NAME_CHARS_MAX, OUTCOME_KINDS, CanonicalAdapter
 from monitor.domain import Rejection
 from monitor.fields import FIELDS, PREDICTION
 
@@ -200,9 +200,7 @@ def test_features_beyond_the_limit_are_dropped_and_counted(features: int, droppe
 
 
 @pytest.mark.parametrize("wrong", [5, 1.5, "x", True, [1], {"a": 1}, 10**400])
-@pytest.mark.parametrize(
-    "name", sorted(WIRE_NAMES - {"model", "event_time", "features", "type", "kind", "request_id"})
-)
+@pytest.mark.parametrize("name", [*sorted({*FIELDS, PREDICTION} - {"error"}), "model_version", "event_id", "segment", "status"])
 def test_wrong_type_of_one_field_costs_that_field_and_not_the_event(name: str, wrong: object) -> None:
     columns = decode(text(**{name: wrong}), text())
 
@@ -225,7 +223,9 @@ def test_fields_are_columns_with_null_where_absent() -> None:
 
 
 def test_fields_are_those_that_streams_are_made_of() -> None:
-    assert {*FIELDS, PREDICTION} == {*FIXED[: FIXED.index("status") if "status" in FIXED else None], *LABELS, "error"}
+    every = dict.fromkeys({*FIELDS, PREDICTION} - {"error"}, 1)
+
+    assert {*FIELDS, PREDICTION} == set(decode(text(**every, status="ok")).fields)
 
 
 ERRORS = {

@@ -1,0 +1,44 @@
+"""Open panes give back what was put in, by pane and arena."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.bins import Arena
+from monitor.panes import OpenPanes
+
+ADDED = st.lists(st.tuples(st.sampled_from(Arena), st.lists(st.tuples(st.integers(0, 99), st.integers(-3, 5)))), max_size=8)
+
+
+@given(ADDED)
+def test_every_hit_comes_back_once_from_its_pane_and_arena(added: list[tuple[Arena, list[tuple[int, int]]]]) -> None:
+    panes = OpenPanes()
+    put: Counter[tuple[int, Arena, int]] = Counter()
+    for arena, hits in added:
+        flat, at = np.array([f for f, _ in hits], dtype=np.int64), np.array([p for _, p in hits], dtype=np.int64)
+        panes.add(arena, flat, at)
+        put.update((pane, arena, hit) for hit, pane in hits)
+    used = {pane for pane, _, _ in put}
+    assert (min(used, default=None), max(used, default=None), len(used)) == (panes.first, panes.last, len(panes))
+
+    got: Counter[tuple[int, Arena, int]] = Counter()
+    for pane in range(-4, 7):
+        for arena, parts in zip(Arena, panes.take(pane), strict=True):
+            got.update((pane, arena, int(hit)) for part in parts for hit in part)
+
+    assert put == got
+    assert 0 == len(panes)
+
+
+def test_pane_that_was_taken_is_empty() -> None:
+    panes = OpenPanes()
+    panes.add(Arena.FLAGS, np.array([1]), np.array([7]))
+
+    panes.take(7)
+
+    assert ([], [], []) == panes.take(7)
+    assert panes.first is None
