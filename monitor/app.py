@@ -112,7 +112,7 @@ class App:
     def run(self, server: Serving | None = None) -> None:
         """Run until stopped. Raises DriftdError if the source fails for good; stops all in reverse order whatever happens."""
         self._restore()
-        _calm_the_collector()
+        calm_the_collector()
         with ExitStack() as stack:
             stack.callback(self._delivery.close)
             self._delivery.start()
@@ -236,7 +236,7 @@ class App:
         log.info("stopped")
 
 
-def _calm_the_collector() -> None:
+def calm_the_collector() -> None:
     """Let cyclic garbage be looked for more rarely: a batch makes tens of thousands of objects, none of them in cycles."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
