@@ -1,8 +1,8 @@
 """What do many streams cost? 1, 100 and 1,000 models of 25 features each, under the same total traffic.
 
-The pipeline alone (decode, fold, judge and a picture per second of event time), each case in a process of its own. The first half of
-the events is for learning references; the second half is measured, so that every stream is judged. Memory is what the
-process grew by, over the feature streams, with windows of a minute, ten minutes and an hour.
+The pipeline alone (decode, fold, judge, and pictures as the daemon takes them), each case in a process of its own, with a
+reference for every model, so that every stream is judged. The first half warms up. Memory is what the process grew by,
+over the feature streams, with windows of a minute, ten minutes and an hour.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,43 +21,52 @@ import numpy as np
 from benchmarks.events import CATEGORICAL, NUMERIC, events
 from benchmarks.report import options, rss_mb, show
 from monitor import build
-from monitor.app import calm_the_collector
+from monitor.app import PUBLISH_S, PUBLISH_SHARE_MAX, calm_the_collector
+from monitor.baseline import Input, build_references
 from monitor.config import load_settings
 from monitor.domain import Batch, TopicPartition
-from monitor.pipeline import LearnTerms
+from monitor.reference_files import write_reference
 
 CASES = (1, 100, 1_000)
-RATE_PER_S = 20_000.0
+RATE_PER_S = 50_000.0
 BATCH = 2_000
 
 
-def measure(models: int, count: int) -> dict[str, float]:
-    """Feed `count` events of so many models; give the rate of the second half, memory and the cost of looks."""
+def learn(models: int, folder: Path) -> None:
+    """Write the references of so many models, each from a hundred events."""
     settings = load_settings(None, {}, topics_required=False)
-    learn = LearnTerms(events=max(60, count // (3 * models)), seconds=math.inf)
-    terms = replace(build.pipeline_terms(settings), learn=learn)
+    lines = list(events(100 * models, RATE_PER_S, models))
+    for reference in build_references(settings, Input("benchmark", lambda _: iter([lines]))).references:
+        write_reference(folder, reference)
+
+
+def measure(models: int, count: int, folder: Path) -> dict[str, float]:
+    """Feed `count` events of so many models; give the rate, memory and the number of looks."""
+    settings = load_settings(None, {}, topics_required=False)
     messages = list(events(count, RATE_PER_S, models))
     calm_the_collector()
+    gc.collect()
     before_mb = rss_mb()
-    pipeline = build.pipeline(settings, (), terms)
+    pipeline = build.pipeline(settings, build.references(settings, str(folder)))
     source = (TopicPartition("t", 0),)
     pipeline.assign(source)
-    half, taken_s, pictures = count // 2, 0.0, 0
+    warm, taken_s, next_picture_s = count // 2, 0.0, 0.0
     for start in range(0, count, BATCH):
         batch = messages[start : start + BATCH]
         began_s = time.perf_counter()
         pipeline.step(Batch(batch, np.zeros(len(batch), np.int64), source), math.inf)
-        if start // int(RATE_PER_S) > pictures:
-            pictures += 1
+        if began_s >= next_picture_s:
             pipeline.picture()
-        if start >= half:
+            cost_s = time.perf_counter() - began_s
+            next_picture_s = began_s + max(PUBLISH_S, cost_s / PUBLISH_SHARE_MAX)
+        if start >= warm:
             taken_s += time.perf_counter() - began_s
     gc.collect()
     picture = pipeline.picture()
-    assert all(model.state == "ready" for model in picture.models), "not all models have learned their reference"
+    assert all(model.state == "ready" for model in picture.models), "a model has no reference"
     feature_streams = models * (NUMERIC + CATEGORICAL)
     return {
-        "events_per_s": (count - half) / taken_s,
+        "events_per_s": (count - warm) / taken_s,
         "bytes_per_stream": (rss_mb() - before_mb) * 1e6 / feature_streams,
         "streams": picture.streams,
         "looks": picture.looks,
@@ -66,11 +75,14 @@ def measure(models: int, count: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
+    if sys.argv[1:2] == ["--learn"]:
+        learn(int(sys.argv[2]), Path(sys.argv[3]))
+        return
     if sys.argv[1:2] == ["--child"]:
-        print(json.dumps(measure(int(sys.argv[2]), int(sys.argv[3]))))
+        print(json.dumps(measure(int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))))
         return
     quick = options(str(__doc__).splitlines()[0]).quick
-    count, rounds = (200_000, 1) if quick else (600_000, 3)
+    count, rounds = (500_000, 1) if quick else (1_500_000, 3)
     found = {models: [_child(models, count) for _ in range(rounds)] for models in CASES}
     best = {models: max(run["events_per_s"] for run in runs) for models, runs in found.items()}
     last = found[CASES[-1]]
@@ -87,12 +99,18 @@ def main() -> None:
     )
 
 
-def _child(models: int, count: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.streams", "--child", str(models), str(count)]
+def _run(*arguments: str) -> str:
+    command = [sys.executable, "-m", "benchmarks.streams", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
     if done.returncode:
-        raise SystemExit(f"{models} models failed:\n{done.stderr[-3000:]}")
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def _child(models: int, count: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        _run("--learn", str(models), folder)
+        result: dict[str, float] = json.loads(_run("--child", str(models), str(count), folder).splitlines()[-1])
     return result
 
 

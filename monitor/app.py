@@ -24,8 +24,9 @@ from monitor.references import Reference
 from monitor.sources.base import Source
 
 PUBLISH_S: Final = 1.0
+PUBLISH_S_MAX: Final = 15.0
 PUBLISH_SHARE_MAX: Final = 0.02
-"""Pictures of very many streams take time; they are taken less often rather than cost more than this share of the loop."""
+"""Pictures of very many streams take time: they are taken less often, up to PUBLISH_S_MAX, rather than cost more than this share."""
 IDLE_CHECK_S: Final = 0.5
 ERROR_LOG_S: Final = 30.0
 """The same error is logged again only after this long; the metric counts every one."""
@@ -205,7 +206,7 @@ class App:
             )
         )
         cost_s = time.perf_counter() - began_s
-        self._due_publish_s = now_s + max(PUBLISH_S, cost_s / PUBLISH_SHARE_MAX)
+        self._due_publish_s = now_s + min(PUBLISH_S_MAX, max(PUBLISH_S, cost_s / PUBLISH_SHARE_MAX))
 
     def _not_ready_because(self) -> str:
         if self._assigned is None:

@@ -22,13 +22,15 @@ import numpy.typing as npt
 from monitor.alerts import AlertBook, Observation
 from monitor.bins import ARENA_OF, Arena
 from monitor.detectors.base import Detector, View
-from monitor.domain import Alert, BoolArray, FloatArray, IntArray, Seen, StreamKey, Transition
-from monitor.rules import Budget, Level, PlanOf, Rule
+from monitor.domain import BoolArray, FloatArray, IntArray, Kind, Seen, StreamKey, Transition
+from monitor.rules import Budget, Level, Plan, PlanOf, Rule
 from monitor.streams import StreamTable, Subject
 from monitor.views import Views
 
 CLEAR_EVIDENCE: Final = 6.9
 """Nats that the good side must be proven with (one in a thousand) before an alert may end."""
+REFRESHES_MAX: Final = 200
+"""Models whose lines are made at one look: 1 ms each."""
 LOOKS_PER_SPAN: Final = 60
 """A window is judged this often in its own length, but not more often than once per pane."""
 
@@ -82,6 +84,7 @@ class Judge:
         self._plan_of = plan_of
         self._terms = terms
         self._rules: list[Rule] = []
+        self._tables: dict[int, RuleTable] = {}
         self._parts: dict[Where, dict[int, Lines]] = defaultdict(dict)
         self._lines: dict[Where, Lines] = {}
         self._end_s = 0.0
@@ -91,7 +94,8 @@ class Judge:
     def look(self, pane: int, end_s: float) -> list[Transition]:
         """Judge the windows that are due at the end of a pane; give the alerts that changed."""
         self._end_s = end_s
-        transitions = self._refresh(end_s)
+        self._refresh()
+        transitions: list[Transition] = []
         due = [i for i, every in enumerate(self._terms.every) if (pane + 1) % every == 0]
         for where, lines in self._lines.items():
             for window in due:
@@ -101,12 +105,12 @@ class Judge:
 
     # ---- lines
 
-    def _refresh(self, now_s: float) -> list[Transition]:
-        """Make the lines of changed subjects anew."""
-        changed = sorted(self._table.changed)
+    def _refresh(self) -> None:
+        """Make the lines of changed subjects anew, some at a look, so that a thousand new models don't stall the loop."""
+        changed = sorted(self._table.changed)[:REFRESHES_MAX]
         if not changed:
-            return []
-        self._table.changed.clear()
+            return
+        self._table.changed.difference_update(changed)
         for index in changed:
             subject = self._table.subjects[index]
             self._views.refresh(subject)
@@ -115,48 +119,48 @@ class Judge:
             for where, lines in self._lines_of(subject):
                 self._parts[where][index] = lines
         self._lines = {where: Lines.joined(list(parts.values())) for where, parts in self._parts.items() if parts}
-        return []
 
     def _lines_of(self, subject: Subject) -> Iterator[tuple[Where, Lines]]:
-        found: dict[Where, list[tuple[Rule, int]]] = defaultdict(list)
-        for rule in self._plan_of(subject.model, subject.model_version).rules:
-            detector = self._detectors[rule.statistic]
-            if not subject.is_ready and (detector.needs_reference or rule.is_relative):
-                continue
-            for arena, row in subject.rows:
-                rows = self._table.arenas[arena]
-                if rows.kinds[row] in detector.kinds and rule.watches(rows.keys[row].field):
-                    if rows.is_learning[row] and (detector.needs_reference or rule.is_relative):
-                        continue
-                    found[rule.statistic, arena].append((rule, row))
-        count = sum(map(len, found.values()))
-        for where, lines in found.items():
-            yield where, self._make(subject, where, lines, count)
+        rules = self._rules_of(self._plan_of(subject.model, subject.model_version))
+        found: dict[Where, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for arena, row in subject.rows:
+            rows = self._table.arenas[arena]
+            has_reference = subject.is_ready and not rows.is_learning[row]
+            for at in rules.matching(rows.keys[row].field, rows.kinds[row], has_reference=has_reference):
+                which, where = found[rules.rules[at].statistic, arena]
+                which.append(at)
+                where.append(row)
+        count = sum(len(which) for which, _ in found.values())
+        for place, (which, at_rows) in found.items():
+            yield place, self._make(subject, place, (rules, np.array(which)), np.array(at_rows), count)
 
-    def _make(self, subject: Subject, where: Where, lines: Sequence[tuple[Rule, int]], count: int) -> Lines:
-        rules = [rule for rule, _ in lines]
-        first = {id(rule): len(self._rules) + i for i, rule in enumerate({id(r): r for r in rules}.values())}
-        self._rules.extend({id(r): r for r in rules}.values())
-        rows = np.array([row for _, row in lines], dtype=np.int64)
-        view = self._views.part(self._views.of(where[1], 0), rows)
-        own = self._detectors[where[0]].of_reference(view)
-        sign = np.array([1.0 if rule.is_above else -1.0 for rule in rules])
-        yellow = np.array([_level(rule.yellow, float(x)) for rule, x in zip(rules, own, strict=True)])
-        red = np.array([_level(rule.red, float(x)) for rule, x in zip(rules, own, strict=True)])
+    def _rules_of(self, plan: Plan) -> RuleTable:
+        table = self._tables.get(id(plan))
+        if table is None:
+            table = self._tables[id(plan)] = RuleTable(plan, self._detectors, self._terms, len(self._rules))
+            self._rules.extend(plan.rules)
+        return table
+
+    def _make(
+        self, subject: Subject, where: Where, chosen: tuple[RuleTable, IntArray], rows: IntArray, count: int
+    ) -> Lines:
+        table, which = chosen
+        own = self._detectors[where[0]].of_reference(self._views.some(where[1], 0, rows))
+        yellow = table.yellow[which] * np.where(table.is_yellow_relative[which], own, 1.0)
+        red = table.red[which] * np.where(table.is_red_relative[which], own, 1.0)
         lowest = np.where(np.isnan(yellow), red, yellow)
-        windows = self._terms.windows_s
-        in_window = np.array([[w in rule.windows_s for rule in rules] for w in windows])
+        in_window = table.in_window[:, which]
         return Lines(
             subject=np.full(len(rows), subject.index),
-            rule=np.array([first[id(rule)] for rule in rules]),
+            rule=which + table.first,
             row=rows,
-            sign=sign,
+            sign=table.sign[which],
             yellow=yellow,
             red=red,
             lowest=lowest,
-            clear=lowest * (1.0 - sign * np.array([rule.hysteresis for rule in rules])),
-            samples_min=np.array([float(rule.samples_min) for rule in rules]),
-            needed=np.array([self._terms.budget.evidence_needed(count, rule.windows_s) for rule in rules]),
+            clear=lowest * (1.0 - table.sign[which] * table.hysteresis[which]),
+            samples_min=table.samples_min[which],
+            needed=np.log(np.maximum(2.0, count * table.looks[which] / self._terms.budget.pages)),
             in_window=in_window,
             seen=np.zeros(in_window.shape, dtype=np.int8),
         )
@@ -212,7 +216,7 @@ class Judge:
     def _observe(self, where: Where, lines: Lines, at: int, seen: Seen, window: int) -> Observation:
         """Put the evidence of one line into words' reach."""
         detector = self._detectors[where[0]]
-        view = self._views.part(self._views.of(where[1], window), lines.row[at : at + 1])
+        view = self._views.some(where[1], window, lines.row[at : at + 1])
         measure = detector.measure(view)
         threshold = lines.red[at] if seen is Seen.RED else lines.lowest[at]
         evidence = lines.sign[at] * detector.evidence(view, measure, np.array([threshold]))
@@ -258,7 +262,41 @@ class Terms:
         return cls(budget, ordered, tuple(max(1, int(w / pane_s) // LOOKS_PER_SPAN) for w in ordered))
 
 
-def _level(level: Level | None, of_reference: float) -> float:
-    if level is None:
-        return float("nan")
-    return level.value * of_reference if level.is_relative else level.value
+class RuleTable:
+    """The rules of a plan as arrays of shape (rules,), in_window (windows, rules), and which rules are for a stream.
+
+    first: where the plan's rules begin among all rules. looks: independent looks in the budget's period, see rules.Budget.
+    """
+
+    def __init__(self, plan: Plan, detectors: Mapping[str, Detector], terms: Terms, first: int) -> None:
+        rules = plan.rules
+        self.plan = plan  # held, so that its id stays its own
+        self.rules = rules
+        self.first = first
+        self._detectors = [detectors[rule.statistic] for rule in rules]
+        self._matching: dict[tuple[str, Kind, bool], list[int]] = {}
+        self.sign = np.array([1.0 if rule.is_above else -1.0 for rule in rules])
+        self.yellow, self.is_yellow_relative = _levels([rule.yellow for rule in rules])
+        self.red, self.is_red_relative = _levels([rule.red for rule in rules])
+        self.hysteresis = np.array([rule.hysteresis for rule in rules])
+        self.samples_min = np.array([float(rule.samples_min) for rule in rules])
+        self.looks = np.array([terms.budget.looks(rule.windows_s) for rule in rules])
+        self.in_window = np.array([[w in rule.windows_s for rule in rules] for w in terms.windows_s], dtype=bool)
+
+    def matching(self, field: str, kind: Kind, *, has_reference: bool) -> list[int]:
+        """Give the rules for a stream; without a reference only those that need none."""
+        key = (field, kind, has_reference)
+        if key not in self._matching:
+            self._matching[key] = [
+                at
+                for at, (rule, detector) in enumerate(zip(self.rules, self._detectors, strict=True))
+                if kind in detector.kinds
+                and rule.watches(field)
+                and (has_reference or not (detector.needs_reference or rule.is_relative))
+            ]
+        return self._matching[key]
+
+
+def _levels(levels: Sequence[Level | None]) -> tuple[FloatArray, BoolArray]:
+    values = np.array([np.nan if level is None else level.value for level in levels])
+    return values, np.array([level is not None and level.is_relative for level in levels], dtype=bool)

@@ -46,6 +46,8 @@ EMPTY_PANES_LOOKED_AT: Final = 600
 EMPTY_STRIDE: Final = 60
 GAP_PANES_MAX: Final = 86_400
 """A gap in event time longer than this is jumped over: whatever was to be said of silence has been said."""
+FREEZES_MAX: Final = 20
+"""References frozen after one look: a model of 25 features takes about 10 ms."""
 OPEN_PANES_MAX: Final = 7_200
 """When partitions are further apart in event time than this, the watermark is moved on, and what it leaves behind is late."""
 
@@ -351,28 +353,34 @@ class Pipeline:
             flat[hits[learning]] += values[learning]
 
     def _freeze(self, end_s: float) -> list[Reference]:
-        learn, out = self._terms.learn, []
-        for subject in [s for s in self._table.subjects if not s.is_ready]:
+        """Freeze the references of models that have learned enough, a few at a look, so that a thousand at once don't stall the loop."""
+        learn = self._terms.learn
+        due: list[Subject] = []
+        for subject in self._table.subjects:
+            if subject.is_ready or len(due) >= FREEZES_MAX:
+                continue
             events = self._table.learned_events(subject)
             since_s = end_s - self._subjects.first_s[subject.index]
             if events >= learn.events or (since_s >= learn.seconds and events >= learn.events_min):
-                out.append(self.freeze(subject, "learned from live traffic", end_s))
-        return out
+                due.append(subject)
+        return self._freeze_these(due, "learned from live traffic", end_s)
 
-    def freeze(self, subject: Subject, source: str, end_s: float) -> Reference:
-        """Make what a model has learned its reference."""
-        rows = np.array([row for arena, row in subject.rows if arena is Arena.VALUES], dtype=np.int64)
-        placed = self._folder.place_grids(rows)
+    def _freeze_these(self, subjects: Sequence[Subject], source: str, end_s: float | None) -> list[Reference]:
+        """Make what models have learned their references; end_s: where learning ended (None: at the last event of each)."""
+        rows = [row for subject in subjects for arena, row in subject.rows if arena is Arena.VALUES]
+        placed = self._folder.place_grids(np.array(rows, dtype=np.int64)) if rows else None
         if placed is not None:
-            counts = Counts.of_hits([placed[0].flat], self._table.values.size)
-            self._learn(Arena.VALUES, counts)
+            self._learn(Arena.VALUES, Counts.of_hits([placed[0].flat], self._table.values.size))
             self._add_placed(*placed)
-        return self._table.freeze(subject, source, (float(self._subjects.first_s[subject.index]), end_s))
+        times = self._subjects
+        return [
+            self._table.freeze(s, source, (float(times.first_s[s.index]), float(end_s or times.last_s[s.index])))
+            for s in subjects
+        ]
 
     def freeze_all(self, source: str) -> list[Reference]:
         """Make what every model has learned its reference, in order of first sight: what building references ends with."""
-        lasts_s = self._subjects.last_s
-        return [self.freeze(s, source, float(lasts_s[s.index])) for s in self._table.subjects if not s.is_ready]
+        return self._freeze_these([s for s in self._table.subjects if not s.is_ready], source, None)
 
     def grids(self) -> dict[StreamKey, Grid]:
         """Give the grids of all numeric streams that have one."""

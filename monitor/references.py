@@ -98,7 +98,7 @@ def numeric_groups(counts: CountArray) -> IntArray:
     following = np.where(has_mass, wanted, GROUPS)[::-1]
     filled = np.minimum.accumulate(following)[::-1]
     filled = np.where(filled == GROUPS, wanted[has_mass].max(), filled)
-    return np.unique(filled, return_inverse=True)[1].astype(np.int64)
+    return np.cumsum(np.diff(filled, prepend=filled[0]) > 0)
 
 
 def categorical_groups(counts: CountArray, categories: int) -> IntArray:

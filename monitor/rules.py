@@ -79,7 +79,10 @@ class Budget:
     pages: float = 1.0
     period_s: float = 30 * 86400.0
 
+    def looks(self, windows_s: tuple[float, ...]) -> float:
+        """Give how many independent looks at one line there are in the period."""
+        return sum(LOOKS_PER_WINDOW * self.period_s / window_s for window_s in windows_s)
+
     def evidence_needed(self, lines: int, windows_s: tuple[float, ...]) -> float:
         """Give the nats that one look at one rule and stream (one of `lines` of its model) must reach. Bonferroni's bound."""
-        looks = sum(LOOKS_PER_WINDOW * self.period_s / window_s for window_s in windows_s)
-        return math.log(max(2.0, lines * looks / self.pages))
+        return math.log(max(2.0, lines * self.looks(windows_s) / self.pages))

@@ -11,9 +11,9 @@ import numpy as np
 from monitor.bins import VALUES_WIDTH, WIDTHS, Arena, numeric_edges
 from monitor.counts import Counts, Ladder
 from monitor.detectors.base import View
-from monitor.domain import CountArray, FloatArray, IntArray, Kind
+from monitor.domain import FloatArray, IntArray, Kind
 from monitor.references import GROUPS
-from monitor.rows import Rows, group_counts, grown
+from monitor.rows import group_counts, grown
 from monitor.streams import StreamTable, Subject
 
 PER_ROW: Final = (
@@ -90,21 +90,21 @@ class Views:
     def of(self, arena: Arena, window: int) -> View:
         """Give all rows of an arena in a window. Cost: one pass over its bins, once per pane."""
         view = self._cache.get((arena, window))
-        rows = self._table.arenas[arena]
-        if view is None or len(view.counts) < len(rows):
-            held = self._ladders[arena].windows[window]
-            counts = held.total(rows.size).reshape(len(rows), rows.width)
-            span_s = 0.0 if held.first_s is None else self._end_s - held.first_s
-            view = self._cache[arena, window] = self._view(rows, counts, span_s)
+        if view is None:
+            view = self._cache[arena, window] = self.some(arena, window, slice(0, len(self._table.arenas[arena])))
         return view
 
-    def _view(self, rows: Rows, counts: CountArray, span_s: float) -> View:
+    def some(self, arena: Arena, window: int, at: IntArray | slice) -> View:
+        """Give some rows of an arena in a window, without looking at the others."""
         self._reserve()
-        n = len(rows)
+        held, rows = self._ladders[arena].windows[window], self._table.arenas[arena]
+        counts = held.total(rows.size).reshape(len(rows), rows.width)[at]
+        span_s = 0.0 if held.first_s is None else self._end_s - held.first_s
+        n = len(counts)
         none, no_groups = np.full(n, np.nan), np.zeros((n, GROUPS))
         view = View(
             counts=counts,
-            reference=rows.reference[:n],
+            reference=rows.reference[at],
             grouped=no_groups,
             reference_grouped=no_groups,
             edges=np.full((n, GROUPS + 1), np.nan),
@@ -115,18 +115,19 @@ class Views:
             rate_per_s=none,
             silence_s=none,
         )
-        if rows.arena is Arena.LOGS:
-            return replace(view, low=np.ldexp(1.0, rows.exponents[:n]))
-        if rows.arena is Arena.FLAGS:
-            return replace(view, rate_per_s=self._expected(n, span_s), silence_s=self._end_s - self._last_s[:n])
+        if arena is Arena.LOGS:
+            return replace(view, low=np.ldexp(1.0, rows.exponents[at]))
+        if arena is Arena.FLAGS:
+            silence_s = self._end_s - self._last_s[at]
+            return replace(view, rate_per_s=self._expected(at, span_s), silence_s=silence_s)
         values = self._table.values
         return replace(
             view,
-            grouped=group_counts(counts, values.groups[:n]),
-            reference_grouped=self._grouped[:n],
-            edges=self._edges[:n],
-            groups_used=values.groups_used[:n],
-            scale=values.grid[:n, 1],
+            grouped=group_counts(counts, values.groups[at]),
+            reference_grouped=self._grouped[at],
+            edges=self._edges[at],
+            groups_used=values.groups_used[at],
+            scale=values.grid[at, 1],
         )
 
     def _reserve(self) -> None:
@@ -140,10 +141,10 @@ class Views:
             self._first_s, self._last_s = _filled(self._first_s, capacity), _filled(self._last_s, capacity)
             self._rate_per_s = _filled(self._rate_per_s, capacity)
 
-    def _expected(self, rows: int, span_s: float) -> FloatArray:
+    def _expected(self, at: IntArray | slice, span_s: float) -> FloatArray:
         """Give the reference's rate, less where a model was seen for only part of the window."""
-        present = self._end_s - np.maximum(self._first_s[:rows], self._end_s - span_s)
-        return self._rate_per_s[:rows] * (present / span_s if span_s > 0 else np.nan)
+        present = self._end_s - np.maximum(self._first_s[at], self._end_s - span_s)
+        return self._rate_per_s[at] * (present / span_s if span_s > 0 else np.nan)
 
     def part(self, view: View, rows: IntArray) -> View:
         """Give some rows of a view; the view itself when they are all of them, in order."""
@@ -161,7 +162,7 @@ class Views:
         at = row * rows.width
         counts = np.cumsum([b.counts.span(at, at + rows.width) for b in buckets], axis=0, dtype=np.uint32)
         starts = np.array([b.start_s for b in buckets])
-        view = self.part(self.of(arena, 0), np.full(len(buckets), row))
+        view = self.some(arena, 0, np.full(len(buckets), row))
         spans = self._end_s - starts
         view = replace(view, counts=counts, span_s=float(spans[-1]), rate_per_s=view.rate_per_s * spans / spans[-1])
         if arena is Arena.VALUES:
