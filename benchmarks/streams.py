@@ -28,7 +28,7 @@ from monitor.domain import Batch, TopicPartition
 from monitor.reference_files import write_reference
 
 CASES = (1, 100, 1_000)
-RATE_PER_S = 50_000.0
+RATE_PER_S = 100_000.0
 BATCH = 2_000
 
 

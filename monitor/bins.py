@@ -77,7 +77,7 @@ NULLS: Final = (NULL, LOG_NULL, UNCHECKED)
 INVALIDS: Final = ((NOT_FINITE, WRONG_TYPE), (LOG_NOT_FINITE, LOG_WRONG_TYPE), (FLAG_WRONG_TYPE,))
 WRONG_TYPES: Final = (WRONG_TYPE, LOG_WRONG_TYPE, FLAG_WRONG_TYPE)
 FAR: Final = 1e15
-"""Widths from the centre beyond which distance no longer matters: squashed, it is 1 within 1e-15. Cut there, nothing overflows."""
+"""Widths from the centre beyond which distance no longer matters: squashed, it is 1 within 1e-15, and none overflows."""
 
 
 def scaled(values: FloatArray, centre: FloatArray | float, width: FloatArray | float) -> FloatArray:

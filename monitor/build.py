@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from monitor.app import App, AppTerms, Board, ErrorLog
 from monitor.config import BUILT_IN_RULES, Settings
 from monitor.config.alerts import AlertSettings, ModelSettings
+from monitor.config.guess import did_you_mean
 from monitor.config.kafka import KafkaSettings
 from monitor.config.thresholds import Threshold, complete_rule
 from monitor.config.units import Limit
@@ -36,6 +38,8 @@ from monitor.streams import StreamLimits
 from monitor.web import WebServer, WebTerms
 
 ADAPTER: Final = "canonical"
+LIBRDKAFKA_LOG_LEVEL: Final = 2
+"""Critical only: its errors come as callbacks and are logged by us, with the cure and not twenty times a second."""
 SECRET_OPTIONS: Final = frozenset({"sasl.password", "ssl.key.password"})
 
 
@@ -159,6 +163,7 @@ def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
         "group.id": kafka.group_id,
         "group.protocol": kafka.group_protocol,
         "client.id": "driftd",
+        "log_level": LIBRDKAFKA_LOG_LEVEL,
         "auto.offset.reset": kafka.start,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -196,13 +201,22 @@ def sinks(settings: Settings) -> list[Sink]:
             params = TypeAdapter(kind.params).validate_python(receiver.options)
             out.extend(kind.make(name, params))
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}" for e in error.errors(include_input=False)
-            )
-            raise ConfigError(f"receivers.{name}: {problems}") from None
+            known = [each.name for each in fields(kind.params)]
+            found = error.errors(include_input=False, include_url=False)
+            raise ConfigError("\n".join(f"receivers.{name}{_receiver_problem(e, known)}" for e in found)) from None
         except ValueError as error:
             raise ConfigError(f"receivers.{name}: {error}") from None
     return out
+
+
+def _receiver_problem(error: ErrorDetails, known: Sequence[str]) -> str:
+    """Give the option and what is wrong with it, in our words."""
+    path, option = "".join(f".{each}" for each in error["loc"]), str((*error["loc"], "")[0])
+    if error["type"] == "missing":
+        return f"{path}: is missing; add it"
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{path}: unknown option; {did_you_mean(option, known) if len(error['loc']) == 1 else 'remove it'}"
+    return f"{path}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def check_kafka(settings: Settings) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from msgspec.structs import astuple
 
 from monitor.bins import (
+    ARENA_OF,
     FLAG_WRONG_TYPE,
     LOG_NOT_FINITE,
     LOG_NULL,
@@ -24,6 +25,7 @@ from monitor.bins import (
     NO,
     NOT_FINITE,
     NULL,
+    NULLS,
     UNCHECKED,
     VALUES_WIDTH,
     WIDTHS,
@@ -38,7 +40,8 @@ from monitor.decode.lanes import Lane, LaneFeatures, as_mapping, lane_of
 from monitor.domain import FloatArray, IntArray, Kind
 from monitor.fields import FIELDS, VOLUME
 from monitor.probes import PROBE_VALUES, Probes, place_grid
-from monitor.streams import NONE, LaneRows, Layout, StreamTable
+from monitor.scopes import LaneTable, Layout
+from monitor.streams import NONE, StreamTable
 
 FLAG_BINS: Final[dict[Any, int]] = {True: YES, False: NO, None: UNCHECKED}
 """1 and 0 are yes and no too, since they equal true and false."""
@@ -70,16 +73,6 @@ class Part:
         at = chosen.tolist()
         fields = {name: [column[i] for i in at] for name, column in self.fields.items()}
         return Part([self.features[i] for i in at], fields, scopes, self.panes[chosen], self.events[chosen])
-
-
-@dataclass(frozen=True, slots=True)
-class LaneBlock:
-    """Events of one lane. known: where it is counted in each of their scopes; which: the one of each event; at: the events."""
-
-    lane: Lane
-    known: Sequence[LaneRows]
-    which: IntArray
-    at: IntArray
 
 
 class Folder:
@@ -114,6 +107,9 @@ class Folder:
         yield from self._fold_features(part)
         for name, column in part.fields.items():
             yield from self._fold_field(part, name, column)
+        for name, rows in self._table.absent_fields(part.fields, part.scopes):
+            arena = ARENA_OF[FIELDS.get(name, Kind.NUMERIC)]
+            yield _hits(arena, rows, np.full(len(rows), NULLS[arena]), part.events)
         rows = self._table.field_rows(VOLUME, None, part.scopes)
         yield _hits(Arena.FLAGS, rows, np.zeros(len(rows), dtype=np.int64), part.events)
 
@@ -135,41 +131,41 @@ class Folder:
 
     def _fold_lane(self, part: Part, lane: Lane, at: IntArray) -> tuple[IntArray, list[Hits]]:
         """Count the events at `at`, all of one lane, whose scopes know all of its features; give which those are."""
-        table = self._table
-        scopes, which = np.unique(part.scopes[at], return_inverse=True)
-        found = [table.lane_rows(table.scopes[i], lane) for i in scopes.tolist()]
-        if None in found:
-            is_known = np.array([rows is not None for rows in found])[which]
-            at, which = at[is_known], which[is_known]
-            which = (np.cumsum([rows is not None for rows in found]) - 1)[which]
-        known = [rows for rows in found if rows is not None]
+        table = self._table.lane_table(lane, part.scopes[at])
+        at = at[table.is_known[part.scopes[at]]]
         if not at.size:
             return at, []
         features = part.features if len(at) == len(part.features) else [part.features[i] for i in at.tolist()]
         columns = list(zip(*map(astuple, cast("Sequence[LaneFeatures]", features)), strict=True))
-        block = LaneBlock(lane, known, which, at)
-        hits = [self._fold_lane_numbers(block, columns[: len(lane.numbers)], part)] if lane.numbers else []
+        scopes, events = part.scopes[at], part.events[at]
+        is_one = bool((scopes == scopes[0]).all())
+        hits = [self._fold_lane_numbers(table, columns[: len(lane.numbers)], part, at)] if lane.numbers else []
+        order = scopes.tolist()
         for number, column in enumerate(columns[len(lane.numbers) :]):
-            rows = np.array([own.names[number] for own in known])[which]
-            categories = [own.categories[number] for own in known]
-            each = repeat(categories[0]) if len(known) == 1 else [categories[i] for i in which.tolist()]
-            hits.append(self._fold_names(rows, each, column, part.events[at]))
-        if any(rows.absent.size for rows in known):
-            rows, of = _spread([known[i].absent for i in which.tolist()])
-            hits.append(Hits(Arena.VALUES, rows * VALUES_WIDTH + NULL, part.events[at[of]]))
+            of_scope = table.categories[number]
+            each = repeat(of_scope[order[0]]) if is_one else map(of_scope.__getitem__, order)
+            rows = table.names[scopes, number]
+            hits.append(self._fold_names(rows, cast("Iterable[Categories]", each), column, events))
+        for index in table.absent.keys() & set(order):
+            own = events[scopes == index]
+            flat = np.repeat(table.absent[index] * VALUES_WIDTH + NULL, len(own))
+            hits.append(Hits(Arena.VALUES, flat, np.tile(own, len(table.absent[index]))))
         return at, hits
 
-    def _fold_lane_numbers(self, block: LaneBlock, columns: Sequence[Sequence[Any]], part: Part) -> Hits:
+    def _fold_lane_numbers(
+        self, table: LaneTable, columns: Sequence[Sequence[Any]], part: Part, at: IntArray
+    ) -> Hits:
         """Count the numeric features of a lane, column after column; without gathers where all events are of one scope."""
-        grids, rows = self._table.values, block.known[0].numbers
-        numbers = _plain_columns(columns) if len(block.known) == 1 and grids.has_grid[rows].all() else None
+        grids, scopes = self._table.values, part.scopes[at]
+        rows = table.numbers[scopes[0]]
+        is_one = bool((scopes == scopes[0]).all()) and bool(grids.has_grid[rows].all())
+        numbers = _plain_columns(columns) if is_one else None
         if numbers is None:
-            rows = np.stack([own.numbers for own in block.known], axis=1)[:, block.which].ravel()
             values = list(chain.from_iterable(columns))
-            return self._fold_numbers(rows, values, part, np.tile(block.at, len(columns)))
+            return self._fold_numbers(table.numbers[scopes].T.ravel(), values, part, np.tile(at, len(columns)))
         bins = numeric_bin(numbers, *grids.grid[rows].T[:, :, None])
         bins += (rows * VALUES_WIDTH)[:, None]
-        return Hits(Arena.VALUES, bins.ravel(), np.tile(part.events[block.at], len(columns)))
+        return Hits(Arena.VALUES, bins.ravel(), np.tile(part.events[at], len(columns)))
 
     def _fold_loose(self, part: Part, chosen: IntArray) -> Iterator[Hits]:
         """Count the features of the events at `chosen`, each by the layout of its set of names."""
@@ -245,7 +241,7 @@ class Folder:
         try:
             found = bytes(map(getitem, categories, names))
         except TypeError:  # a list or an object among them
-            found = bytes(map(_bin_of, categories, names))
+            found = bytes(map(_bin_of, (self._table.values.categories[row] for row in rows.tolist()), names))
         bins = np.frombuffer(found, dtype=np.uint8).astype(np.int64)
         self._table.note_wrong_types(self._table.values, rows[bins == WRONG_TYPE])
         return Hits(Arena.VALUES, rows * VALUES_WIDTH + bins, events)
@@ -284,6 +280,7 @@ class Folder:
         for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(row)], strict=True):
             first = value[start : min(stop, start + PROBE_VALUES)]
             self._table.values.set_grid(int(row[start]), place_grid(first))
+        self._table.changed.update(self._table.values.subjects[ready].tolist())
         bins = numeric_bin(value, *self._table.values.grid[row].T)
         return Hits(Arena.VALUES, row * VALUES_WIDTH + bins, np.zeros(len(row), dtype=np.int64)), pane
 

@@ -24,7 +24,8 @@ from monitor.bins import ARENA_OF, Arena
 from monitor.detectors.base import Detector, View
 from monitor.domain import BoolArray, FloatArray, IntArray, Kind, Seen, StreamKey, Transition
 from monitor.rules import Budget, Level, Plan, PlanOf, Rule
-from monitor.streams import StreamTable, Subject
+from monitor.scopes import Subject
+from monitor.streams import StreamTable
 from monitor.views import Views
 
 CLEAR_EVIDENCE: Final = 6.9
@@ -119,12 +120,17 @@ class Judge:
             for where, lines in self._lines_of(subject):
                 self._parts[where][index] = lines
         self._lines = {where: Lines.joined(list(parts.values())) for where, parts in self._parts.items() if parts}
+        same: dict[bytes, IntArray] = {}
+        for lines in self._lines.values():  # lines on the same rows share one array, and so one view per look
+            lines.row = same.setdefault(lines.row.tobytes(), lines.row)
 
     def _lines_of(self, subject: Subject) -> Iterator[tuple[Where, Lines]]:
         rules = self._rules_of(self._plan_of(subject.model, subject.model_version))
         found: dict[Where, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for arena, row in subject.rows:
             rows = self._table.arenas[arena]
+            if rows.kinds[row] is Kind.NUMERIC and not self._table.values.has_grid[row]:
+                continue  # its values still wait, so its nulls alone say nothing
             has_reference = subject.is_ready and not rows.is_learning[row]
             for at in rules.matching(rows.keys[row].field, rows.kinds[row], has_reference=has_reference):
                 which, where = found[rules.rules[at].statistic, arena]
@@ -169,7 +175,7 @@ class Judge:
 
     def _seen(self, where: Where, lines: Lines, window: int) -> npt.NDArray[np.int8]:
         detector = self._detectors[where[0]]
-        view = self._views.part(self._views.of(where[1], window), lines.row)
+        view = self._views.shared(where[1], window, lines.row)
         measure = detector.measure(view)
         evidence = lines.sign * detector.evidence(view, measure, lines.lowest)
         seen = np.full(len(lines.row), Seen.HOLD, dtype=np.int8)

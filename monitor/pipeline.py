@@ -36,7 +36,8 @@ from monitor.judge import Judge, Terms
 from monitor.panes import OpenPanes
 from monitor.references import Grid, Reference
 from monitor.rules import Budget, PlanOf
-from monitor.streams import NONE, StreamLimits, StreamTable, Subject
+from monitor.scopes import Subject
+from monitor.streams import NONE, StreamLimits, StreamTable
 from monitor.tables import Tables
 from monitor.views import Views
 from monitor.watermark import Watermark
@@ -146,6 +147,7 @@ class Pipeline:
         if not isinstance(columns.messages, range):  # a range: one event per message, none rejected
             partitions = partitions[np.array(columns.messages, dtype=np.int64)]
         scopes = self._table.scopes_of(columns.models, columns.versions)
+        self._subjects.reserve(len(self._table.subjects))
         counted = self._accept(columns, scopes, partitions, topics)
         if counted is not None:
             columns, scopes, partitions = _chosen(columns, counted), scopes[counted], partitions[counted]
@@ -296,8 +298,8 @@ class Pipeline:
                 self._empty += 1
             else:
                 self._empty = 0
-            self._close_one(self._next, step)
-            self._next += 1
+            self._next += 1  # before it closes: what a freeze sets free counts in the next one
+            self._close_one(self._next - 1, step)
             self._apply_late(self._next)
 
     def _skip(self, until: int) -> bool:
@@ -448,14 +450,16 @@ class SubjectTimes:
         self.first_s = np.zeros(0)
         self.last_s = np.zeros(0)
 
-    def touch(self, subjects: IntArray, times_s: FloatArray) -> None:
-        """Take in the events of a batch; both of shape (n,)."""
-        most = int(subjects.max()) + 1
-        if most > len(self.events):
-            room = max(64, most * 3 // 2) - len(self.events)
+    def reserve(self, subjects: int) -> None:
+        """Make room for so many; one may be known and have had no event that counted."""
+        if subjects > len(self.events):
+            room = max(64, subjects * 3 // 2) - len(self.events)
             self.events = np.concatenate([self.events, np.zeros(room, dtype=np.int64)])
             self.first_s = np.concatenate([self.first_s, np.full(room, np.inf)])
             self.last_s = np.concatenate([self.last_s, np.full(room, -np.inf)])
+
+    def touch(self, subjects: IntArray, times_s: FloatArray) -> None:
+        """Take in the events of a batch, of subjects there is room for; both of shape (n,)."""
         self.events += np.bincount(subjects, minlength=len(self.events))
         np.minimum.at(self.first_s, subjects, times_s)
         np.maximum.at(self.last_s, subjects, times_s)

@@ -36,6 +36,7 @@ class Rows:
         self.is_learning = np.zeros(0, dtype=bool)
         self.has_type_change = np.zeros(0, dtype=bool)
         self.exponents = np.zeros(0, dtype=np.int64)
+        self.subjects = np.zeros(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -45,7 +46,7 @@ class Rows:
         """Bins in use: the length of a flat array over all rows."""
         return len(self.keys) * self.width
 
-    def add(self, key: StreamKey, kind: Kind, exponent: int = 0) -> int:
+    def add(self, key: StreamKey, kind: Kind, subject: int, exponent: int = 0) -> int:
         """Give the row of a new stream, which learns until it is told otherwise."""
         row = len(self.keys)
         self.keys.append(key)
@@ -54,6 +55,7 @@ class Rows:
             self._grow(max(64, (row + 1) * 3 // 2))
         self.is_learning[row] = True
         self.exponents[row] = exponent
+        self.subjects[row] = subject
         return row
 
     def _grow(self, capacity: int) -> None:
@@ -61,6 +63,7 @@ class Rows:
         self.is_learning = grown(self.is_learning, capacity)
         self.has_type_change = grown(self.has_type_change, capacity)
         self.exponents = grown(self.exponents, capacity)
+        self.subjects = grown(self.subjects, capacity)
 
 
 class ValueRows(Rows):
@@ -87,9 +90,9 @@ class ValueRows(Rows):
         self.groups = grown(self.groups, capacity)
         self.groups_used = grown(self.groups_used, capacity)
 
-    def add(self, key: StreamKey, kind: Kind, exponent: int = 0) -> int:
+    def add(self, key: StreamKey, kind: Kind, subject: int, exponent: int = 0) -> int:
         """Give the row of a new stream."""
-        row = super().add(key, kind, exponent)
+        row = super().add(key, kind, subject, exponent)
         self.is_categorical[row] = kind is Kind.CATEGORICAL
         return row
 

@@ -7,20 +7,21 @@ event: a Layout is made once per scope and set of feature names.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from operator import itemgetter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
 
-from monitor.bins import ARENA_OF, Arena
+from monitor.bins import ARENA_OF, VALUE_BINS, VALUES_WIDTH, Arena
 from monitor.categories import Categories
 from monitor.decode.lanes import Lane
 from monitor.domain import IntArray, Kind, StreamKey
 from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
 from monitor.references import Grid, Reference, StreamReference, categorical_groups, numeric_groups
 from monitor.rows import Rows, ValueRows
+from monitor.scopes import LaneTable, Layout, Scope, Subject, getter
 
 NONE: Final = -1
 SEGMENT_CHARS_MAX: Final = 64
@@ -33,67 +34,6 @@ class StreamLimits:
     streams_max: int = 50_000
     models_max: int = 2_000
     segment_values_max: int = 50
-
-
-@dataclass(slots=True, eq=False)
-class Layout:
-    """How one set of feature names is taken apart in one scope.
-
-    numbers, names: give the values of the numeric and of the categorical features. absent_rows: features of the scope that
-    this set lacks, counted as null. undecided: names whose kind can't be told yet; the layout is made anew when it can.
-    """
-
-    scope: int
-    numbers: Callable[[Mapping[str, Any]], Sequence[Any]]
-    number_rows: IntArray
-    names: Callable[[Mapping[str, Any]], Sequence[Any]]
-    name_rows: IntArray
-    name_categories: tuple[Categories, ...]
-    absent_rows: IntArray
-    undecided: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LaneRows:
-    """Where the features of a lane are counted in one scope: rows of its numbers and its names, the latter's categories.
-
-    absent_rows: features of the scope that the lane lacks, counted as null.
-    """
-
-    numbers: IntArray
-    names: IntArray
-    categories: tuple[Categories, ...]
-    absent: IntArray
-
-
-@dataclass(slots=True, eq=False)
-class Scope:
-    """The part of a model's traffic that is counted together: all of it (segment ""), or one segment."""
-
-    subject: Subject
-    segment: str
-    index: int
-    features: dict[str, tuple[Kind, int] | None] = field(default_factory=dict)
-    layouts: dict[tuple[str, ...], Layout] = field(default_factory=dict)
-    lanes: dict[Lane, LaneRows | None] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Subject:
-    """One served model version: what is learned and judged together."""
-
-    model: str
-    model_version: str
-    watch: Watch
-    index: int
-    reference: Reference | None = None
-    rows: list[tuple[Arena, int]] = field(default_factory=list)
-    scopes: dict[str, Scope] = field(default_factory=dict)
-
-    @property
-    def is_ready(self) -> bool:
-        """Tell whether there is a reference to judge against; else the subject is learning one."""
-        return self.reference is not None
 
 
 class StreamTable:
@@ -112,7 +52,8 @@ class StreamTable:
         self._watch_of = watch_of
         self._references = {(reference.model, reference.model_version): reference for reference in references}
         self._grids: Mapping[StreamKey, Grid] = {}
-        self._main: dict[tuple[str, str], Scope] = {}
+        self._main: dict[tuple[str, str], int] = {}
+        self._lanes: dict[Lane, LaneTable] = {}
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
         self.values = ValueRows()
         self.logs = Rows(Arena.LOGS)
@@ -127,19 +68,15 @@ class StreamTable:
 
     # ---- models and segments
 
-    def scope_of(self, model: str, version: str) -> Scope | None:
-        """Give the scope of all traffic of a model version, made on first sight; None beyond the limit of models."""
-        scope = self._main.get((model, version))
-        return scope if scope is not None else self._add_subject(model, version)
-
     def scopes_of(self, models: Sequence[str], versions: Sequence[str]) -> IntArray:
-        """Give the index of the scope of each event, shape (n,); NONE for events of models beyond the limit."""
-        if len(set(models)) == 1 and len(set(versions)) == 1:
-            scope = self.scope_of(models[0], versions[0])
-            return np.full(len(models), NONE if scope is None else scope.index)
-        pairs = list(zip(models, versions, strict=True))
-        known = {pair: NONE if (s := self.scope_of(*pair)) is None else s.index for pair in dict.fromkeys(pairs)}
-        return np.fromiter(map(known.__getitem__, pairs), np.int64, len(pairs))
+        """Give the index of the scope of each event's model, shape (n,), made on first sight; NONE beyond the limit of models."""
+        pairs = [(models[0], versions[0])]
+        if len(set(models)) > 1 or len(set(versions)) > 1:
+            pairs = list(zip(models, versions, strict=True))
+        for pair in dict.fromkeys(pair for pair in pairs if pair not in self._main):
+            self._add_subject(*pair)
+        found = np.fromiter(map(self._main.get, pairs, repeat(NONE)), np.int64, len(pairs))
+        return found if len(pairs) == len(models) else np.full(len(models), found[0])
 
     def segment_of(self, subject: Subject, name: str, value: Any) -> Scope:
         """Give the scope of one segment; values beyond the limit share one named (other)."""
@@ -151,19 +88,18 @@ class StreamTable:
                 segment = f"{name}=(other)"
         return subject.scopes.get(segment) or self._add_scope(subject, segment)
 
-    def _add_subject(self, model: str, version: str) -> Scope | None:
+    def _add_subject(self, model: str, version: str) -> None:
         if len(self.subjects) >= self._limits.models_max:
-            return None
+            return
         subject = Subject(model, version, self._watch_of(model, version), len(self.subjects))
         self.subjects.append(subject)
         self.changed.add(subject.index)
-        scope = self._main[model, version] = self._add_scope(subject, "")
+        self._main[model, version] = self._add_scope(subject, "").index
         reference = self._references.get((model, version)) or self._references.get((model, ""))
         subject.reference = reference
         for stream in reference.streams if reference else ():
             part = subject.scopes.get(stream.segment) or self._add_scope(subject, stream.segment)
             self._add_reference_stream(part, stream)
-        return scope
 
     def _add_scope(self, subject: Subject, segment: str) -> Scope:
         scope = subject.scopes[segment] = Scope(subject, segment, len(self.scopes))
@@ -189,13 +125,21 @@ class StreamTable:
         seen: set[int] = set()
         for i in missing.tolist():
             index = int(scopes[i])
-            if index in seen or (column is not None and column[i] is None):
+            if index in seen:
                 continue
-            seen.add(index)
-            kind = Kind.VOLUME if column is None else FIELDS.get(name) or kind_of_value(column[i])
+            kind = Kind.VOLUME if column is None else _kind_of(name, column[i])
             if kind is not None:
+                seen.add(index)
                 self._fixed[name][index] = self._add_stream(self.scopes[index], name, kind)
         return self._fixed[name][scopes] if seen else rows
+
+    def absent_fields(self, present: Collection[str], scopes: IntArray) -> Iterator[tuple[str, IntArray]]:
+        """Give the fixed fields that no event of a batch has and some scope of its counts, with the rows as `field_rows` does."""
+        for name, known in self._fixed.items():
+            if name not in present and name != VOLUME:
+                rows = known[scopes]
+                if (rows != NONE).any():
+                    yield name, rows
 
     def _add_stream(self, scope: Scope, name: str, kind: Kind) -> int:
         if sum(map(len, self.arenas)) >= self._limits.streams_max:
@@ -204,7 +148,7 @@ class StreamTable:
         subject = scope.subject
         key = StreamKey(subject.model, subject.model_version, name, scope.segment)
         arena = ARENA_OF[kind]
-        row = self.arenas[arena].add(key, kind, EXPONENTS.get(name, 0))
+        row = self.arenas[arena].add(key, kind, subject.index, EXPONENTS.get(name, 0))
         subject.rows.append((arena, row))
         self.changed.add(subject.index)
         if kind is Kind.CATEGORICAL:
@@ -258,43 +202,50 @@ class StreamTable:
         undecided = tuple(name for name, value in features.items() if not self._decide(scope, name, value))
         if len(scope.features) > before:
             scope.layouts.clear()  # what the other sets of names lack has changed
-            scope.lanes.clear()
+            for lane in self._lanes.values():
+                lane.forget(scope.index)
         found = {name: scope.features.get(name) for name in features}
         numbers = {name: at[1] for name, at in found.items() if at is not None and at[0] is Kind.NUMERIC}
         names = {name: at[1] for name, at in found.items() if at is not None and at[0] is Kind.CATEGORICAL}
         absent = [at[1] for name, at in scope.features.items() if at is not None and name not in features]
         return Layout(
             scope=scope.index,
-            numbers=_getter(tuple(numbers)),
+            numbers=getter(tuple(numbers)),
             number_rows=np.array(list(numbers.values()), dtype=np.int64),
-            names=_getter(tuple(names)),
+            names=getter(tuple(names)),
             name_rows=np.array(list(names.values()), dtype=np.int64),
             name_categories=tuple(self.values.categories[row] for row in names.values()),
             absent_rows=np.array(absent, dtype=np.int64),
             undecided=undecided,
         )
 
-    def lane_rows(self, scope: Scope, lane: Lane) -> LaneRows | None:
-        """Give where a lane's features go; None while any of them is not known, or not counted as what the lane takes it for."""
-        if lane not in scope.lanes:
-            scope.lanes[lane] = self._lane_rows(scope, lane)
-        return scope.lanes[lane]
+    def lane_table(self, lane: Lane, scopes: IntArray) -> LaneTable:
+        """Give where a lane's features are counted, tried for at least these scopes."""
+        table = self._lanes.get(lane)
+        if table is None:
+            table = self._lanes[lane] = LaneTable(lane)
+        table.reserve(len(self.scopes))
+        for index in np.unique(scopes[~table.is_tried[scopes]]).tolist():
+            self._try_lane(table, self.scopes[index])
+        return table
 
-    def _lane_rows(self, scope: Scope, lane: Lane) -> LaneRows | None:
+    def _try_lane(self, table: LaneTable, scope: Scope) -> None:
+        lane, at = table.lane, scope.index
+        table.is_tried[at] = True
         found = [scope.features.get(name) for name in lane.features]
         wanted = [Kind.NUMERIC] * len(lane.numbers) + [Kind.CATEGORICAL] * len(lane.names)
-        rows = [at[1] for at, kind in zip(found, wanted, strict=True) if at is not None and at[0] is kind]
+        rows = [own[1] for own, kind in zip(found, wanted, strict=True) if own is not None and own[0] is kind]
         if len(rows) < len(wanted):
-            return None
-        known = set(lane.features)
-        absent = [at[1] for name, at in scope.features.items() if at is not None and name not in known]
-        split = len(lane.numbers)
-        return LaneRows(
-            numbers=np.array(rows[:split], dtype=np.int64),
-            names=np.array(rows[split:], dtype=np.int64),
-            categories=tuple(self.values.categories[row] for row in rows[split:]),
-            absent=np.array(absent, dtype=np.int64),
-        )
+            return
+        split, known = len(lane.numbers), set(lane.features)
+        table.numbers[at], table.names[at] = rows[:split], rows[split:]
+        for column, row in zip(table.categories, rows[split:], strict=True):
+            column[at] = self.values.categories[row]
+        absent = [own[1] for name, own in scope.features.items() if own is not None and name not in known]
+        table.absent.pop(at, None)
+        if absent:
+            table.absent[at] = np.array(absent, dtype=np.int64)
+        table.is_known[at] = True
 
     def _decide(self, scope: Scope, name: str, value: Any) -> bool:
         """Make sure that the feature has a stream or is ignored; False while its kind can't be told."""
@@ -325,7 +276,8 @@ class StreamTable:
     def freeze(self, subject: Subject, source: str, span_s: tuple[float, float]) -> Reference:
         """Make what was learned the reference, for good. From here on new categories are `unseen`."""
         volume = int(self._fixed[VOLUME][subject.scopes[""].index])
-        streams = (self._frozen(arena, row) for arena, row in subject.rows)
+        found = (self._frozen(arena, row) for arena, row in subject.rows)
+        streams = sorted((s for s in found if s is not None), key=lambda s: (s.field, s.segment))
         subject.reference = Reference(
             model=subject.model,
             model_version=subject.model_version,
@@ -333,7 +285,7 @@ class StreamTable:
             from_s=span_s[0],
             to_s=span_s[1],
             events=int(self.flags.reference[volume, 0]),
-            streams=tuple(stream for stream in streams if stream is not None),
+            streams=tuple(streams),
         )
         self.changed.add(subject.index)
         return subject.reference
@@ -351,11 +303,21 @@ class StreamTable:
         if kind is Kind.CATEGORICAL:
             categories = self.values.categories[row]
             categories.is_open = False
-            groups = categorical_groups(counts, len(categories.names))
-            self.values.set_groups(row, groups)
-            names = tuple(categories.names)
+            # In the reference in alphabetical order, whatever came first; here the bins stay where they are.
+            order = np.arange(VALUES_WIDTH)
+            order[: len(categories.names)] = np.argsort(np.array(categories.names, dtype=object), kind="stable")
+            groups = categorical_groups(counts[order], len(categories.names))
+            own = np.empty_like(groups)
+            own[order[:VALUE_BINS]] = groups
+            self.values.set_groups(row, own)
             return StreamReference(
-                key.field, key.segment, kind, counts, groups, categories=names, is_complete=categories.is_complete
+                key.field,
+                key.segment,
+                kind,
+                counts[order],
+                groups,
+                categories=tuple(sorted(categories.names)),
+                is_complete=categories.is_complete,
             )
         if kind is Kind.NUMERIC:
             grid = self.values.get_grid(row)
@@ -367,14 +329,6 @@ class StreamTable:
         return StreamReference(key.field, key.segment, kind, counts, none, exponent=int(rows.exponents[row]))
 
 
-def _nothing(_: Mapping[str, Any]) -> Sequence[Any]:
-    return ()
-
-
-def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    if not names:
-        return _nothing
-    if len(names) == 1:
-        (only,) = names
-        return lambda features: (features[only],)
-    return itemgetter(*names)
+def _kind_of(name: str, value: Any) -> Kind | None:
+    """Give the kind of a fixed field's stream, None while no value tells that there is one."""
+    return None if value is None else FIELDS.get(name) or kind_of_value(value)

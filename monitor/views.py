@@ -14,7 +14,8 @@ from monitor.detectors.base import View
 from monitor.domain import FloatArray, IntArray, Kind
 from monitor.references import GROUPS
 from monitor.rows import group_counts, grown
-from monitor.streams import StreamTable, Subject
+from monitor.scopes import Subject
+from monitor.streams import StreamTable
 
 PER_ROW: Final = (
     "counts",
@@ -40,6 +41,7 @@ class Views:
         self._table = table
         self._ladders = ladders
         self._cache: dict[tuple[Arena, int], View] = {}
+        self._shared: dict[tuple[Arena, int, int], View] = {}
         self._end_s = 0.0
         self._grouped = np.zeros((0, GROUPS))
         self._edges = np.zeros((0, GROUPS + 1))
@@ -50,6 +52,7 @@ class Views:
     def close(self, end_s: float, start_s: float, flags: Counts) -> None:
         """Note that a pane has closed, and when each model had events: flags are the pane's counts of the FLAGS arena."""
         self._cache.clear()
+        self._shared.clear()
         self._end_s = end_s
         self._reserve()
         hit = np.unique(flags.hits() // WIDTHS[Arena.FLAGS])
@@ -60,6 +63,7 @@ class Views:
     def refresh(self, subject: Subject) -> None:
         """Take in that a subject has new streams or a reference."""
         self._cache.clear()
+        self._shared.clear()
         self._reserve()
         values = self._table.values
         reference = subject.reference
@@ -90,7 +94,7 @@ class Views:
     def of(self, arena: Arena, window: int) -> View:
         """Give all rows of an arena in a window. Cost: one pass over its bins, once per pane."""
         view = self._cache.get((arena, window))
-        if view is None:
+        if view is None or len(view.counts) < len(self._table.arenas[arena]):
             view = self._cache[arena, window] = self.some(arena, window, slice(0, len(self._table.arenas[arena])))
         return view
 
@@ -151,6 +155,14 @@ class Views:
         if len(rows) == len(view.counts) and (not len(rows) or (rows[0] == 0 and np.all(np.diff(rows) == 1))):
             return view
         return replace(view, **{name: getattr(view, name)[rows] for name in PER_ROW})
+
+    def shared(self, arena: Arena, window: int, rows: IntArray) -> View:
+        """Give some rows as `some` does, once per pane for each array of rows (the same object)."""
+        key = (arena, window, id(rows))
+        view = self._shared.get(key)
+        if view is None:
+            view = self._shared[key] = self.part(self.of(arena, window), rows)
+        return view
 
     def suffixes(self, arena: Arena, row: int) -> tuple[View, FloatArray]:
         """Give one row over every suffix of its past, as rows of a view, newest suffix first, and where each begins.

@@ -130,9 +130,10 @@ class CanonicalAdapter:
 
     def _accept(self, messages: Sequence[int], cells: Cells, columns: Columns) -> list[int] | None:
         """Take out outcomes and what can't be counted; None: keep all, else the positions to keep."""
-        names = cells.get("model", ABSENT)
+        names, types = cells.get("model", ABSENT), cells.get("type", ABSENT)
         is_plain = (
-            set(cells.get("type", ABSENT)) <= {None, "inference"}
+            set(map(type, types)) <= {str, type(None)}
+            and set(types) <= {None, "inference"}
             and set(map(type, names)) == {str}
             and max(map(len, names)) <= NAME_CHARS_MAX
             and min(map(len, names)) > 0
@@ -163,8 +164,7 @@ class CanonicalAdapter:
             return True
         if kinds != {dict}:
             return False
-        sizes = {len(features) for features in column if type(features) is dict}
-        return min(sizes) > 0 and max(sizes) <= self._limits.features_max
+        return max(len(features) for features in column if type(features) is dict) <= self._limits.features_max
 
     def _accept_one(self, event: Wire) -> float | str | Rejection:
         """Give the event time of an inference, the kind of an outcome, or why it is neither."""
@@ -178,7 +178,7 @@ class CanonicalAdapter:
             return Rejection.BAD_TYPE
         if not (event.features is None or isinstance(event.features, (dict, LaneFeatures))):
             return Rejection.BAD_TYPE
-        if event.features in (None, {}) and all(getattr(event, name) is None for name in OBSERVATIONS):
+        if event.features is None and all(getattr(event, name) is None for name in OBSERVATIONS):
             return Rejection.NO_OBSERVATION
         return _time_or_rejection(event.event_time)
 
@@ -188,7 +188,7 @@ class CanonicalAdapter:
         columns.messages = messages
         columns.models = cells["model"]
         columns.versions = _texts(cells.get("model_version", none), "")
-        columns.event_ids = _texts(cells.get("event_id", none), None)
+        columns.event_ids = [v if v is None or type(v) is str else str(v) for v in cells.get("event_id", none)]
         columns.features = self._bounded(columns, cells["features"])
         segments = cells.get("segment", none)
         columns.segments = segments if set(map(type, segments)) <= {dict, type(None)} else _mappings(segments)
@@ -224,11 +224,11 @@ def _cells(events: list[msgspec.Struct]) -> Cells:
     return {name: tuple(getattr(event, name, None) for event in events) for name in fields}
 
 
-def _texts(column: Sequence[Any], missing: str | None) -> Sequence[Any]:
-    """Give names as text: numbers become what they look like."""
-    if set(map(type, column)) == {str}:
+def _texts(column: Sequence[Any], missing: str) -> Sequence[str]:
+    """Give names as text of bounded length: numbers become what they look like."""
+    if set(map(type, column)) == {str} and max(map(len, column)) <= NAME_CHARS_MAX:
         return column
-    return [missing if v is None else v if type(v) is str else str(v)[:NAME_CHARS_MAX] for v in column]
+    return [missing if v is None else str(v)[:NAME_CHARS_MAX] for v in column]
 
 
 def _mappings(column: Sequence[Any]) -> Sequence[Any]:
@@ -270,6 +270,10 @@ def _read_leniently(value: bytes) -> Wire | Rejection:
         return Rejection.NOT_JSON
     if not isinstance(found, dict):
         return Rejection.NOT_OBJECT
+    try:  # half a character, as "\\ud800" writes it, fits no file, label or hash
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return Rejection.NOT_UTF8
     return Wire(**{name: item for name, item in found.items() if name in WIRE_NAMES})
 
 
@@ -290,13 +294,13 @@ def _times(column: Sequence[Any]) -> FloatArray | None:
     try:
         if kinds <= {float, int}:
             times = np.array(column, dtype=np.float64)
+            times = np.where(times > MILLISECONDS_FROM, times / 1000.0, times)
         elif kinds == {str}:
             times = np.array([_parse(text) for text in column])
         else:
             return None
     except (ValueError, OverflowError):
         return None
-    times = np.where(times > MILLISECONDS_FROM, times / 1000.0, times)
     return times if bool(np.all((times > 0) & (times < TIME_MAX_S))) else None
 
 
@@ -306,11 +310,14 @@ def _time_or_rejection(value: Any) -> float | Rejection:
     if type(value) not in (float, int, str):
         return Rejection.BAD_TIME
     try:
-        time_s = _parse(value) if isinstance(value, str) else float(value)
+        time_s = _parse(value) if isinstance(value, str) else _seconds(float(value))
     except (ValueError, OverflowError):
         return Rejection.BAD_TIME
-    time_s = time_s / 1000.0 if time_s > MILLISECONDS_FROM else time_s
     return time_s if math.isfinite(time_s) and 0 < time_s < TIME_MAX_S else Rejection.BAD_TIME
+
+
+def _seconds(epoch: float) -> float:
+    return epoch / 1000.0 if epoch > MILLISECONDS_FROM else epoch
 
 
 def _parse(text: str) -> float:

@@ -29,6 +29,8 @@ CURES: Final[Mapping[int, str]] = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the user may not use the group: grant READ on the group kafka.group_id",
     KafkaError._AUTHENTICATION: "the broker refused the credentials: check kafka.sasl_* and kafka.security_protocol",  # noqa: SLF001
     KafkaError._ALL_BROKERS_DOWN: "no broker can be reached: check kafka.bootstrap_servers and the network",  # noqa: SLF001
+    KafkaError._TRANSPORT: "a broker can't be reached: check kafka.bootstrap_servers; it is tried again",  # noqa: SLF001
+    KafkaError._RESOLVE: "the name is unknown: check the host names in kafka.bootstrap_servers",  # noqa: SLF001
     KafkaError._SSL: "the TLS handshake failed: check kafka.ssl_* and kafka.security_protocol",  # noqa: SLF001
 }
 """What a person can do about the errors that are most often met."""
@@ -99,7 +101,7 @@ class KafkaSource:
         if not messages:
             return Batch()
         errors = list(map(Message.error, messages))
-        if errors.count(None) < len(messages):
+        if any(errors):  # not by count(None) or ==: a KafkaError can't be compared with None
             for found in filter(None, errors):
                 self._on_error(found)
             messages = [message for message, found in zip(messages, errors, strict=True) if found is None]

@@ -64,7 +64,14 @@ def test_message_beyond_the_limit_is_rejected_unread(name: str) -> None:
 @NAMED
 def test_what_became_of_a_message_does_not_depend_on_the_others(name: str) -> None:
     rng = random.Random(1)
-    values: list[bytes | None] = [None, b"", b"{}", b"[]", b"\xff", *(rng.randbytes(rng.randrange(20)) for _ in range(200))]
+    values: list[bytes | None] = [
+        None,
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        *(rng.randbytes(rng.randrange(20)) for _ in range(200)),
+    ]
     adapter = ADAPTERS[name](Limits())
 
     alone = [(i, reason) for i, value in enumerate(values) for _, reason in adapter.decode([value]).rejected]

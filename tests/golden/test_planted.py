@@ -1,7 +1,7 @@
 """One seeded stream with three planted incidents, and every transition it must give, in planted.jsonl.
 
-The file is checked in: a change of it is a change of what users are woken for, and is looked at as such. To write it anew
-after a change that is meant, and see in the diff what it does:
+The file is checked in: a change of it is a change of what people are woken for, and is looked at as such. To write it
+anew after a change that is meant, and see in the diff what it does:
 
     python -m tests.golden.test_planted
 """
@@ -51,8 +51,6 @@ def lines() -> Iterator[dict[str, Any]]:
             "severity": t.alert.severity.label,
             "reason": str(t.reason),
             "since": round(t.alert.since_s - START_S, 3),
-            "value": round(t.alert.value, 4),
-            "samples": t.alert.samples,
         }
 
 

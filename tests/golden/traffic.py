@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +24,7 @@ WINDOWS_S: Final = (60.0, 600.0, 3600.0)
 NEVER_CLAMP: Final = float("inf")
 
 
-def rule(name: str, statistic: str, fields: Sequence[str], **changes: Any) -> Rule:
+def rule(name: str, statistic: str, fields: Sequence[str], **changes: object) -> Rule:
     """Give a rule that is breached above 0.1 (yellow) and 0.25 (red)."""
     given: dict[str, Any] = {"yellow": Level(0.1), "red": Level(0.25), "windows_s": WINDOWS_S}
     return Rule(name, statistic, tuple(fields), **{**given, **changes})
@@ -47,24 +48,24 @@ def pipeline(
     learn_events: int = 2_000,
     references: Iterable[Reference] = (),
     sources: Iterable[TopicPartition] = SOURCE,
-    **terms: Any,
+    **terms: object,
 ) -> Pipeline:
     """Give a pipeline that reads canonical events; everything else may be set by name, as in PipelineTerms."""
     plan = Plan(Watch(segments=tuple(segments)), tuple(rules))
     learn = LearnTerms(events=learn_events, events_min=min(500, learn_events))
-    told = {"plan_of": lambda _model, _version: plan, "detectors": DETECTORS, "learn": learn, **terms}
+    told: dict[str, Any] = {"plan_of": lambda _model, _version: plan, "detectors": DETECTORS, "learn": learn, **terms}
     made = Pipeline(PipelineTerms(**told), ADAPTERS["canonical"](Limits()), references)
     made.assign(sources)
     return made
 
 
-def event(at_s: float, **fields: Any) -> bytes:
+def event(at_s: float, **fields: object) -> bytes:
     """Give an inference `at_s` seconds after START_S, with one feature unless told otherwise."""
     plain = {"event_time": START_S + at_s, "model": "fraud", "features": {"amount": 1.5}}
     return json.dumps({**plain, **fields}).encode()
 
 
-def outcome(at_s: float, **fields: Any) -> bytes:
+def outcome(at_s: float, **fields: object) -> bytes:
     """Give an outcome `at_s` seconds after START_S."""
     plain = {"type": "outcome", "event_time": START_S + at_s, "request_id": "r", "kind": "label"}
     return json.dumps({**plain, **fields}).encode()
@@ -84,7 +85,7 @@ def feed_cut(to: Pipeline, values: Sequence[bytes | None], starts: Iterable[int]
     """Step through messages cut into batches that begin at these places (the first: 0)."""
     whole = Step()
     bounds = sorted({0, *starts, len(values)})
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         add(whole, to.step(batch(*values[start:stop]), NEVER_CLAMP))
     return whole
 
@@ -101,7 +102,9 @@ def add(whole: Step, part: Step) -> Step:
     return whole
 
 
-def steady(seed: int, events: int, rate: float = 50.0, change: Callable[[int, dict[str, Any]], None] | None = None) -> list[bytes]:
+def steady(
+    seed: int, events: int, rate: float = 50.0, change: Callable[[int, dict[str, Any]], None] | None = None
+) -> list[bytes]:
     """Give traffic of one model in which nothing changes, but for what `change` does to the event of a number."""
     rng = random.Random(seed)
     out = []

@@ -13,11 +13,13 @@ from monitor.domain import AlertState, Band, Reason, Seen, Severity, StreamKey, 
 from monitor.rules import Level, Rule
 
 KEY = StreamKey("fraud", "1", "score")
-RULE = Rule("drift", "psi", ("score",), Level(0.1), Level(0.25), (60.0,), severity=Severity.SEV2, owner="ml", runbook="r")
+RULE = Rule(
+    "drift", "psi", ("score",), Level(0.1), Level(0.25), (60.0,), severity=Severity.SEV2, owner="ml", runbook="r"
+)
 U, H, C, Y, R = Seen.UNKNOWN, Seen.HOLD, Seen.CLEAR, Seen.YELLOW, Seen.RED
 
 
-def look(seen: Seen, rule: Rule = RULE, key: StreamKey = KEY, **changes: Any) -> Observation:
+def look(seen: Seen, rule: Rule = RULE, key: StreamKey = KEY, **changes: object) -> Observation:
     threshold = 0.25 if seen is R else 0.1
     plain: dict[str, Any] = {
         "value": 0.3,
@@ -96,7 +98,9 @@ CASES = {
     "red that turns yellow is told after a while": Case(
         [(0, R), (5, Y), (64, Y), (65, Y)], [FIRED, (65, "firing", Reason.EASED)]
     ),
-    "red and yellow in turn are told once": Case([(0, R), *((float(t), (R, Y)[t % 2]) for t in range(1, 200))], [FIRED]),
+    "red and yellow in turn are told once": Case(
+        [(0, R), *((float(t), (R, Y)[t % 2]) for t in range(1, 200))], [FIRED]
+    ),
     "a firing alert without samples for twice its window is stale": Case(
         [(0, R), (10, U), (129, U), (130, U)], [FIRED, (130, "resolved", Reason.STALE)]
     ),
@@ -119,7 +123,9 @@ def test_every_row_of_the_table_names_states_that_follow_each_other() -> None:
         assert before is not AlertState.RESOLVED
         assert isinstance(event, Event)
         assert isinstance(reason, Reason)
-        assert (after is AlertState.RESOLVED) == (reason in (Reason.PASSED, Reason.CLEARED, Reason.STALE, Reason.REMOVED))
+        assert (after is AlertState.RESOLVED) == (
+            reason in (Reason.PASSED, Reason.CLEARED, Reason.STALE, Reason.REMOVED)
+        )
 
 
 def test_cases_reach_every_change_of_state() -> None:
@@ -184,10 +190,15 @@ def test_pending_alert_that_became_worse_fires_once_and_severe() -> None:
 
 def test_onset_is_dated_for_new_alerts_only() -> None:
     """Dating costs a pass over the past, so it must not be done at every look."""
-    dated = []
+    dated: list[Observation] = []
+
+    def date(seen: Observation) -> float:
+        dated.append(seen)
+        return 5.0
+
     book = AlertBook()
     for now_s in (0.0, 1.0, 2.0):
-        book.advance([look(R)], now_s, lambda seen: dated.append(seen) or 5.0)  # type: ignore[func-returns-value]
+        book.advance([look(R)], now_s, date)
 
     assert 1 == len(dated)
 
@@ -206,7 +217,13 @@ def test_alerts_of_one_model_share_an_incident_while_they_overlap() -> None:
 
 
 def test_dedup_keys_tell_every_rule_and_stream_apart() -> None:
-    keys = [KEY, KEY._replace(segment="c=DE"), StreamKey("a", "b|c", "d"), StreamKey("a|b", "c", "d"), StreamKey("a", "b", "c|d")]
+    keys = [
+        KEY,
+        KEY._replace(segment="c=DE"),
+        StreamKey("a", "b|c", "d"),
+        StreamKey("a|b", "c", "d"),
+        StreamKey("a", "b", "c|d"),
+    ]
     book = AlertBook()
 
     transitions = book.advance([look(R, key=key) for key in keys], 0.0, onset)
@@ -229,7 +246,9 @@ def test_summary_names_the_segment_and_the_side() -> None:
 
     (transition,) = book.advance([look(R, low, KEY._replace(segment="country=DE"))], 0.0, onset)
 
-    assert "fraud: volume_low of score (country=DE) is 0.3, below 0.25 (500 samples in 60 s)" == transition.alert.summary
+    assert (
+        "fraud: volume_low of score (country=DE) is 0.3, below 0.25 (500 samples in 60 s)" == transition.alert.summary
+    )
 
 
 def test_ease_after_is_longer_than_a_look() -> None:

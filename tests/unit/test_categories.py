@@ -98,4 +98,3 @@ def test_names_are_in_bin_order() -> None:
 def test_unhashable_values_raise_as_said(value: object) -> None:
     with pytest.raises(TypeError):
         Categories()[value]
-

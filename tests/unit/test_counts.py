@@ -72,7 +72,9 @@ def test_empty_is_neutral() -> None:
 # ---- the ladder
 
 
-PANES = st.lists(st.tuples(st.sampled_from([0, 0, 0, 0, 1, 7, 90, 5_000]), HITS, st.integers(0, 40)), min_size=1, max_size=80)
+PANES = st.lists(
+    st.tuples(st.sampled_from([0, 0, 0, 0, 1, 7, 90, 5_000]), HITS, st.integers(0, 40)), min_size=1, max_size=80
+)
 
 
 @settings(deadline=None)

@@ -51,9 +51,7 @@ class Court:
         self.views = Views(self.table, self.ladders)
         terms = Terms.of(self.budget, self.windows_s, 1.0)
         self.judge = Judge(self.table, self.views, DETECTORS, lambda _m, _v: plan, terms)
-        scope = self.table.scope_of("m", "1")
-        assert scope is not None
-        self.scope = np.array([scope.index])
+        self.scope = self.table.scopes_of(["m"], ["1"])
         (self.row,) = self.table.field_rows("unsafe", [True], self.scope).tolist()
         self.table.field_rows("events", None, self.scope)
         self.pane = 0
@@ -313,7 +311,9 @@ def test_part_of_all_rows_is_the_view_itself() -> None:
     view = court.views.of(Arena.FLAGS, 0)
 
     assert view is court.views.part(view, np.arange(len(view.counts)))
-    assert [1, 1] == [len(x) for x in (court.views.part(view, np.array([1])).counts, court.views.part(view, np.array([1])).low)]
+    assert [1, 1] == [
+        len(x) for x in (court.views.part(view, np.array([1])).counts, court.views.part(view, np.array([1])).low)
+    ]
 
 
 def test_view_has_the_streams_that_appeared_since_the_pane_closed() -> None:

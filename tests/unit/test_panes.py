@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from monitor.bins import Arena
 from monitor.panes import OpenPanes
 
-ADDED = st.lists(st.tuples(st.sampled_from(Arena), st.lists(st.tuples(st.integers(0, 99), st.integers(-3, 5)))), max_size=8)
+ADDED = st.lists(
+    st.tuples(st.sampled_from(Arena), st.lists(st.tuples(st.integers(0, 99), st.integers(-3, 5)))), max_size=8
+)
 
 
 @given(ADDED)

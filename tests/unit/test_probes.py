@@ -54,7 +54,9 @@ ROWS = st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=10), max_size=8
 
 
 @given(ROWS, st.sets(st.integers(0, 6)))
-def test_taking_gives_all_that_waits_for_the_rows_in_order_of_arrival(batches: list[list[int]], wanted: set[int]) -> None:
+def test_taking_gives_all_that_waits_for_the_rows_in_order_of_arrival(
+    batches: list[list[int]], wanted: set[int]
+) -> None:
     probes = Probes()
     arrived: list[tuple[int, float]] = []
     for rows in batches:
@@ -67,7 +69,9 @@ def test_taking_gives_all_that_waits_for_the_rows_in_order_of_arrival(batches: l
 
     assert sorted((r, v) for r, v in arrived if r in wanted) == list(zip(row.tolist(), value.tolist(), strict=True))
     assert value.tolist() == pane.tolist()
-    assert sorted((r, v) for r, v in arrived if r not in wanted) == list(zip(rest[0].tolist(), rest[1].tolist(), strict=True))
+    assert sorted((r, v) for r, v in arrived if r not in wanted) == list(
+        zip(rest[0].tolist(), rest[1].tolist(), strict=True)
+    )
 
 
 def test_rows_with_enough_values_are_told() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor import errors
 from monitor.bins import OTHER, UNSEEN, VALUE_BINS
 from monitor.domain import CountArray
-from monitor.errors import ReferenceError
 from monitor.references import (
     GROUPS,
     Reference,
@@ -85,8 +85,17 @@ def test_text_reads_back_the_same(learned: Reference) -> None:
     assert learned.identity == again.identity
     assert to_text(learned) == to_text(again)
     for before, after in zip(learned.streams, again.streams, strict=True):
-        assert (before.field, before.segment, before.kind, before.grid) == (after.field, after.segment, after.kind, after.grid)
-        assert (before.categories, before.is_complete, before.exponent) == (after.categories, after.is_complete, after.exponent)
+        assert (before.field, before.segment, before.kind, before.grid) == (
+            after.field,
+            after.segment,
+            after.kind,
+            after.grid,
+        )
+        assert (before.categories, before.is_complete, before.exponent) == (
+            after.categories,
+            after.is_complete,
+            after.exponent,
+        )
         assert before.counts.tolist() == after.counts.tolist()
         assert before.groups.tolist() == after.groups.tolist()
 
@@ -118,7 +127,7 @@ def test_any_change_of_content_is_found(learned: Reference) -> None:
             changed = json.loads(to_text(learned))
             held = changed["streams"][at]
             value = held[name]
-            if name in ("samples",):
+            if name == "samples":
                 continue  # told for people, made from the counts
             if isinstance(value, bool):
                 held[name] = not value
@@ -133,7 +142,7 @@ def test_any_change_of_content_is_found(learned: Reference) -> None:
             elif isinstance(value, dict):
                 first = next(iter(value))
                 held[name] = {**value, first: value[first] + 1}
-            with pytest.raises(ReferenceError):
+            with pytest.raises(errors.ReferenceError):
                 from_text(json.dumps(changed))
 
 
@@ -149,7 +158,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize(("text", "message"), DAMAGED.values(), ids=DAMAGED.keys())
 def test_what_is_no_reference_is_refused_in_words(text: str, message: str) -> None:
-    with pytest.raises(ReferenceError, match=message):
+    with pytest.raises(errors.ReferenceError, match=message):
         from_text(text)
 
 
@@ -157,7 +166,7 @@ def test_what_is_no_reference_is_refused_in_words(text: str, message: str) -> No
 def test_file_cut_short_is_refused(learned: Reference, share: float) -> None:
     text = to_text(learned)
 
-    with pytest.raises(ReferenceError):
+    with pytest.raises(errors.ReferenceError):
         from_text(text[: int(len(text) * share)])
 
 
@@ -185,7 +194,7 @@ def test_damaged_stream_is_refused(learned: Reference, name: str, value: object)
     at = next(i for i, stream in enumerate(found["streams"]) if stream["kind"] == "numeric")
     found["streams"][at][name] = value
 
-    with pytest.raises(ReferenceError):
+    with pytest.raises(errors.ReferenceError):
         from_text(json.dumps(found))
 
 

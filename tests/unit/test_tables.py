@@ -18,7 +18,17 @@ def picture() -> Picture:
     return made.picture()
 
 
-SPANS = {1.0: "1s", 0.5: "0.5s", 60.0: "1m", 90.0: "90s", 600.0: "10m", 3600.0: "1h", 5400.0: "90m", 86400.0: "1d", 604800.0: "7d"}
+SPANS = {
+    1.0: "1s",
+    0.5: "0.5s",
+    60.0: "1m",
+    90.0: "90s",
+    600.0: "10m",
+    3600.0: "1h",
+    5400.0: "90m",
+    86400.0: "1d",
+    604800.0: "7d",
+}
 
 
 @pytest.mark.parametrize(("span_s", "text"), SPANS.items(), ids=SPANS.values())

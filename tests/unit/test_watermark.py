@@ -14,7 +14,7 @@ DISORDER_S = 2.0
 
 
 class Plain:
-    """The definition: the least over partitions that are not idle of the latest time seen, less the disorder; never back."""
+    """The definition: the least over busy partitions of the latest time seen, less the disorder; it never goes back."""
 
     def __init__(self) -> None:
         self.latest = dict.fromkeys(SOURCES, NEVER)
@@ -55,7 +55,7 @@ def test_follows_its_definition_in_any_batches(steps: list[list[tuple[int, float
 
 
 def follow(watermark: Watermark, partition: int, *times_s: float) -> list[float]:
-    return watermark.follow(SOURCES, np.full(len(times_s), partition), np.array(times_s)).tolist()
+    return [float(x) for x in watermark.follow(SOURCES, np.full(len(times_s), partition), np.array(times_s))]
 
 
 def test_gives_the_value_just_before_each_event() -> None:

@@ -1,0 +1,112 @@
+"""What streams belong to: subjects (a served model version), scopes (all of its traffic, or a segment), and how events are taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from monitor.bins import Arena
+from monitor.categories import Categories
+from monitor.decode.lanes import Lane
+from monitor.domain import IntArray, Kind
+from monitor.fields import Watch
+from monitor.references import Reference
+from monitor.rows import grown
+
+
+@dataclass(slots=True, eq=False)
+class Layout:
+    """How one set of feature names is taken apart in one scope.
+
+    numbers, names: give the values of the numeric and of the categorical features. absent_rows: features of the scope that
+    this set lacks, counted as null. undecided: names whose kind can't be told yet; the layout is made anew when it can.
+    """
+
+    scope: int
+    numbers: Callable[[Mapping[str, Any]], Sequence[Any]]
+    number_rows: IntArray
+    names: Callable[[Mapping[str, Any]], Sequence[Any]]
+    name_rows: IntArray
+    name_categories: tuple[Categories, ...]
+    absent_rows: IntArray
+    undecided: tuple[str, ...]
+
+
+class LaneTable:
+    """Where the features of one lane are counted, scope by scope, as arrays with a row per scope (the last for none).
+
+    is_known: shape (scopes,), whether every feature of the lane is counted there as what the lane takes it for; what else
+    stands in a row means nothing until then. numbers: shape (scopes, numbers), rows of the lane's numeric features. names: the
+    same of its text features. categories: for each text feature, those of each scope. absent: features of a scope that the
+    lane lacks, counted as null; only scopes that have any.
+    """
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.is_tried = np.zeros(0, dtype=bool)
+        self.is_known = np.zeros(0, dtype=bool)
+        self.numbers = np.zeros((0, len(lane.numbers)), dtype=np.int64)
+        self.names = np.zeros((0, len(lane.names)), dtype=np.int64)
+        self.categories: list[list[Categories | None]] = [[] for _ in lane.names]
+        self.absent: dict[int, IntArray] = {}
+
+    def reserve(self, scopes: int) -> None:
+        """Make room for so many scopes."""
+        if scopes <= len(self.is_known):
+            return
+        capacity = max(64, scopes * 3 // 2)
+        self.is_tried, self.is_known = grown(self.is_tried, capacity), grown(self.is_known, capacity)
+        self.numbers, self.names = grown(self.numbers, capacity), grown(self.names, capacity)
+        for column in self.categories:
+            column.extend([None] * (capacity - len(column)))
+
+    def forget(self, scope: int) -> None:
+        """Note that the features of a scope have changed."""
+        if scope < len(self.is_tried):
+            self.is_tried[scope] = self.is_known[scope] = False
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """The part of a model's traffic that is counted together: all of it (segment ""), or one segment."""
+
+    subject: Subject
+    segment: str
+    index: int
+    features: dict[str, tuple[Kind, int] | None] = field(default_factory=dict)
+    layouts: dict[tuple[str, ...], Layout] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Subject:
+    """One served model version: what is learned and judged together."""
+
+    model: str
+    model_version: str
+    watch: Watch
+    index: int
+    reference: Reference | None = None
+    rows: list[tuple[Arena, int]] = field(default_factory=list)
+    scopes: dict[str, Scope] = field(default_factory=dict)
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether there is a reference to judge against; else the subject is learning one."""
+        return self.reference is not None
+
+
+def _nothing(_: Mapping[str, Any]) -> Sequence[Any]:
+    return ()
+
+
+def getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    if not names:
+        return _nothing
+    if len(names) == 1:
+        (only,) = names
+        return lambda features: (features[only],)
+    return itemgetter(*names)

@@ -1,0 +1,44 @@
+"""How an event is taken apart, and how a feature's kind is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.bins import ARENA_OF, Arena
+from monitor.domain import Kind
+from monitor.fields import EXPONENTS, FIELDS, PREDICTION, VOLUME, Watch, kind_of_value
+
+KINDS = {
+    "a number": (1.5, Kind.NUMERIC),
+    "an integer": (3, Kind.NUMERIC),
+    "NaN": (float("nan"), Kind.NUMERIC),
+    "a string": ("a", Kind.CATEGORICAL),
+    "digits in a string": ("5", Kind.CATEGORICAL),
+    "a bool is a category and no number": (True, Kind.CATEGORICAL),
+    "null": (None, None),
+    "a list": ([1.0], None),
+    "an object": ({}, None),
+}
+
+
+@pytest.mark.parametrize(("value", "kind"), KINDS.values(), ids=KINDS.keys())
+def test_kind_is_told_from_a_value(value: object, kind: Kind | None) -> None:
+    assert kind is kind_of_value(value)
+
+
+def test_first_glob_that_fits_decides() -> None:
+    watch = Watch(kinds=(("user_id", "ignore"), ("*_id", "categorical"), ("*", "numeric")))
+
+    assert ["ignore", "categorical", "numeric"] == [watch.configured(n) for n in ("user_id", "shop_id", "amount")]
+
+
+def test_kind_is_told_from_values_where_nothing_is_configured() -> None:
+    assert Watch(kinds=(("zip", "categorical"),)).configured("amount") is None
+
+
+def test_every_logarithmic_field_says_where_its_grid_starts() -> None:
+    assert set(EXPONENTS) == {name for name, kind in FIELDS.items() if ARENA_OF[kind] is Arena.LOGS}
+
+
+def test_prediction_and_volume_are_no_fixed_kinds() -> None:
+    assert not {PREDICTION, VOLUME} & set(FIELDS)
