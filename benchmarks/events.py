@@ -36,17 +36,18 @@ def event(rng: random.Random, number: int, rate_per_s: float, model: str = "frau
     return msgspec.json.encode(found)
 
 
-def events(count: int, rate_per_s: float, models: int = 1, seed: int = 7) -> Iterator[bytes]:
+def events(count: int, rate_per_s: float, models: int = 1, start_s: float = START_S) -> Iterator[bytes]:
     """Give `count` events, spread evenly over models; made from a pool so that making them is fast, each with its own id and time."""
-    rng = random.Random(seed)
-    pool = [event(rng, 0, rate_per_s, f"model-{n % models:04d}") for n in range(max(models, 2_000))]
+    rng = random.Random(7)
+    pool = [event(rng, 0, rate_per_s, f"model-{n % models:04d}") for n in range(max(20 * models, 2_000))]
+    rng = random.Random(start_s)  # the same events come again and again, each with an id and a time of its own
     parts = [(p.partition(b'"event_id":"'), p.partition(b'"event_time":')) for p in pool]
     for number in range(count):
         (head, key, rest), _ = parts[number % len(parts)]
         body = rest[32:]
         before, name, after = body.partition(b'"event_time":')
         after = after[after.index(b",") :]
-        time_s = START_S + number / rate_per_s
+        time_s = start_s + number / rate_per_s
         yield b"%s%s%032x%s%s%.4f%s" % (head, key, rng.getrandbits(128), before, name, time_s, after)
 
 

@@ -7,6 +7,7 @@ So a feature that moves through the history, or one sorted by value, gets a grid
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,9 @@ from monitor.sources.kafka_range import read_range
 from monitor.sources.tabular import RowTerms, batched, read_rows
 
 SAMPLE: Final = 20_000
-"""Events of the first pass, at least, if there are as many: quantiles good to a percent of rank for each of many models."""
+"""Events of the first pass, at least, if there are as many: enough values to place a grid for each of many models."""
+SEED: Final = 1
+"""Of the order in which the first pass sees its events: the same history gives the same grids."""
 BATCH: Final = 5_000
 
 Batches = Iterator[Sequence[bytes | None]]
@@ -111,7 +114,9 @@ def build_references(settings: Settings, given: Input) -> Built:
     terms = build.only_learning(settings)
     with progress("sampling") as bar:
         scout = build.pipeline(settings, (), terms)
-        _feed(scout, iter([_even_sample(given.read(bar))]))
+        sample = _even_sample(given.read(bar))
+        random.Random(SEED).shuffle(sample)  # a grid is placed by a stream's first values: let those be from everywhere
+        _feed(scout, iter([sample]))
     with progress("counting") as bar:
         whole = build.pipeline(settings, (), terms)
         whole.preset_grids(scout.grids())

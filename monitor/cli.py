@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import typer
@@ -26,6 +27,11 @@ FAILED: Final = 1
 USAGE: Final = 2
 CONFIG: Final = 78
 DEFAULT_CONFIG: Final = "driftd.yaml"
+BROKERS: Final = "DRIFTD_KAFKA__BOOTSTRAP_SERVERS"
+TOPICS: Final = "DRIFTD_KAFKA__TOPICS"
+PORT: Final = "DRIFTD_HTTP__PORT"
+OPTIONS: Final = {BROKERS: "--brokers", TOPICS: "--topic", PORT: "--port"}
+"""What the options of `run` stand in for, as variables of the environment would."""
 
 cli = typer.Typer(
     name="driftd",
@@ -64,13 +70,21 @@ def _errors() -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
-def _settings(path: Path | None, *, topics_required: bool = True, **extra: str | None) -> Settings:
-    """Load the settings; extra are environment-style overrides from the command line."""
+def _settings(
+    path: Path | None, given: Mapping[str, str | None] = MappingProxyType({}), *, topics_required: bool = True
+) -> Settings:
+    """Load the settings. given: what the command line says in place of the environment, None: nothing."""
     found = path or (Path(os.environ["DRIFTD_CONFIG"]) if os.environ.get("DRIFTD_CONFIG") else None)
     if found is None and Path(DEFAULT_CONFIG).exists():
         found = Path(DEFAULT_CONFIG)
-    overrides = {name: value for name, value in extra.items() if value is not None}
-    return load_settings(found, {**os.environ, **overrides}, topics_required=topics_required)
+    overrides = {name: value for name, value in given.items() if value is not None}
+    try:
+        return load_settings(found, {**os.environ, **overrides}, topics_required=topics_required)
+    except ConfigError as error:
+        text = str(error)
+        for name in overrides:
+            text = text.replace(f"environment {name}:", f"{OPTIONS[name]}:")
+        raise ConfigError(text) from None
 
 
 @cli.command()
@@ -84,9 +98,11 @@ def run(
     with _errors():
         settings = _settings(
             config,
-            DRIFTD_KAFKA__BOOTSTRAP_SERVERS=brokers,
-            DRIFTD_KAFKA__TOPICS=",".join(topic) if topic else None,
-            DRIFTD_HTTP__PORT=None if port is None else str(port),
+            {
+                BROKERS: brokers,
+                TOPICS: ",".join(topic) if topic else None,
+                PORT: None if port is None else str(port),
+            },
         )
         logs.set_up(settings.log.level, settings.log.format)
         build.check_kafka(settings)

@@ -32,6 +32,7 @@ CLEAR_EVIDENCE: Final = 6.9
 """Nats that the good side must be proven with (one in a thousand) before an alert may end."""
 REFRESHES_MAX: Final = 200
 """Models whose lines are made at one look: 1 ms each."""
+DATINGS_MAX: Final = 100
 LOOKS_PER_SPAN: Final = 60
 """A window is judged this often in its own length, but not more often than once per pane."""
 
@@ -89,12 +90,13 @@ class Judge:
         self._parts: dict[Where, dict[int, Lines]] = defaultdict(dict)
         self._lines: dict[Where, Lines] = {}
         self._end_s = 0.0
+        self._datings = 0
         self._ended: dict[tuple[str, StreamKey], tuple[float, int]] = {}
         self.book = AlertBook()
 
     def look(self, pane: int, end_s: float) -> list[Transition]:
         """Judge the windows that are due at the end of a pane; give the alerts that changed."""
-        self._end_s = end_s
+        self._end_s, self._datings = end_s, 0
         self._refresh()
         transitions: list[Transition] = []
         due = [i for i, every in enumerate(self._terms.every) if (pane + 1) % every == 0]
@@ -204,6 +206,7 @@ class Judge:
         if alerted:
             indices = [s.index for s in self._table.subjects if (s.model, s.model_version) in alerted]
             of_interest |= np.isin(lines.subject, indices)
+        chosen: list[int] = []
         for i in np.flatnonzero(of_interest).tolist():
             rule, key = self._rules[int(lines.rule[i])], self._table.arenas[where[1]].keys[int(lines.row[i])]
             seen, window = Seen(int(verdict[i])), int(decided_by[i])
@@ -212,39 +215,53 @@ class Judge:
                     self._ended[rule.name, key] = (self._end_s, window)
             elif seen < Seen.YELLOW or self._remembers((rule.name, key), where[1], window):
                 continue
-            yield self._observe(where, lines, i, seen, window)
+            chosen.append(i)
+        at = np.array(chosen, dtype=np.int64)
+        for window in np.unique(decided_by[at]).tolist():
+            yield from self._observe(where, lines, at[decided_by[at] == window], (verdict, window))
 
     def _remembers(self, identity: tuple[str, StreamKey], arena: Arena, window: int) -> bool:
         """Tell whether a window still holds an incident that a shorter one has proven to be over."""
         ended_s, ended_by = self._ended.get(identity, (-np.inf, window))
         return window > ended_by and self._end_s - self._views.of(arena, window).span_s < ended_s
 
-    def _observe(self, where: Where, lines: Lines, at: int, seen: Seen, window: int) -> Observation:
-        """Put the evidence of one line into words' reach."""
-        detector = self._detectors[where[0]]
-        view = self._views.some(where[1], window, lines.row[at : at + 1])
+    def _observe(
+        self, where: Where, lines: Lines, at: IntArray, decided: tuple[npt.NDArray[np.int8], int]
+    ) -> Iterator[Observation]:
+        """Put the evidence of some lines, all decided by one window, into words' reach."""
+        verdict, window = decided
+        detector, rows = self._detectors[where[0]], lines.row[at]
+        view = self._views.some(where[1], window, rows)
         measure = detector.measure(view)
-        threshold = lines.red[at] if seen is Seen.RED else lines.lowest[at]
-        evidence = lines.sign[at] * detector.evidence(view, measure, np.array([threshold]))
-        subject = self._table.subjects[int(lines.subject[at])]
-        return Observation(
-            rule=self._rules[int(lines.rule[at])],
-            key=self._table.arenas[where[1]].keys[int(lines.row[at])],
-            seen=seen,
-            value=float(measure.value[0]),
-            threshold=float(threshold),
-            interval=(float(measure.low[0]), float(measure.high[0])),
-            samples=int(measure.samples[0]),
-            evidence=float(evidence[0]),
-            evidence_needed=float(lines.needed[at]),
-            window_s=view.span_s,
-            reference=subject.reference.identity if subject.reference else "",
-            where=where,
-            row=int(lines.row[at]),
-        )
+        threshold = np.where(verdict[at] == Seen.RED, lines.red[at], lines.lowest[at])
+        evidence = lines.sign[at] * detector.evidence(view, measure, threshold)
+        keys = self._table.arenas[where[1]].keys
+        for i, line in enumerate(at.tolist()):
+            subject = self._table.subjects[int(lines.subject[line])]
+            yield Observation(
+                rule=self._rules[int(lines.rule[line])],
+                key=keys[int(rows[i])],
+                seen=Seen(int(verdict[line])),
+                value=float(measure.value[i]),
+                threshold=float(threshold[i]),
+                interval=(float(measure.low[i]), float(measure.high[i])),
+                samples=int(measure.samples[i]),
+                evidence=float(evidence[i]),
+                evidence_needed=float(lines.needed[line]),
+                window_s=view.span_s,
+                reference=subject.reference.identity if subject.reference else "",
+                where=where,
+                row=int(rows[i]),
+            )
 
     def _date(self, seen: Observation) -> float:
-        """Estimate the onset: the start of the suffix of the past in which the evidence is strongest. Cost: 1 ms."""
+        """Estimate the onset: the start of the suffix of the past in which the evidence is strongest. Cost: 1 ms.
+
+        When very many alerts begin at one look, only the first DATINGS_MAX are dated so; the rest with their window's start.
+        """
+        self._datings += 1
+        if self._datings > DATINGS_MAX:
+            return self._end_s - seen.window_s
         detector = self._detectors[seen.where[0]]
         view, starts = self._views.suffixes(seen.where[1], seen.row)
         threshold = np.full(len(starts), seen.threshold)

@@ -19,8 +19,9 @@ FILE_BYTES_MAX: Final = 256 << 20
 
 def file_name(model: str, version: str) -> str:
     """Give the name of a model version's file: readable, and different for different models whatever their names hold."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{model}@{version}" if version else model)[:80].strip("-.")
-    if plain == (f"{model}@{version}" if version else model):
+    name = f"{model}@{version}" if version else model
+    plain = re.sub(r"[^A-Za-z0-9._@-]+", "-", name)[:80].strip("-.")
+    if plain and plain == name and name.count("@") == bool(version):  # an @ of their own could be taken for ours
         return plain + SUFFIX
     return f"{plain or 'model'}-{hashlib.sha256(f'{model}|{version}'.encode()).hexdigest()[:8]}{SUFFIX}"
 

@@ -85,8 +85,8 @@ def replay_files(
     summary = Summary()
     with ExitStack() as stack:
         alerts = stack.enter_context(_writer(outputs.alerts)) if outputs.alerts else None
-        source.open()
         stack.callback(source.close)
+        source.open()
         bar = stack.enter_context(progress("replay"))
         pipeline.assign(source.assigned())
         is_last, messages = False, 0

@@ -16,6 +16,7 @@ from monitor.app import Board
 from monitor.config import load_settings
 from monitor.config.units import Duration
 from tests.deploy.files import ALERTMANAGER, COMPOSE, DEPLOY, DRIFTD, PROMETHEUS, last_stage, read
+from tests.support.kafka_jars import kafka_version
 
 if TYPE_CHECKING:
     from monitor.config import Settings
@@ -99,6 +100,9 @@ class TestCompose:
 
 
 class TestKafka:
+    def test_it_is_the_version_that_the_tests_run_on(self, services: dict[str, Any]) -> None:
+        assert [f"apache/kafka:{kafka_version()}"] * 2 == [services[name]["image"] for name in ("kafka", "topics")]
+
     def test_topics_that_driftd_reads_are_made(self, services: dict[str, Any], settings: Settings) -> None:
         script = services["topics"]["command"][-1]
         (made,) = re.findall(r"for topic in ([^;]+);", script)

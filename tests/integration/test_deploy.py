@@ -88,6 +88,22 @@ def watched(prometheus_factory: PrometheusFactory, tmp_path_factory: pytest.Temp
         yield Watched(daemon, prometheus)
 
 
+@pytest.fixture(scope="module")
+def alertmanager_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("alertmanager")
+    (port,) = free_ports(1)
+    command = [
+        program("prometheus-alertmanager", "alertmanager"),
+        f"--config.file={ALERTMANAGER}",
+        f"--storage.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    with Process("Alertmanager", command, folder / "log") as process:
+        process.wait_ready(lambda: accepts_connections(port), timeout_s=30.0)
+        yield f"http://127.0.0.1:{port}"
+
+
 class TestDashboard:
     @pytest.mark.parametrize(("panel", "query"), QUERIES)
     def test_query_has_data(self, watched: Watched, panel: Panel, query: Query) -> None:
@@ -176,21 +192,6 @@ class TestHealthchecks:
 class TestAlertmanager:
     """The shipped configuration in a real Alertmanager. Its receivers are placeholders that lead nowhere."""
 
-    @pytest.fixture(scope="class")
-    def url(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-        folder = tmp_path_factory.mktemp("alertmanager")
-        (port,) = free_ports(1)
-        command = [
-            program("prometheus-alertmanager", "alertmanager"),
-            f"--config.file={ALERTMANAGER}",
-            f"--storage.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--cluster.listen-address=",
-        ]
-        with Process("Alertmanager", command, folder / "log") as process:
-            process.wait_ready(lambda: accepts_connections(port), timeout_s=30.0)
-            yield f"http://127.0.0.1:{port}"
-
     @pytest.mark.parametrize(
         ("source", "target", "is_inhibited"),
         [
@@ -216,16 +217,16 @@ class TestAlertmanager:
         ],
     )
     def test_what_follows_from_something_else_is_not_told(
-        self, url: str, request: pytest.FixtureRequest, source: str, target: str, *, is_inhibited: bool
+        self, alertmanager_url: str, request: pytest.FixtureRequest, source: str, target: str, *, is_inhibited: bool
     ) -> None:
         job = request.node.name  # keeps the cases apart; alerts that driftd pushes have none, and a model apart instead
         labels = [alert_labels(each, job) for each in (source, target)]
         sent = [{"labels": each} for each in labels]
-        httpx2.post(f"{url}/api/v2/alerts", json=sent, trust_env=False).raise_for_status()
+        httpx2.post(f"{alertmanager_url}/api/v2/alerts", json=sent, trust_env=False).raise_for_status()
 
-        wait_for(lambda: len(held(url, labels)) == 2, "both alerts")
+        wait_for(lambda: len(held(alertmanager_url, labels)) == 2, "both alerts")
 
-        assert [False, is_inhibited] == held(url, labels)
+        assert [False, is_inhibited] == held(alertmanager_url, labels)
 
 
 def test_event_by_hand_is_counted(watched: Watched) -> None:

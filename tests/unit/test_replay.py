@@ -82,6 +82,12 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def samples_of(page: Path, family: str) -> list[tuple[str, float]]:
+    """Give type and value of each sample of a family of counted events."""
+    families = {f.name: f for f in text_string_to_metric_families(page.read_text())}
+    return [(each.labels["type"], each.value) for each in families[family].samples]
+
+
 class TestAlerts:
     def test_lines_hold_the_promised_fields_in_the_promised_order(self, case: Case, tmp_path: Path) -> None:
         result = case.replay("--alerts-out", tmp_path / "alerts.jsonl")
@@ -191,7 +197,8 @@ class TestInputs:
 
         told = json.loads(result.stdout)
         assert (7_060, 0) == (told["events"], told["rejected"])
-        assert 'type="outcome"' in (tmp_path / "metrics").read_text()
+        counted = samples_of(tmp_path / "metrics", "driftd_events_counted")
+        assert (7_000, 60) == tuple(sum(v for k, v in counted if (k == "inference") == own) for own in (True, False))
 
     def test_recording_cut_in_two_is_read_in_order_of_time(self, case: Case, tmp_path: Path) -> None:
         all_lines = case.events.read_text().splitlines(keepends=True)
@@ -231,7 +238,7 @@ class TestInputs:
 
 class TestRefusals:
     def test_missing_file_is_named(self, case: Case, tmp_path: Path) -> None:
-        result = case.replay(inputs=[tmp_path / "no-such.jsonl"])
+        result = case.replay(inputs=[case.events, tmp_path / "no-such.jsonl"])
 
         assert 1 == result.exit_code
         assert f"driftd: {tmp_path / 'no-such.jsonl'}: can't be read: No such file or directory\n" == result.stderr

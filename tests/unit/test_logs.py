@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from monitor import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _reset() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def line_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Give the one line that was logged, and check that standard output was left alone."""
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert "" == out
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def test_json_line_holds_event_level_time_and_values(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info", "json")
+    structlog.get_logger().info("something", count=3)
+
+    line = line_of(capsys)
+
+    assert ("something", "info", 3) == (line["event"], line["level"], line["count"])
+    assert line["timestamp"].endswith("Z")
+
+
+def test_auto_is_json_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info", "auto")
+    structlog.get_logger().info("something")
+
+    assert "something" == line_of(capsys)["event"]
+
+
+def test_console_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info", "console")
+    structlog.get_logger().info("something", count=3)
+
+    text = capsys.readouterr().err
+    assert "something" in text
+    assert "count=3" in text
+    assert not text.startswith("{")
+
+
+@pytest.mark.parametrize(("level", "said"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_less_severe_lines_are_left_out(level: str, said: int, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up(level, "json")
+    log = structlog.get_logger()
+    for each in (log.debug, log.info, log.warning, log.error):
+        each("something")
+
+    assert said == len(capsys.readouterr().err.splitlines())
+
+
+def test_name_from_outside_can_not_forge_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info", "console")
+    structlog.get_logger().info("alert", model='m\r\n2026-01-01 [error] "forged"')
+
+    assert 1 == len(capsys.readouterr().err.splitlines())
+
+
+def test_long_value_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info", "json")
+    structlog.get_logger().info("something", text="x" * 10_000)
+
+    assert logs.TEXT_CHARS_MAX + 1 == len(line_of(capsys)["text"])
+
+
+def test_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info", "json")
+    try:
+        raise ValueError("a bug")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+
+    assert "ValueError: a bug" in line_of(capsys)["exception"]
