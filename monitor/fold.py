@@ -114,27 +114,54 @@ class Folder:
         yield _hits(Arena.FLAGS, rows, np.zeros(len(rows), dtype=np.int64), part.events)
 
     def _fold_features(self, part: Part) -> Iterator[Hits]:
-        """Count features: those of events that share a lane by column, all others by event."""
-        kinds = set(map(type, part.features))
-        loose = np.ones(len(part.features), dtype=bool)
-        for kind in kinds:
-            if issubclass(kind, LaneFeatures):
-                if len(kinds) == 1:
-                    at = np.arange(len(part.features))
-                else:
-                    at = np.array([i for i, f in enumerate(part.features) if type(f) is kind], dtype=np.int64)
-                taken, hits = self._fold_lane(part, lane_of(kind), at)
-                loose[taken] = False
-                yield from hits
-        if loose.any():
-            yield from self._fold_loose(part, np.flatnonzero(loose))
+        """Count features, in runs that begin with an event that brings new ones: what it lacks counts as null from there on."""
+        start = 0
+        while start < len(part.features):
+            stop, hits = self._fold_run(part, start)
+            yield from hits
+            start = stop
 
-    def _fold_lane(self, part: Part, lane: Lane, at: IntArray) -> tuple[IntArray, list[Hits]]:
-        """Count the events at `at`, all of one lane, whose scopes know all of its features; give which those are."""
-        table = self._table.lane_table(lane, part.scopes[at])
-        at = at[table.is_known[part.scopes[at]]]
+    def _fold_run(self, part: Part, start: int) -> tuple[int, list[Hits]]:
+        """Count from `start` to before the next event that brings new features; give where that is."""
+        table, hits = self._table, []
+        features = part.features
+        loose = np.ones(len(features), dtype=bool)
+        loose[:start] = False
+        lanes: list[tuple[Lane, IntArray]] = []
+        for kind in set(map(type, features)):
+            if issubclass(kind, LaneFeatures):
+                lane = lane_of(kind)
+                own = np.array([type(f) is kind for f in features], dtype=bool) & loose
+                at = np.flatnonzero(own)
+                at = at[table.lane_table(lane, part.scopes[at]).is_known[part.scopes[at]]]
+                loose[at] = False
+                lanes.append((lane, at))
+        stop = self._next_new(part, np.flatnonzero(loose), start)
+        for lane, at in lanes:
+            hits += self._fold_lane(part, lane, at[at < stop])
+        chosen = np.flatnonzero(loose[:stop])
+        if chosen.size:
+            hits += self._fold_loose(part, chosen)
+        return int(stop), hits
+
+    def _next_new(self, part: Part, loose: IntArray, start: int) -> int:
+        """Give the first event after `start` that brings new features, else the end. Makes the streams of the one at `start`."""
+        table = self._table
+        for i in loose.tolist():
+            scope, features = table.scopes[int(part.scopes[i])], as_mapping(part.features[i])
+            if tuple(features) in scope.layouts and not scope.layouts[tuple(features)].undecided:
+                continue
+            if table.is_new(scope, features):
+                if i > start:
+                    return int(i)
+                table.layout_of(scope, features)
+        return len(part.features)
+
+    def _fold_lane(self, part: Part, lane: Lane, at: IntArray) -> list[Hits]:
+        """Count the events at `at`, all of one lane, whose scopes know all of its features."""
         if not at.size:
-            return at, []
+            return []
+        table = self._table.lane_table(lane, part.scopes[at])
         features = part.features if len(at) == len(part.features) else [part.features[i] for i in at.tolist()]
         columns = list(zip(*map(astuple, cast("Sequence[LaneFeatures]", features)), strict=True))
         scopes, events = part.scopes[at], part.events[at]
@@ -150,7 +177,7 @@ class Folder:
             own = events[scopes == index]
             flat = np.repeat(table.absent[index] * VALUES_WIDTH + NULL, len(own))
             hits.append(Hits(Arena.VALUES, flat, np.tile(own, len(table.absent[index]))))
-        return at, hits
+        return hits
 
     def _fold_lane_numbers(
         self, table: LaneTable, columns: Sequence[Sequence[Any]], part: Part, at: IntArray

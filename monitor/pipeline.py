@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -49,6 +50,8 @@ GAP_PANES_MAX: Final = 86_400
 """A gap in event time longer than this is jumped over: whatever was to be said of silence has been said."""
 FREEZES_MAX: Final = 20
 """References frozen after one look: a model of 25 features takes about 10 ms."""
+NEVER_S: Final = -1e12
+"""Before any event time: the watermark until it is known."""
 OPEN_PANES_MAX: Final = 7_200
 """When partitions are further apart in event time than this, the watermark is moved on, and what it leaves behind is late."""
 
@@ -125,7 +128,6 @@ class Pipeline:
         self._watermark = Watermark(terms.time.disorder_s)
         self._duplicates = Duplicates(terms.event_ids_max)
         self._open = OpenPanes()
-        self._late: list[tuple[int, IntArray, Hits]] = []
         self._next: int | None = None
         self._empty = 0
         self._looks = 0
@@ -153,7 +155,7 @@ class Pipeline:
             columns, scopes, partitions = _chosen(columns, counted), scopes[counted], partitions[counted]
             if not len(columns):
                 return step
-        self._take(columns, scopes, partitions, (batch.sources, now_s))
+        self._take(columns, scopes, partitions, (batch.sources, now_s), step)
         self._close(step)
         return step
 
@@ -189,28 +191,36 @@ class Pipeline:
         scopes: IntArray,
         partitions: IntArray,
         arrival: tuple[Sequence[TopicPartition], float],
+        step: Step,
     ) -> None:
-        """Fold the events that are in time, or late within the grace. arrival: the partitions, and the wall clock."""
+        """Fold the events that are in time, or late within the grace. arrival: the partitions, and the wall clock.
+
+        Events between which no pane closes are folded together; panes close between them, wherever batches were cut.
+        """
         sources, now_s = arrival
         time, topics = self._terms.time, [source.topic for source in sources]
         times_s = self._clamped(columns.times_s, partitions, topics, now_s)
         before_s = self._watermark.follow(sources, partitions, times_s)
         panes = np.floor(times_s / time.pane_s).astype(np.int64)
-        closed = np.where(np.isfinite(before_s), np.floor(before_s / time.pane_s), -(2**62)).astype(np.int64)
-        is_late = panes < closed
-        if is_late.any():
-            is_lost = is_late & ((panes + 1) * time.pane_s <= before_s - time.grace_s)
+        is_lost = (panes + 1) * time.pane_s <= before_s - time.grace_s
+        if is_lost.any():
             for at in partitions[is_lost].tolist():
                 self._totals.late[topics[at]] += 1
             kept = np.flatnonzero(~is_lost)
             columns, scopes, partitions = _chosen(columns, kept), scopes[kept], partitions[kept]
-            panes, closed, is_late, times_s = panes[kept], closed[kept], is_late[kept], times_s[kept]
-        if len(columns):
-            self._subjects.touch(self._table.subject_of[scopes], times_s)
-            self._fold(columns, scopes, panes, np.where(is_late, closed, -1))
-            for at, count in enumerate(np.bincount(partitions, minlength=len(topics)).tolist()):
-                if count:
-                    self._totals.counted[topics[at], "inference"] += count
+            panes, before_s, times_s = panes[kept], before_s[kept], times_s[kept]
+        for at, count in enumerate(np.bincount(partitions, minlength=len(topics)).tolist()):
+            if count:
+                self._totals.counted[topics[at], "inference"] += count
+        closed = np.floor(np.maximum(before_s, NEVER_S) / time.pane_s)
+        starts = [0, *(np.flatnonzero(np.diff(closed)) + 1).tolist(), len(closed)]
+        for start, stop in pairwise(starts):
+            if start == stop:
+                continue
+            self._close_until(float(closed[start]), step)
+            part = slice(start, stop)
+            self._subjects.touch(self._table.subject_of[scopes[part]], times_s[part])
+            self._fold(_cut(columns, part), scopes[part], panes[part])
 
     def _clamped(
         self, times_s: FloatArray, partitions: IntArray, topics: Sequence[str], now_s: float
@@ -223,27 +233,32 @@ class Pipeline:
             return np.minimum(times_s, latest_s)
         return times_s
 
-    def _fold(self, columns: Columns, scopes: IntArray, panes: IntArray, late_after: IntArray) -> None:
-        """Put the hits into their panes. late_after: the pane that closes next when a late event arrives, -1: in time."""
+    def _fold(self, columns: Columns, scopes: IntArray, panes: IntArray) -> None:
+        """Put the hits into their panes, or where a closed pane now lies."""
         part = Part(columns.features, columns.fields, scopes, panes, np.arange(len(columns)))
-        has_late = bool((late_after >= 0).any())
         for hits in self._folder.fold(part, columns.segments):
-            if not hits.flat.size:
-                continue
-            if has_late:
-                hits = self._set_late_aside(hits, panes, late_after)
-            self._open.add(hits.arena, hits.flat, panes[hits.events])
+            self._add(hits.arena, hits.flat, panes[hits.events])
         placed = self._folder.place_grids()
         if placed is not None:
             self._add_placed(*placed)
 
-    def _set_late_aside(self, hits: Hits, panes: IntArray, late_after: IntArray) -> Hits:
-        late = late_after[hits.events] >= 0
-        for after in np.unique(late_after[hits.events[late]]).tolist():
-            chosen = late & (late_after[hits.events] == after)
-            part = Hits(hits.arena, hits.flat[chosen], hits.events[chosen])
-            self._late.append((after, panes[part.events], part))
-        return Hits(hits.arena, hits.flat[~late], hits.events[~late])
+    def _add(self, arena: Arena, flat: IntArray, panes: IntArray) -> None:
+        if self._next is not None and flat.size and int(panes.min()) < self._next:
+            late = panes < self._next
+            for pane in np.unique(panes[late]).tolist():
+                self._add_late(arena, flat[panes == pane], pane)
+            flat, panes = flat[~late], panes[~late]
+        self._open.add(arena, flat, panes)
+
+    def _add_late(self, arena: Arena, flat: IntArray, pane: int) -> None:
+        """Count late events where their time now lies; older than the longest window, they count as of now."""
+        assert self._next is not None
+        counts = Counts.of_hits([flat], self._table.arenas[arena].size)
+        if self._ladders[arena].add_late((pane + 0.5) * self._terms.time.pane_s, counts):
+            self._views.forget()
+            self._learn(arena, counts)
+        else:
+            self._open.add(arena, flat, np.full(flat.size, self._next))
 
     def _add_placed(self, hits: Hits, panes: IntArray) -> None:
         """Count values that waited for their grid; where their pane has closed meanwhile, in the next one to close."""
@@ -281,15 +296,16 @@ class Pipeline:
         if len(self._open) > OPEN_PANES_MAX:
             self._watermark.advance_to((self._open.last or 0) * pane_s)
             self._totals.overflow["open_panes"] += 1
-        if not np.isfinite(self._watermark.value_s):
-            return
-        until = int(np.floor(self._watermark.value_s / pane_s))
+        self._close_until(float(np.floor(max(self._watermark.value_s, NEVER_S) / pane_s)), step)
+
+    def _close_until(self, pane: float, step: Step) -> None:
+        """Close the panes before this one, in order."""
+        until = int(pane)
         if self._next is None:
             first = self._open.first
             if first is None or first >= until:
                 return
             self._next = first
-        self._apply_late(self._next)
         while self._next < until:
             first = self._open.first
             if first is None or first > self._next:
@@ -300,7 +316,6 @@ class Pipeline:
                 self._empty = 0
             self._next += 1  # before it closes: what a freeze sets free counts in the next one
             self._close_one(self._next - 1, step)
-            self._apply_late(self._next)
 
     def _skip(self, until: int) -> bool:
         """Pass over empty panes that need no look; tell whether any was passed."""
@@ -326,23 +341,6 @@ class Pipeline:
         step.references += self._freeze(end_s)
         step.transitions += self._judge.look(pane, end_s)
         self._looks += 1
-
-    def _apply_late(self, pane: int) -> None:
-        """Count late events that arrived before this pane closed where their time now lies."""
-        if not self._late:
-            return
-        due = [late for late in self._late if late[0] <= pane]
-        self._late = [late for late in self._late if late[0] > pane]
-        for _, panes, hits in due:
-            size = self._table.arenas[hits.arena].size
-            for at in np.unique(panes).tolist():
-                counts = Counts.of_hits([hits.flat[panes == at]], size)
-                time_s = (at + 0.5) * self._terms.time.pane_s
-                if self._ladders[hits.arena].add_late(time_s, counts):
-                    self._learn(hits.arena, counts)
-                else:  # older than the longest window: it counts for learning, and as of now
-                    flat = hits.flat[panes == at]
-                    self._open.add(hits.arena, flat, np.full(flat.size, pane))
 
     # ---- learning
 
@@ -463,6 +461,22 @@ class SubjectTimes:
         self.events += np.bincount(subjects, minlength=len(self.events))
         np.minimum.at(self.first_s, subjects, times_s)
         np.maximum.at(self.last_s, subjects, times_s)
+
+
+def _cut(columns: Columns, part: slice) -> Columns:
+    """Give a run of the events."""
+    if part.stop - part.start == len(columns):
+        return columns
+    return Columns(
+        messages=columns.messages[part],
+        models=columns.models[part],
+        versions=columns.versions[part],
+        times_s=columns.times_s[part],
+        event_ids=columns.event_ids[part],
+        features=columns.features[part],
+        segments=columns.segments[part],
+        fields={name: column[part] for name, column in columns.fields.items()},
+    )
 
 
 def _chosen(columns: Columns, at: IntArray) -> Columns:

@@ -114,24 +114,22 @@ class StreamTable:
     # ---- streams
 
     def field_rows(self, name: str, column: Sequence[Any] | None, scopes: IntArray) -> IntArray:
-        """Give the row of a fixed field in the scope of each event, shape (n,), NONE where it never had a value.
+        """Give the row of a fixed field in the scope of each event, shape (n,), NONE before its first value there.
 
-        column: the field's values, which tell when a stream is to be made (None: always).
+        column: the field's values, the first of which makes the stream (None: every event has one).
         """
         rows = self._fixed[name][scopes]
         missing = np.flatnonzero(rows == NONE)
-        if not missing.size:
-            return rows
-        seen: set[int] = set()
+        made: dict[int, int] = {}
         for i in missing.tolist():
             index = int(scopes[i])
-            if index in seen:
-                continue
             kind = Kind.VOLUME if column is None else _kind_of(name, column[i])
-            if kind is not None:
-                seen.add(index)
+            if index not in made and kind is not None:
+                made[index] = i
                 self._fixed[name][index] = self._add_stream(self.scopes[index], name, kind)
-        return self._fixed[name][scopes] if seen else rows
+        for index, first in made.items():
+            rows[first:][scopes[first:] == index] = self._fixed[name][index]
+        return rows
 
     def absent_fields(self, present: Collection[str], scopes: IntArray) -> Iterator[tuple[str, IntArray]]:
         """Give the fixed fields that no event of a batch has and some scope of its counts, with the rows as `field_rows` does."""
@@ -196,6 +194,14 @@ class StreamTable:
             layout = self._lay_out(scope, features)
             scope.layouts[names] = layout
         return layout
+
+    def is_new(self, scope: Scope, features: Mapping[str, Any]) -> bool:
+        """Tell whether these features make a stream, or let one be told apart, in this scope."""
+        return any(
+            name not in scope.features
+            and (value is not None or scope.subject.watch.configured(name) is not None)
+            for name, value in features.items()
+        )
 
     def _lay_out(self, scope: Scope, features: Mapping[str, Any]) -> Layout:
         before = len(scope.features)

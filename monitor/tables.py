@@ -77,6 +77,8 @@ class Tables:
         out: list[StatisticTable] = []
         rows = np.arange(shown)
         kinds = np.array([str(kind) for kind in self._table.arenas[arena].kinds[:shown]])
+        if arena is Arena.VALUES:  # while the values of a stream wait for its grid, its nulls alone would mislead
+            kinds[(kinds == str(Kind.NUMERIC)) & ~self._table.values.has_grid[:shown]] = ""
         for window, span_s in enumerate(self._windows_s):
             view = self._views.part(self._views.of(arena, window), rows)
             named = [(name, self._values(name, view, kinds)) for name in SHOWN[arena]]

@@ -51,8 +51,7 @@ class Views:
 
     def close(self, end_s: float, start_s: float, flags: Counts) -> None:
         """Note that a pane has closed, and when each model had events: flags are the pane's counts of the FLAGS arena."""
-        self._cache.clear()
-        self._shared.clear()
+        self.forget()
         self._end_s = end_s
         self._reserve()
         hit = np.unique(flags.hits() // WIDTHS[Arena.FLAGS])
@@ -60,10 +59,14 @@ class Views:
         new = hit[np.isnan(self._first_s[hit])]
         self._first_s[new] = start_s
 
-    def refresh(self, subject: Subject) -> None:
-        """Take in that a subject has new streams or a reference."""
+    def forget(self) -> None:
+        """Note that counts have changed within a pane."""
         self._cache.clear()
         self._shared.clear()
+
+    def refresh(self, subject: Subject) -> None:
+        """Take in that a subject has new streams or a reference."""
+        self.forget()
         self._reserve()
         values = self._table.values
         reference = subject.reference
@@ -75,7 +78,8 @@ class Views:
         self._edges[rows] = self._group_edges(rows)
         if reference.span_s > 0:
             for arena, row in subject.rows:
-                if arena is Arena.FLAGS and self._table.flags.kinds[row] is Kind.VOLUME:
+                flags = self._table.flags
+                if arena is Arena.FLAGS and flags.kinds[row] is Kind.VOLUME and not flags.is_learning[row]:
                     self._rate_per_s[row] = self._table.flags.reference[row, 0] / reference.span_s
 
     def _group_edges(self, rows: IntArray) -> FloatArray:

@@ -1,8 +1,8 @@
 """The running whole, shared by the tests of this folder: traffic, Kafka, driftd, Prometheus and Alertmanager.
 
-`stack` is the whole on healthy traffic; it goes on for the rest of the run. `performance` plants incidents in it once and
-keeps what was seen, so that many tests can each look at one thing. Ask Prometheus about a moment of the performance with
-`stack.query(expression, performance.peak_s)`.
+`stack` is the whole on healthy traffic; it goes on for the rest of the run. `performance` plants incidents in it once
+and keeps what was seen, so that many tests can each look at one thing. Ask Prometheus about a moment of the
+performance with `stack.query(expression, performance.peak_s)`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pytest
 from confluent_kafka import Producer
@@ -174,7 +174,7 @@ def build_references(folder: Path, models: Mapping[str, Maker]) -> None:
         for number, (name, maker) in enumerate(models.items()):
             rng = random.Random(number)
             for at in range(HISTORY_EVENTS):
-                event = {**head(name, 1_780_000_000 + at / EVENTS_PER_S), **maker(rng, False)}
+                event = {**head(name, 1_780_000_000 + at / EVENTS_PER_S), **maker(rng, False)}  # noqa: FBT003 - a Maker
                 file.write(json.dumps(event) + "\n")
     done = driftd("baseline", "build", "--input", str(history), "--output", str(folder / "references"))
     assert done.returncode == 0, done.stderr
@@ -195,7 +195,7 @@ class Traffic:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._send, name="traffic", daemon=True)
 
-    def __enter__(self) -> Traffic:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -245,14 +245,14 @@ def events(count: int) -> list[bytes]:
 
 
 def unsafe_events() -> list[bytes]:
-    """Give ten seconds of traffic in which a third of all outputs is unsafe, over before now so that it is judged at once."""
+    """Give twelve seconds of traffic, up to now, in which a third of all outputs is unsafe."""
     now_s = time.time()
     found = [{**event(n, now_s - 12 + n / 100), "unsafe": n % 3 == 0} for n in range(1_200)]
     return [json.dumps(each).encode() for each in found]
 
 
 def garbage(count: int) -> Iterable[bytes | None]:
-    """Give messages of every kind of broken: noise, mutated events, wrong types, deep nesting, tombstones; and good ones."""
+    """Give noise, mutated events, wrong types, deep nesting, tombstones, and good events among them."""
     rng, now_s = random.Random(7), time.time()
     whole = json.dumps(event(1, now_s)).encode()
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Everything real at once: traffic of three models, Kafka, the daemon, Prometheus and Alertmanager, and what goes wrong."""
+"""Everything real at once: traffic of three models, Kafka, the daemon, Prometheus, Alertmanager, and incidents."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class TestPrometheus:
             pytest.skip("no public data beside the repository")
         worst = f'max(driftd_stream_psi{{model="{ELECTRICITY}",segment="",window="{QUICK}"}})'
 
-        assert value_of(stack, worst, performance.planted_s) < 0.1 < 0.25 < value_of(stack, worst, performance.peak_s)
+        assert value_of(stack, worst, performance.planted_s) < 0.1
+        assert value_of(stack, worst, performance.peak_s) > 0.25
 
     def test_latency_p95_doubles(self, stack: Stack, performance: Performance) -> None:
         labels = f'model="{ASSISTANT}",segment="",window="{QUICK}",quantile="0.95"'
@@ -75,8 +76,7 @@ class TestPrometheus:
     def test_every_event_received_is_accounted_for(self, stack: Stack, performance: Performance) -> None:
         names = ("received", "counted", "rejected", "late", "duplicate")
         received, *accounts = (
-            sum(each.value for each in stack.query(f"driftd_events_{name}_total", performance.over_s))
-            for name in names
+            sum(each.value for each in stack.query(f"driftd_events_{name}_total", performance.over_s)) for name in names
         )
 
         assert sum(accounts) == received > 1000

@@ -18,7 +18,7 @@ from monitor.sources.kafka_range import read_range
 from tests.support.daemon import driftd, kafka_settings, wait_for, write_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from monitor.domain import Batch
@@ -53,9 +53,10 @@ class Sources:
         self._kafka = kafka
         self._open: list[KafkaSource] = []
 
-    def __call__(self, *topics: str, group: str = "", idle_s: float = 0.5, **options: object) -> KafkaSource:
-        all_options = {**options_of(self._kafka, group or topics[0]), **options}
-        source = KafkaSource(KafkaTerms(topics, all_options, 1_000, idle_s), time.time, self.told)
+    def __call__(self, *topics: str, options: Mapping[str, Any] | None = None) -> KafkaSource:
+        """Give an open member of the group named as the first topic."""
+        all_options = {**options_of(self._kafka, topics[0]), **(options or {})}
+        source = KafkaSource(KafkaTerms(topics, all_options, 1_000, idle_s=0.5), time.time, self.told)
         source.open()
         self._open.append(source)
         return source
@@ -163,7 +164,7 @@ class TestErrors:
 
     def test_option_that_librdkafka_does_not_take_is_refused_at_once(self, sources: Sources) -> None:
         with pytest.raises(SourceError, match=r'kafka: .*No such configuration property: "no\.such"'):
-            sources("events", **{"no.such": 1})
+            sources("events", options={"no.such": 1})
 
 
 class TestRange:
@@ -232,8 +233,8 @@ def options_of(kafka: Kafka, group: str) -> dict[str, Any]:
 
 def range_of(kafka: Kafka, topic: str, from_hour: int, to_hour: int) -> Iterator[list[bytes | None]]:
     """Give what lies between two hours after noon."""
-    span = ((NOON_MS + hour * HOUR_MS) / 1000 for hour in (from_hour, to_hour))
-    return read_range(options_of(kafka, topic), [topic], *span)
+    from_s, to_s = ((NOON_MS + hour * HOUR_MS) / 1000 for hour in (from_hour, to_hour))
+    return read_range(options_of(kafka, topic), [topic], from_s, to_s)
 
 
 def body(number: int) -> bytes:
@@ -264,5 +265,9 @@ def read(source: KafkaSource, count: int) -> list[tuple[bytes | None, TopicParti
     def take(batch: Batch) -> None:
         got.extend((v, batch.sources[at]) for v, at in zip(batch.values, batch.partitions, strict=True))
 
-    wait_for(lambda: poll(source, take) and len(got) >= count, f"{count} messages", _TIMEOUT_S)
+    def is_enough() -> bool:
+        poll(source, take)
+        return len(got) >= count
+
+    wait_for(is_enough, f"{count} messages", _TIMEOUT_S)
     return got

@@ -29,8 +29,8 @@ _T = TypeVar("_T")
 class Daemon:
     """Runs driftd on a configuration until closed; a context manager.
 
-    folder: where its configuration and log go, one folder per daemon. settings: the configuration; the port of /metrics is
-    a free one. is_ready: what is waited for before it is given, by default that it listens; see `listens` and `is_ready`.
+    folder: where its configuration and log go, one folder per daemon. settings: the configuration; unless it says so
+    itself, the port of /metrics is a free one. is_up: what is waited for, by default that it listens.
     Raises RuntimeError with its log where it ends or is not there in time.
     """
 

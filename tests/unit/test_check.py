@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from monitor.cli import cli
 from tests.unit.config.broken import BROKEN, PEOPLE, SECRET, TOPICS, Case
@@ -18,11 +18,10 @@ from tests.unit.config.broken import BROKEN, PEOPLE, SECRET, TOPICS, Case
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from click.testing import Result
-
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLES: Final = sorted((ROOT / "config" / "examples").glob("*.yaml"))
-GIVEN: Final = {"KAFKA_PASSWORD": SECRET, "ON_CALL_WEBHOOK_URL": "https://example.com/hook", "ON_CALL_WEBHOOK_SECRET": SECRET}
+HOOK: Final = "https://example.com/hook"
+GIVEN: Final = {"KAFKA_PASSWORD": SECRET, "ON_CALL_WEBHOOK_URL": HOOK, "ON_CALL_WEBHOOK_SECRET": SECRET}
 """What the examples take from the environment."""
 CONFIG: Final = 78
 
@@ -158,11 +157,16 @@ class TestGood:
     def test_what_would_be_watched_is_told_rule_by_rule(self, folder: Path) -> None:
         text = check(ROOT / "config" / "examples" / "llm-assistant.yaml", env=GIVEN).stdout
 
-        assert "reads      assistant.inferences, assistant.feedback from localhost:9092 as group driftd-assistant" in text
+        assert (
+            "reads      assistant.inferences, assistant.feedback from localhost:9092 as group driftd-assistant" in text
+        )
         assert "serves     http://127.0.0.1:3738/metrics" in text
         assert "tells      log (log), on-call (webhook)" in text
         assert "models assistant, segments persona, locale\n" in text
-        assert "  unsafe_rate        yes_rate of unsafe: yellow > 0.002 (sev2), red > 0.005 (sev1); windows 1m/10m/1h" in text
+        assert (
+            "  unsafe_rate        yes_rate of unsafe: yellow > 0.002 (sev2), red > 0.005 (sev1); windows 1m/10m/1h"
+            in text
+        )
         assert "learned from the first 10000 events of each model" in text
 
     def test_first_entry_that_matches_stands_first_and_the_rest_gets_the_built_in_rules(self, folder: Path) -> None:

@@ -134,5 +134,5 @@ class TestRun:
         result = driftd("run", "--topic", "^a", "--port", "99999")
 
         assert 78 == result.exit_code
-        assert result.stderr.startswith("--topic: kafka.topics[0]: found '^a'")
+        assert result.stderr.startswith("--topic: kafka.topics[0]: found ")
         assert "--port: http.port: found '99999'; at most 65535 is allowed; lower it\n" in result.stderr

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from monitor.references import Reference
 
 
+NOON_S = 1_780_000_000
+
+
 def made(*models: tuple[str, str]) -> Sequence[Reference]:
     """Give a reference of each model and version."""
     lines = [
-        f'{{"event_time": {1_780_000_000 + n}, "model": "{m}", "model_version": "{v}", "features": {{"x": {n}}}}}'.encode()
+        json.dumps({"event_time": NOON_S + n, "model": m, "model_version": v, "features": {"x": n}}).encode()
         for n in range(50)
         for m, v in models
     ]
@@ -40,7 +44,8 @@ class TestNames:
         assert re.fullmatch(r"team-fraud@1-[0-9a-f]{8}\.reference\.json", file_name("team/fraud", "1"))
 
     @pytest.mark.parametrize(
-        "name", ["../../etc/passwd", "/", "..", "", "a/b", "a\\b", "a\x00b", "Ünïcode", "x" * 500, "-rf", ".hidden", "a b"]
+        "name",
+        ["../../etc/passwd", "/", "..", "", "a/b", "a\\b", "a\x00b", "Ünïcode", "x" * 500, "-rf", ".hidden", "a b"],
     )
     def test_name_from_an_event_stays_one_file_in_the_folder(self, name: str, tmp_path: Path) -> None:
         found = file_name(name, "1")
@@ -87,7 +92,14 @@ class TestReadingBack:
 class TestRefusals:
     @pytest.mark.parametrize(
         ("content", "said"),
-        [(b"", ""), (b"{", ""), (b"[]", ""), (b"{}", ""), (b"\xff\xfe", "not UTF-8 text"), (b'{"format": "other/9"}', "")],
+        [
+            (b"", ""),
+            (b"{", ""),
+            (b"[]", ""),
+            (b"{}", ""),
+            (b"\xff\xfe", "not UTF-8 text"),
+            (b'{"format": "other/9"}', ""),
+        ],
         ids=["empty", "cut", "a list", "an empty object", "binary", "another format"],
     )
     def test_file_that_is_no_reference_is_named(self, content: bytes, said: str, tmp_path: Path) -> None:

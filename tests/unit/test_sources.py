@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import json
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ class TestFiles:
 
         got = read(fast, slow)
 
-        behind = [abs(a["event_time"] - b["event_time"]) for a, b in zip(got, got[1:], strict=False)]
+        behind = [abs(a["event_time"] - b["event_time"]) for a, b in itertools.pairwise(got)]
         assert 20 == len(got)
         assert max(behind) < 25
         assert "slow" == got[-1]["from"]

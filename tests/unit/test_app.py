@@ -1,0 +1,438 @@
+"""The loop with fakes at its edges: a list as source, a list as delivery, a clock that is a list."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from structlog.testing import capture_logs
+
+from monitor import build
+from monitor.app import ERROR_LOG_S, App, AppTerms, Board, ErrorLog
+from monitor.config import load_settings
+from monitor.domain import AlertState, Batch, PartitionStatus, SinkStatus, TopicPartition, Transition
+from monitor.errors import DriftdError, SourceError
+from monitor.errors import ReferenceError as BadReferenceError
+
+if TYPE_CHECKING:
+    from monitor.pipeline import Pipeline
+    from monitor.references import Reference
+
+NOON_S: Final = 1_780_000_000.0
+PLACE: Final = TopicPartition("events", 0)
+OTHER: Final = TopicPartition("events", 1)
+
+
+@pytest.fixture(autouse=True)
+def _collector() -> Iterator[None]:
+    """Leave the garbage collector as it was: the loop sets it for itself."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@dataclass
+class Clock:
+    """Times in order; the last one stands."""
+
+    times_s: list[float]
+
+    def __call__(self) -> float:
+        return self.times_s.pop(0) if len(self.times_s) > 1 else self.times_s[0]
+
+
+@dataclass
+class Ticking:
+    """Goes on by a step whenever it is asked."""
+
+    now_s: float = NOON_S
+    step_s: float = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
+@dataclass
+class Batches:
+    """A list as source: one batch per poll, the last one says so. on_poll is called with the number of the poll."""
+
+    batches: list[Batch]
+    calls: list[str]
+    on_poll: Callable[[int], object] = lambda _: None
+    places: Sequence[TopicPartition] | None = (PLACE,)
+    quiet: tuple[Sequence[TopicPartition], float] = ((), 0.0)
+    fails: Mapping[str, Exception] = field(default_factory=dict)
+    polls: int = 0
+
+    def _call(self, name: str) -> None:
+        self.calls.append(f"source.{name}")
+        if name in self.fails:
+            raise self.fails[name]
+
+    def open(self) -> None:
+        self._call("open")
+
+    def poll(self, timeout_s: float) -> Batch:
+        self._call("poll")
+        self.polls += 1
+        self.on_poll(self.polls)
+        if not self.batches:
+            return Batch(is_last=True)
+        return self.batches.pop(0)
+
+    def assigned(self) -> Sequence[TopicPartition] | None:
+        return self.places
+
+    def idle(self) -> tuple[Sequence[TopicPartition], float]:
+        return self.quiet
+
+    def commit(self) -> None:
+        self._call("commit")
+
+    def status(self) -> Sequence[PartitionStatus]:
+        return [PartitionStatus(place, 1, 2, 1, 0.5, 0.0) for place in self.places or ()]
+
+    def errors(self) -> Mapping[str, int]:
+        return {"_transport": 3}
+
+    def close(self) -> None:
+        self._call("close")
+
+
+@dataclass
+class Told:
+    """A list as delivery. left: what it could not deliver in the end."""
+
+    calls: list[str]
+    left: int = 0
+    told: list[tuple[Transition, float]] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.calls.append("delivery.start")
+
+    def offer(self, transitions: Sequence[Transition], now_wall_s: float) -> None:
+        self.told += [(each, now_wall_s) for each in transitions]
+
+    def status(self) -> Sequence[SinkStatus]:
+        return [SinkStatus("list", len(self.told), {}, 0, 0.0, is_healthy=True)]
+
+    def drain(self, budget_s: float) -> int:
+        self.calls.append("delivery.drain")
+        return self.left
+
+    def close(self) -> None:
+        self.calls.append("delivery.close")
+
+
+@dataclass
+class Server:
+    calls: list[str]
+    error: Exception | None = None
+
+    def start(self) -> None:
+        self.calls.append("server.start")
+        if self.error is not None:
+            raise self.error
+
+    def stop(self) -> None:
+        self.calls.append("server.stop")
+
+
+class Stage:
+    """An app among fakes."""
+
+    def __init__(
+        self,
+        batches: Sequence[Batch] = (),
+        terms: AppTerms | None = None,
+        clock: Callable[[], float] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.calls: list[str] = []
+        self.source = Batches(list(batches), self.calls)
+        self.delivery = Told(self.calls)
+        self.server = Server(self.calls)
+        self.board = Board()
+        self.pipeline = pipeline_of(settings or {})
+        self.app = App(
+            self.pipeline, self.source, self.delivery, self.board, terms or AppTerms(), clock or Clock([NOON_S])
+        )
+
+    def run(self) -> Stage:
+        self.app.run(self.server)
+        return self
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready, as anyone who looks now is told."""
+        snapshot = self.board.latest()
+        assert snapshot is not None
+        assert snapshot.is_ready == (not snapshot.not_ready_because)
+        return snapshot.not_ready_because
+
+
+def pipeline_of(settings: Mapping[str, str]) -> Pipeline:
+    return build.pipeline(load_settings(None, {**RULES, **settings}, topics_required=False))
+
+
+RULES: Final = {
+    "DRIFTD_ALERTS__WINDOWS": '["10s"]',
+    "DRIFTD_ALERTS__OWNER": "me",
+    "DRIFTD_ALERTS__RUNBOOK": "book",
+    "DRIFTD_MODELS": '[{"match": "m", "thresholds": {"unsafe_rate": {"yellow": 0.05, "red": 0.1}}}]',
+}
+
+
+def batch(from_s: float, seconds: float, *, unsafe: bool = False, rate_per_s: int = 100) -> Batch:
+    """Give events of a model at this rate from so many seconds after noon on."""
+    count = int(seconds * rate_per_s)
+    values = [body(NOON_S + from_s + n / rate_per_s, unsafe=unsafe) for n in range(count)]
+    return Batch(values, [0] * count, [PLACE])
+
+
+def body(time_s: float, *, unsafe: bool) -> bytes:
+    event: dict[str, Any] = {
+        "event_time": time_s,
+        "model": "m",
+        "unsafe": unsafe,
+        "features": {"x": round(time_s % 1.0, 2)},
+    }
+    return json.dumps(event).encode()
+
+
+class TestOrder:
+    def test_everything_starts_in_order_and_stops_in_reverse(self) -> None:
+        stage = Stage([batch(0, 1)]).run()
+
+        assert [
+            *("delivery.start", "server.start", "source.open"),
+            *("source.poll", "source.commit", "source.poll"),
+            *("source.commit", "delivery.drain", "source.close", "server.stop", "delivery.close"),
+        ] == stage.calls
+
+    def test_stop_from_a_signal_ends_after_the_batch_in_hand(self) -> None:
+        stage = Stage([batch(0, 1), batch(1, 1), batch(2, 1)])
+        stage.source.on_poll = lambda number: stage.app.stop() if number == 2 else None
+        stage.run()
+
+        assert 2 == stage.source.polls
+        snapshot = stage.board.latest()
+        assert snapshot is not None
+        assert 200 == sum(snapshot.picture.counted.values())
+
+    @pytest.mark.parametrize("name", ["open", "poll"])
+    def test_source_that_fails_for_good_ends_it_and_all_else_is_stopped(self, name: str) -> None:
+        stage = Stage()
+        stage.source.fails = {name: SourceError("no such thing")}
+
+        with pytest.raises(DriftdError, match="no such thing"):
+            stage.run()
+
+        assert ["server.stop", "delivery.close"] == stage.calls[-2:]
+        assert ("source.close" in stage.calls) == (name == "poll")
+        assert ("delivery.drain" in stage.calls) == (name == "poll")
+
+    def test_server_that_can_not_listen_keeps_the_source_shut(self) -> None:
+        stage = Stage()
+        stage.server.error = DriftdError("port in use")
+
+        with pytest.raises(DriftdError, match="port in use"):
+            stage.run()
+
+        assert ["delivery.start", "server.start", "delivery.close"] == stage.calls
+
+    def test_source_that_will_not_close_is_told_and_no_more(self) -> None:
+        stage = Stage()
+        stage.source.fails = {"close": SourceError("the broker is gone")}
+
+        with capture_logs() as lines:
+            stage.run()
+
+        assert "source_close" in [line.get("error_code") for line in lines]
+        assert ["server.stop", "delivery.close"] == stage.calls[-2:]
+
+    def test_undelivered_notices_are_told(self) -> None:
+        stage = Stage()
+        stage.delivery.left = 4
+
+        with capture_logs() as lines:
+            stage.run()
+
+        (line,) = [each for each in lines if each.get("error_code") == "notifications_undelivered"]
+        assert 4 == line["count"]
+
+
+class TestCadence:
+    @pytest.mark.parametrize(("commit_s", "commits"), [(5.0, 2), (2.0, 5), (1.0, 10)])
+    def test_offsets_are_committed_as_often_as_asked(self, commit_s: float, commits: int) -> None:
+        """Ten turns a second apart, and once more at the end."""
+        clock = Ticking()
+        stage = Stage([Batch()] * 10, AppTerms(commit_s=commit_s), clock)
+
+        def advance(number: int) -> None:
+            clock.now_s = NOON_S + number
+            if number == 10:
+                stage.app.stop()
+
+        stage.source.on_poll = advance
+        stage.run()
+
+        assert commits + 1 == stage.calls.count("source.commit")
+
+    def test_snapshot_is_new_every_second_and_not_at_every_turn(self) -> None:
+        clock, seen = Ticking(), []
+        stage = Stage([Batch()] * 40, clock=clock)
+
+        def look(number: int) -> None:
+            seen.append(stage.board.latest())
+            clock.now_s = NOON_S + number / 10
+
+        stage.source.on_poll = look
+        stage.run()
+
+        assert 4 <= len({id(snapshot) for snapshot in seen}) <= 6
+
+    def test_there_is_none_before_it_runs(self) -> None:
+        assert Stage().board.latest() is None
+
+
+class TestReadiness:
+    def reasons(self, stage: Stage) -> list[str]:
+        """Run; give the distinct reasons in the order in which they were to be seen."""
+        seen: list[str] = []
+        stage.source.on_poll = lambda _: seen.append(stage.reason)
+        stage.run()
+        return list(dict.fromkeys([*seen, stage.reason]))
+
+    def test_it_is_ready_once_it_has_judged_and_not_when_it_stops(self) -> None:
+        stage = Stage([Batch(), batch(0, 1), batch(1, 9)], clock=Ticking(step_s=0.5))
+
+        assert ["starting", "no pane has been judged yet", "", "stopping"] == self.reasons(stage)
+
+    def test_it_is_not_ready_without_partitions(self) -> None:
+        stage = Stage([Batch()] * 5, clock=Ticking(step_s=0.5))
+        stage.source.places = None
+
+        assert ["starting", "no partitions assigned yet", "stopping"] == self.reasons(stage)
+
+    def test_spare_member_of_a_group_is_ready_with_nothing_to_read(self) -> None:
+        stage = Stage([Batch()] * 5, clock=Ticking(step_s=0.5))
+        stage.source.places = ()
+
+        assert ["starting", "", "stopping"] == self.reasons(stage)
+
+
+class TestSnapshot:
+    def test_it_holds_what_the_parts_say_of_themselves(self) -> None:
+        stage = Stage([batch(0, 1), batch(1, 9)]).run()
+
+        snapshot = stage.board.latest()
+
+        assert snapshot is not None
+        assert [PLACE] == [each.source for each in snapshot.partitions]
+        assert ["list"] == [each.name for each in snapshot.sinks]
+        assert {"_transport": 3} == snapshot.source_errors
+        assert (2, NOON_S) == (snapshot.batches, snapshot.started_wall_s)
+        assert 1_000 == sum(snapshot.picture.received.values())
+        assert snapshot.busy_s > 0
+
+    def test_partition_that_left_is_gone_from_the_very_next_snapshot(self) -> None:
+        """With a clock that stands still, nothing but the change itself makes a new snapshot."""
+        stage = Stage([Batch()] * 4)
+        stage.source.places = (PLACE, OTHER)
+        seen: list[int] = []
+
+        def look(number: int) -> None:
+            snapshot = stage.board.latest()
+            assert snapshot is not None
+            seen.append(len(snapshot.partitions))
+            if number == 3:
+                stage.source.places = (PLACE,)
+
+        stage.source.on_poll = look
+        stage.run()
+
+        assert [2, 2, 2, 1, 1] == seen
+
+
+class TestTelling:
+    def test_transitions_are_told_with_the_wall_clock(self) -> None:
+        stage = Stage([batch(0, 15, unsafe=True), batch(15, 5, unsafe=True)], clock=Clock([NOON_S + 20.0])).run()
+
+        assert {AlertState.FIRING} == {each.alert.state for each, _ in stage.delivery.told}
+        assert {"unsafe_rate"} == {each.alert.rule for each, _ in stage.delivery.told}
+        assert {NOON_S + 20.0} == {wall_s for _, wall_s in stage.delivery.told}
+
+    def test_quiet_partitions_let_event_time_go_on(self) -> None:
+        """The last seconds of a burst are judged although nothing comes after them."""
+        stage = Stage([batch(0, 12, unsafe=True), Batch(), Batch()], clock=Ticking(NOON_S + 12.0, 1.0))
+        before: list[int] = []
+        stage.source.on_poll = lambda _: before.append(len(stage.delivery.told))
+        stage.source.quiet = ((PLACE,), 5.0)
+        stage.run()
+
+        snapshot = stage.board.latest()
+        assert snapshot is not None
+        assert snapshot.picture.watermark_s is not None
+        assert snapshot.picture.watermark_s >= NOON_S + 14.0
+        assert stage.delivery.told
+
+
+class TestReferences:
+    LEARN: Final = {"DRIFTD_REFERENCE__LEARN_EVENTS": "500", "DRIFTD_REFERENCE__LEARN_EVENTS_MIN": "100"}
+
+    def test_learned_reference_is_saved(self) -> None:
+        saved: list[Reference] = []
+        Stage([batch(0, 10)], AppTerms(save=saved.append), settings=self.LEARN).run()
+
+        assert [("m", "learned from live traffic")] == [(each.model, each.source) for each in saved]
+
+    def test_reference_that_can_not_be_saved_is_told_and_watching_goes_on(self) -> None:
+        def save(reference: Reference) -> object:
+            raise BadReferenceError("the disk is full")
+
+        stage = Stage([batch(0, 10), batch(10, 1)], AppTerms(save=save), settings=self.LEARN)
+        with capture_logs() as lines:
+            stage.run()
+
+        (line,) = [each for each in lines if each.get("error_code") == "reference_not_saved"]
+        assert ("the disk is full", "m", "error") == (line["error"], line["model"], line["log_level"])
+        snapshot = stage.board.latest()
+        assert snapshot is not None
+        assert ["ready"] == [each.state for each in snapshot.picture.models]
+
+    def test_nothing_is_saved_where_that_is_not_wanted(self) -> None:
+        with capture_logs() as lines:
+            Stage([batch(0, 10)], AppTerms(save=None), settings=self.LEARN).run()
+
+        assert ["reference learned"] == [each["event"] for each in lines if "reference" in each["event"]]
+
+
+class TestErrorLog:
+    def test_same_error_is_logged_now_and_then_with_how_often_it_came(self) -> None:
+        clock = Clock([0.0, 1.0, 2.0, ERROR_LOG_S + 0.5])
+        report = ErrorLog(clock)
+
+        with capture_logs() as lines:
+            for _ in range(4):
+                report("_transport", "connection refused", "check the network")
+
+        assert [1, 3] == [line["times"] for line in lines]
+        assert {"_transport"} == {line["error_code"] for line in lines}
+        assert {"check the network"} == {line["cure"] for line in lines}
+
+    def test_another_error_does_not_wait(self) -> None:
+        report = ErrorLog(Clock([0.0]))
+
+        with capture_logs() as lines:
+            report("a", "one", "")
+            report("b", "two", "")
+
+        assert ["one", "two"] == [line["error"] for line in lines]
+        assert [None, None] == [line["cure"] for line in lines]
