@@ -24,7 +24,8 @@ from monitor import build
 from monitor.app import Board
 from monitor.config import load_settings
 from monitor.domain import Batch
-from monitor.sources.kafka import FETCH_BACKOFF_MS, KafkaSource
+from monitor.sources.base import Source
+from monitor.sources.kafka import FETCH_BACKOFF_MS
 from tests.support.kafka import start_kafka
 
 PARTITIONS = 4
@@ -78,7 +79,7 @@ def bare(servers: str, topic: str, count: int) -> dict[str, float]:
 class Timed:
     """The daemon's source, with a watch: stops the daemon once it asks for more after the last message."""
 
-    def __init__(self, source: KafkaSource, count: int) -> None:
+    def __init__(self, source: Source, count: int) -> None:
         self._source, self._count, self._seen = source, count, 0
         self.began_s = self.taken_s = 0.0
         self.stop = lambda: None
@@ -113,9 +114,9 @@ def daemon(servers: str, topic: str, count: int) -> dict[str, float]:
         )
         board = Board()
         app, server = build.app(settings, board)
-        timed = Timed(app._source, count)  # type: ignore[arg-type]  # noqa: SLF001
+        timed = Timed(app.source, count)
         timed.stop = app.stop
-        app._source = timed  # type: ignore[assignment]  # noqa: SLF001
+        app.source = timed  # type: ignore[assignment]  # it passes on whatever it does not watch
         app.run(server)
     snapshot = board.latest()
     assert snapshot is not None

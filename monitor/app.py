@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from monitor.sources.base import Source
 
 PUBLISH_S: Final = 1.0
 PUBLISH_S_MAX: Final = 15.0
-PUBLISH_SHARE_MAX: Final = 0.02
+PUBLISH_SHARE_MAX: Final = 0.01
 """Pictures of very many streams take time: they are taken less often, up to PUBLISH_S_MAX, rather than cost more than this share."""
 IDLE_CHECK_S: Final = 0.5
 ERROR_LOG_S: Final = 30.0
@@ -33,6 +34,9 @@ ERROR_LOG_S: Final = 30.0
 
 GC_THRESHOLDS: Final = (100_000, 20, 50)
 """Measured with benchmarks.throughput: at Python's own thresholds the collector takes a third of the event path."""
+
+SWITCH_S: Final = 0.001
+"""How long the loop keeps the interpreter from a scrape that waits: a fifth of Python's own, so that scrapes stay short."""
 
 log = structlog.get_logger()
 
@@ -92,7 +96,7 @@ class App:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._pipeline = pipeline
-        self._source = source
+        self.source = source
         self._delivery = delivery
         self._board = board
         self._terms = terms
@@ -114,13 +118,14 @@ class App:
         """Run until stopped. Raises DriftdError if the source fails for good; stops all in reverse order whatever happens."""
         self._restore()
         calm_the_collector()
+        sys.setswitchinterval(SWITCH_S)
         with ExitStack() as stack:
             stack.callback(self._delivery.close)
             self._delivery.start()
             if server is not None:
                 server.start()
                 stack.callback(server.stop)
-            self._source.open()
+            self.source.open()
             stack.callback(self._close_source)
             self._publish(reason="starting")
             try:
@@ -135,7 +140,7 @@ class App:
 
     def _turn(self) -> None:
         """One turn: the architecture on a screen."""
-        batch = self._source.poll(self._terms.poll_timeout_s)
+        batch = self.source.poll(self._terms.poll_timeout_s)
         began_s = time.perf_counter()
         now_s = self._clock()
         self._reassign()
@@ -143,10 +148,10 @@ class App:
             self._batches += 1
             self._tell(self._pipeline.step(batch, now_s))
         if now_s >= self._due_idle_s:
-            self._tell(self._pipeline.idle(*self._source.idle(), now_s))
+            self._tell(self._pipeline.idle(*self.source.idle(), now_s))
             self._due_idle_s = now_s + IDLE_CHECK_S
         if now_s >= self._due_commit_s:
-            self._source.commit()
+            self.source.commit()
             self._commits += 1
             self._due_commit_s = now_s + self._terms.commit_s
         if now_s >= self._due_publish_s:
@@ -156,7 +161,7 @@ class App:
             self._is_stopping = True
 
     def _reassign(self) -> None:
-        assigned = self._source.assigned()
+        assigned = self.source.assigned()
         if assigned is not None and self._assigned != frozenset(assigned):
             self._assigned = frozenset(assigned)
             self._pipeline.assign(assigned)
@@ -197,12 +202,12 @@ class App:
                 is_ready=not why,
                 not_ready_because=why,
                 picture=picture,
-                partitions=tuple(self._source.status()),
+                partitions=tuple(self.source.status()),
                 sinks=tuple(self._delivery.status()),
                 batches=self._batches,
                 busy_s=self._busy_s,
                 commits=self._commits,
-                source_errors=dict(self._source.errors()),
+                source_errors=dict(self.source.errors()),
             )
         )
         cost_s = time.perf_counter() - began_s
@@ -222,14 +227,14 @@ class App:
         # If closing hangs (a broker that does not answer), the stacks are shown and the process ends anyway.
         faulthandler.dump_traceback_later(self._terms.shutdown_s + 5.0, exit=True)
         self._publish(reason="stopping")
-        self._source.commit()
+        self.source.commit()
         left = self._delivery.drain(max(0.5, 0.6 * (deadline_s - time.monotonic())))
         if left:
             log.error("notifications left undelivered", error_code="notifications_undelivered", count=left)
 
     def _close_source(self) -> None:
         try:
-            self._source.close()
+            self.source.close()
         except SourceError as error:
             log.error("source not closed in good order", error_code="source_close", error=str(error))
         finally:

@@ -300,12 +300,11 @@ class Pipeline:
 
     def _close_until(self, pane: float, step: Step) -> None:
         """Close the panes before this one, in order."""
+        if pane * self._terms.time.pane_s <= NEVER_S:
+            return
         until = int(pane)
         if self._next is None:
-            first = self._open.first
-            if first is None or first >= until:
-                return
-            self._next = first
+            self._next = until if self._open.first is None else min(until, self._open.first)
         while self._next < until:
             first = self._open.first
             if first is None or first > self._next:
