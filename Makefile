@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.driftd-setup
-CODE := $(wildcard monitor tests benchmarks)
+CODE := $(wildcard monitor tests benchmarks deploy)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check types format clean

@@ -15,7 +15,9 @@ COUNTRIES = ("DE", "FR", "US", "JP", "BR", "IN", "KE", "AU")
 
 def event(rng: random.Random, number: int, rate_per_s: float, model: str = "fraud") -> bytes:
     """Give one event of about 900 bytes; event time advances evenly at rate_per_s."""
-    features: dict[str, float | str] = {f"feature_{i:02d}": round(rng.gauss(10.0 * i, 1.0 + i), 6) for i in range(NUMERIC)}
+    features: dict[str, float | str] = {
+        f"feature_{i:02d}": round(rng.gauss(10.0 * i, 1.0 + i), 6) for i in range(NUMERIC)
+    }
     for i in range(CATEGORICAL):
         features[f"category_{i}"] = COUNTRIES[int(rng.random() ** 2 * len(COUNTRIES))]
     found = {

@@ -20,7 +20,9 @@ def options(description: str) -> argparse.Namespace:
 
 def show(title: str, rows: Mapping[str, object], figures: Mapping[str, float | int | None]) -> None:
     """Print a table for people and, as the last line, one JSON object of the figures."""
-    print(f"{title}\n{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print(
+        f"{title}\n{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n"
+    )
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"  {name:<{width}}  {value}")

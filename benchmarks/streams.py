@@ -93,7 +93,9 @@ def main() -> None:
     show(
         "Many streams, one pipeline",
         {f"{m:,} models": f"{best[m]:,.0f} events/s, {found[m][0]['streams']:,.0f} streams" for m in CASES}
-        | {"memory": f"{min(r['bytes_per_stream'] for r in last):,.0f} bytes per feature stream at {CASES[-1]:,} models"},
+        | {
+            "memory": f"{min(r['bytes_per_stream'] for r in last):,.0f} bytes per feature stream at {CASES[-1]:,} models"
+        },
         {
             "slowdown_100_models": best[1] / best[100],
             "slowdown_1000_models": best[1] / best[1_000],

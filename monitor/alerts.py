@@ -118,9 +118,7 @@ class AlertBook:
         gone = [entry for entry in self._entries.values() if is_gone(entry.alert)]
         return list(self._apply_all(((entry, Event.GONE) for entry in gone), now_s))
 
-    def _advance_one(
-        self, seen: Observation, now_s: float, date: Callable[[Observation], float]
-    ) -> Transition | None:
+    def _advance_one(self, seen: Observation, now_s: float, date: Callable[[Observation], float]) -> Transition | None:
         identity = (seen.rule.name, seen.key)
         entry = self._entries.get(identity)
         if entry is None:
@@ -248,6 +246,19 @@ def _updated(alert: Alert, seen: Observation, *, keep_band: bool) -> Alert:
     )
 
 
+def _measured(alert: Alert, seen: Observation) -> Alert:
+    """Give the alert with what is measured now that it is quiet."""
+    return replace(
+        alert,
+        value=seen.value,
+        interval=seen.interval,
+        samples=seen.samples,
+        evidence=seen.evidence,
+        window_s=seen.window_s,
+        summary=_summary(seen),
+    )
+
+
 def _band(seen: Seen) -> Band:
     return Band.RED if seen is Seen.RED else Band.YELLOW
 
@@ -264,8 +275,11 @@ def _digest(parts: Sequence[str | float], digits: int) -> str:
 def _summary(seen: Observation) -> str:
     """Give the alert in a sentence: what, where, how much against what, on what evidence."""
     where = f" of {seen.key.field}" + (f" ({seen.key.segment})" if seen.key.segment else "")
-    side = "above" if seen.rule.is_above else "below"
-    return (
-        f"{seen.key.model}: {seen.rule.name}{where} is {seen.value:.4g}, {side} {seen.threshold:.4g}"
-        f" ({seen.samples} samples in {seen.window_s:.0f} s)"
-    )
+    is_beyond = seen.value > seen.threshold if seen.rule.is_above else seen.value < seen.threshold
+    side = ("above" if seen.rule.is_above else "below") if is_beyond else "back within"
+    return f"{seen.key.model}: {seen.rule.name}{where} is {seen.value:.4g}, {side} {seen.threshold:.4g}{_basis(seen)}"
+
+
+def _basis(seen: Observation) -> str:
+    """Give what a value rests on; of silence, which has one sample, that says nothing."""
+    return f" ({seen.samples} samples in {seen.window_s:.0f} s)" if seen.samples > 1 else ""

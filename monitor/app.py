@@ -11,14 +11,14 @@ import gc
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
 
-from monitor.domain import SinkStatus, Snapshot, Transition
+from monitor.domain import Picture, SinkStatus, Snapshot, Transition
 from monitor.errors import ReferenceError, SourceError
 from monitor.pipeline import Pipeline, Step
 from monitor.references import Reference
@@ -60,12 +60,16 @@ class Serving(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AppTerms:
-    """How the loop runs. shutdown_s: budget from the signal to the end. save: keeps a learned reference; raises ReferenceError."""
+    """How the loop runs. shutdown_s: budget from the signal to the end. save: keeps a learned reference; raises ReferenceError.
+
+    about: what the first line of the log tells.
+    """
 
     poll_timeout_s: float = 0.2
     commit_s: float = 5.0
     shutdown_s: float = 20.0
     save: Callable[[Reference], object] | None = None
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 class Board:
@@ -86,7 +90,7 @@ class Board:
 class App:
     """A daemon that is wired and not yet started."""
 
-    def __init__(  # noqa: PLR0913 - the one place where everything meets
+    def __init__(
         self,
         pipeline: Pipeline,
         source: Source,
@@ -127,6 +131,7 @@ class App:
                 stack.callback(server.stop)
             self.source.open()
             stack.callback(self._close_source)
+            log.info("started", **self._terms.about)
             self._publish(reason="starting")
             try:
                 while not self._is_stopping:
@@ -192,7 +197,7 @@ class App:
         began_s = time.perf_counter()
         picture = self._pipeline.picture()
         self._has_looked = self._has_looked or picture.looks > 0
-        why = reason or self._not_ready_because()
+        why = reason or self._not_ready_because(picture)
         now_s = self._clock()
         self._board.publish(
             Snapshot(
@@ -213,10 +218,13 @@ class App:
         cost_s = time.perf_counter() - began_s
         self._due_publish_s = now_s + min(PUBLISH_S_MAX, max(PUBLISH_S, cost_s / PUBLISH_SHARE_MAX))
 
-    def _not_ready_because(self) -> str:
+    def _not_ready_because(self, picture: Picture) -> str:
         if self._assigned is None:
             return "no partitions assigned yet"
-        return "" if self._has_looked or not self._assigned else "no pane has been judged yet"
+        if trouble := self.source.trouble():
+            return trouble
+        has_events = any(type_ == "inference" for _, type_ in picture.counted)
+        return "" if self._has_looked or not has_events else "no pane has been judged yet"
 
     # ---- the end
 
@@ -263,4 +271,3 @@ class ErrorLog:
         if now_s - self._last_s.get(reason, -ERROR_LOG_S) >= ERROR_LOG_S:
             log.warning("source error", error_code=reason, error=text, cure=cure or None, times=self._since.pop(reason))
             self._last_s[reason] = now_s
-

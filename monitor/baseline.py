@@ -105,7 +105,9 @@ class Built:
             lines[0] += ", rejected: " + ", ".join(f"{n:,} {reason}" for reason, n in self.rejected.items())
         for reference, path in zip(self.references, paths, strict=True):
             name = f"{reference.model} {reference.model_version}".strip()
-            lines.append(f"{name}: {reference.events:,} events, {len(reference.streams)} streams, {reference.identity} -> {path}")
+            lines.append(
+                f"{name}: {reference.events:,} events, {len(reference.streams)} streams, {reference.identity} -> {path}"
+            )
         return "\n".join(lines)
 
 
@@ -242,7 +244,9 @@ class Difference:
             return f"the same reference ({self.before.identity})"
         lines = [f"{self.before.identity} -> {self.after.identity}"]
         for name, segment, psi, note in self.rows:
-            lines.append(f"  {'-' if psi is None else format(psi, '.4f'):>8}  {f'{name} {segment}'.strip()}  {note}".rstrip())
+            lines.append(
+                f"  {'-' if psi is None else format(psi, '.4f'):>8}  {f'{name} {segment}'.strip()}  {note}".rstrip()
+            )
         return "\n".join(lines)
 
 

@@ -24,9 +24,9 @@ from monitor.config.units import Limit
 from monitor.decode import ADAPTERS, Limits
 from monitor.delivery import Delivery
 from monitor.detectors import DETECTORS
+from monitor.domain import Kind
 from monitor.errors import ConfigError, ReferenceError
 from monitor.fields import FIELDS, VOLUME, Watch
-from monitor.domain import Kind
 from monitor.pipeline import LearnTerms, Pipeline, PipelineTerms, TimeTerms
 from monitor.reference_files import read_references, write_reference
 from monitor.references import Reference
@@ -140,9 +140,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
     )
 
 
-def pipeline(
-    settings: Settings, references: Sequence[Reference] = (), terms: PipelineTerms | None = None
-) -> Pipeline:
+def pipeline(settings: Settings, references: Sequence[Reference] = (), terms: PipelineTerms | None = None) -> Pipeline:
     """Give a pipeline with its references."""
     limits = Limits(settings.kafka.message_bytes_max, settings.limits.features_max)
     return Pipeline(terms or pipeline_terms(settings), ADAPTERS[ADAPTER](limits), references)
@@ -260,6 +258,13 @@ def app(settings: Settings, board: Board, clock: Callable[[], float] = time.time
         commit_s=settings.kafka.commit_s,
         shutdown_s=settings.run.shutdown_s,
         save=save,
+        about={
+            "brokers": list(settings.kafka.bootstrap_servers),
+            "topics": list(settings.kafka.topics),
+            "group": settings.kafka.group_id,
+            "references": len(loaded),
+            "http": f"{settings.http.host}:{settings.http.port}",
+        },
     )
     whole = App(pipeline(settings, loaded, terms), source, Delivery(sinks(settings)), board, app_terms, clock)
     http = settings.http
@@ -290,4 +295,3 @@ def only_learning(settings: Settings) -> PipelineTerms:
         learn=LearnTerms(events=2**62, seconds=endless, events_min=2**62),
         event_ids_max=0,
     )
-

@@ -9,7 +9,7 @@ from typing import Any
 from monitor.build import Plans
 from monitor.config import Settings, cautions
 from monitor.references import Reference
-from monitor.rules import Plan, Rule
+from monitor.rules import Level, Plan, Rule
 from monitor.tables import span_text
 
 
@@ -49,18 +49,23 @@ class Report:
             f" as group {settings.kafka.group_id} ({settings.kafka.group_protocol})",
             f"serves     http://{settings.http.host}:{settings.http.port}/metrics, /livez, /readyz",
             f"tells      {', '.join(f'{n} ({r.type})' for n, r in settings.receivers.items()) or 'nobody'}",
-            f"budget     {settings.alerts.false_alarm_budget:g} false page(s) per model in {span_text(settings.alerts.budget_period_s)}",
+            f"budget     false pages per model in {span_text(settings.alerts.budget_period_s)}: {settings.alerts.false_alarm_budget:g}",
         ]
         if self.references:
-            lines += [f"reference  {_named(r)}: {r.identity}, {r.events} events from {r.source}" for r in self.references]
+            lines += [
+                f"reference  {_named(r)}: {r.identity}, {r.events:,} events from {r.source}" for r in self.references
+            ]
         else:
             learn = settings.reference
             lines.append(
-                f"reference  none in {learn.directory}: learned from the first {learn.learn_events} events of each model"
+                f"reference  none in {learn.directory}: learned from the first {learn.learn_events:,} events of each model"
                 f" (or {span_text(learn.learn_s)})"
             )
         for name, plan in self.plans:
-            lines += ["", f"models {name}" + (f", segments {', '.join(plan.watch.segments)}" if plan.watch.segments else "")]
+            lines += [
+                "",
+                f"models {name}" + (f", segments {', '.join(plan.watch.segments)}" if plan.watch.segments else ""),
+            ]
             lines += [f"  {_rule_text(rule)}" for rule in plan.rules] or ["  no rules: counted and exported only"]
         if self.cautions:
             lines += ["", *(f"caution: {text}" for text in self.cautions)]
@@ -79,7 +84,7 @@ def _named(reference: Reference) -> str:
 def _rule_text(rule: Rule) -> str:
     side = ">" if rule.is_above else "<"
     bands = [
-        f"{band} {side} {level} ({severity.label})"
+        f"{band} {side} {_level_text(rule, level)} ({severity.label})"
         for band, level, severity in (
             ("yellow", rule.yellow, rule.yellow_severity),
             ("red", rule.red, rule.severity),
@@ -88,6 +93,10 @@ def _rule_text(rule: Rule) -> str:
     ]
     windows = "/".join(span_text(w) for w in rule.windows_s)
     return f"{rule.name:<18} {rule.statistic} of {', '.join(rule.fields)}: {', '.join(bands)}; windows {windows}"
+
+
+def _level_text(rule: Rule, level: Level) -> str:
+    return span_text(level.value) if rule.statistic == "silence" and not level.is_relative else str(level)
 
 
 def _rule_dict(rule: Rule) -> dict[str, Any]:

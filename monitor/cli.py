@@ -52,6 +52,19 @@ ConfigPath = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"driftd {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Watches what your models serve: reads events from Kafka, and wakes the right person when it matters."""
 
 
 @contextmanager
@@ -136,12 +149,20 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
 
 
 @cli.command()
-def replay(  # noqa: PLR0913, PLR0917 - one parameter per option
-    inputs: Annotated[list[Path], typer.Option("--input", "-i", help="Events, JSON lines, plain or gzip; may be repeated.")],
+def replay(
+    inputs: Annotated[
+        list[Path], typer.Option("--input", "-i", help="Events, JSON lines, plain or gzip; may be repeated.")
+    ],
     config: ConfigPath = None,
-    references: Annotated[Path | None, typer.Option(help="Folder with references, in place of reference.directory.")] = None,
-    alerts_out: Annotated[Path | None, typer.Option(help="Where to write transitions, one JSON object per line.")] = None,
-    metrics_out: Annotated[Path | None, typer.Option(help="Where to write the metrics as they stand at the end.")] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Folder with references, in place of reference.directory.")
+    ] = None,
+    alerts_out: Annotated[
+        Path | None, typer.Option(help="Where to write transitions, one JSON object per line.")
+    ] = None,
+    metrics_out: Annotated[
+        Path | None, typer.Option(help="Where to write the metrics as they stand at the end.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run recorded events through the whole pipeline on their own time: what would have fired, and when."""
@@ -187,14 +208,20 @@ def version(as_json: Json = False) -> None:
 def baseline_build(  # noqa: PLR0913, PLR0917 - one parameter per option
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the references.")],
     inputs: Annotated[
-        list[Path] | None, typer.Option("--input", "-i", help="Events: .jsonl, .jsonl.gz, .csv or .parquet; may be repeated.")
+        list[Path] | None,
+        typer.Option("--input", "-i", help="Events: .jsonl, .jsonl.gz, .csv or .parquet; may be repeated."),
     ] = None,
     config: ConfigPath = None,
     model: Annotated[str | None, typer.Option(help="Model of rows without a `model` column (CSV, Parquet).")] = None,
     model_version: Annotated[str, typer.Option(help="Version of rows without a `model_version` column.")] = "",
     time_column: Annotated[str, typer.Option(help="Column that holds the event time (CSV, Parquet).")] = "event_time",
-    every: Annotated[str | None, typer.Option(help="Space rows without a time evenly, for example 30m.")] = None,
-    kafka_from: Annotated[str | None, typer.Option("--from", help="Read the configured topics from this time on (RFC 3339).")] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(help="Space rows without a time evenly, for example 30m; volume is then learned as that rate."),
+    ] = None,
+    kafka_from: Annotated[
+        str | None, typer.Option("--from", help="Read the configured topics from this time on (RFC 3339).")
+    ] = None,
     kafka_to: Annotated[str | None, typer.Option("--to", help="... to this time, exclusive [default: now].")] = None,
     as_json: Json = False,
 ) -> None:
@@ -222,7 +249,11 @@ def baseline_show(
         found = read_references(path) if path.is_dir() else [read_reference(path)]
         if not found:
             raise ConfigError(f"{path}: no references (*{SUFFIX}) in this folder")
-        typer.echo(json.dumps([show_text(r).to_dict() for r in found]) if as_json else "\n\n".join(show_text(r).to_text() for r in found))
+        typer.echo(
+            json.dumps([show_text(r).to_dict() for r in found])
+            if as_json
+            else "\n\n".join(show_text(r).to_text() for r in found)
+        )
 
 
 @baseline.command("diff")

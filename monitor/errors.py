@@ -1,11 +1,11 @@
 """The exceptions of driftd: trouble is an exception, bad data is a counted value.
 
-    DriftdError
-    ├── ConfigError       the configuration can't be used; says the place and the cure (exit 78)
-    ├── ReferenceError    a reference file can't be read or does not fit
-    ├── SourceError       events can't be read; `is_fatal` says whether going on makes sense
-    ├── SinkError         a notification was not delivered; `is_retryable` says whether to try again
-    └── StateError        stored state can't be read or written
+DriftdError
+├── ConfigError       the configuration can't be used; says the place and the cure (exit 78)
+├── ReferenceError    a reference file can't be read or does not fit
+├── SourceError       events can't be read; `is_fatal` says whether going on makes sense
+├── SinkError         a notification was not delivered; `is_retryable` says whether to try again
+└── StateError        stored state can't be read or written
 """
 
 from __future__ import annotations

@@ -29,7 +29,13 @@ FIELDS: Final[Mapping[str, Kind]] = {
 PREDICTION: Final = "prediction"
 VOLUME: Final = "events"
 FEATURE_PREFIX: Final = "features."
-EXPONENTS: Final[Mapping[str, int]] = {"latency_s": -14, "ttft_s": -14, "tokens_in": 0, "tokens_out": 0, "cost_usd": -20}
+EXPONENTS: Final[Mapping[str, int]] = {
+    "latency_s": -14,
+    "ttft_s": -14,
+    "tokens_in": 0,
+    "tokens_out": 0,
+    "cost_usd": -20,
+}
 """Where the logarithmic grids start, as powers of two: 61 microseconds, 1 token, a millionth of a dollar."""
 IGNORE: Final = "ignore"
 

@@ -128,10 +128,11 @@ class Folder:
         loose = np.ones(len(features), dtype=bool)
         loose[:start] = False
         lanes: list[tuple[Lane, IntArray]] = []
-        for kind in set(map(type, features)):
+        kinds = set(map(type, features))
+        for kind in kinds:
             if issubclass(kind, LaneFeatures):
                 lane = lane_of(kind)
-                own = np.array([type(f) is kind for f in features], dtype=bool) & loose
+                own = loose if len(kinds) == 1 else np.array([type(f) is kind for f in features], dtype=bool) & loose
                 at = np.flatnonzero(own)
                 at = at[table.lane_table(lane, part.scopes[at]).is_known[part.scopes[at]]]
                 loose[at] = False
@@ -165,34 +166,31 @@ class Folder:
         features = part.features if len(at) == len(part.features) else [part.features[i] for i in at.tolist()]
         columns = list(zip(*map(astuple, cast("Sequence[LaneFeatures]", features)), strict=True))
         scopes, events = part.scopes[at], part.events[at]
-        is_one = bool((scopes == scopes[0]).all())
         hits = [self._fold_lane_numbers(table, columns[: len(lane.numbers)], part, at)] if lane.numbers else []
-        order = scopes.tolist()
         for number, column in enumerate(columns[len(lane.numbers) :]):
-            of_scope = table.categories[number]
-            each = repeat(of_scope[order[0]]) if is_one else map(of_scope.__getitem__, order)
-            rows = table.names[scopes, number]
-            hits.append(self._fold_names(rows, cast("Iterable[Categories]", each), column, events))
-        for index in table.absent.keys() & set(order):
+            flat = table.names[scopes, number] * VALUES_WIDTH + table.texts[number].bins(column, scopes)
+            hits.append(Hits(Arena.VALUES, flat, events))
+        for index in table.absent.keys() & set(scopes.tolist() if table.absent else ()):
             own = events[scopes == index]
             flat = np.repeat(table.absent[index] * VALUES_WIDTH + NULL, len(own))
             hits.append(Hits(Arena.VALUES, flat, np.tile(own, len(table.absent[index]))))
         return hits
 
-    def _fold_lane_numbers(
-        self, table: LaneTable, columns: Sequence[Sequence[Any]], part: Part, at: IntArray
-    ) -> Hits:
-        """Count the numeric features of a lane, column after column; without gathers where all events are of one scope."""
-        grids, scopes = self._table.values, part.scopes[at]
-        rows = table.numbers[scopes[0]]
-        is_one = bool((scopes == scopes[0]).all()) and bool(grids.has_grid[rows].all())
-        numbers = _plain_columns(columns) if is_one else None
+    def _fold_lane_numbers(self, table: LaneTable, columns: Sequence[Sequence[Any]], part: Part, at: IntArray) -> Hits:
+        """Count the numeric features of a lane: as a block if all are finite numbers, which is usual."""
+        scopes = part.scopes[at]
+        numbers = _plain_columns(columns)
         if numbers is None:
             values = list(chain.from_iterable(columns))
             return self._fold_numbers(table.numbers[scopes].T.ravel(), values, part, np.tile(at, len(columns)))
-        bins = numeric_bin(numbers, *grids.grid[rows].T[:, :, None])
-        bins += (rows * VALUES_WIDTH)[:, None]
-        return Hits(Arena.VALUES, bins.ravel(), np.tile(part.events[at], len(columns)))
+        events = part.events[at]
+        if (scopes == scopes[0]).all():
+            bins = numeric_bin(numbers, *table.grid[:, scopes[0], :, None])
+            bins += (table.numbers[scopes[0]] * VALUES_WIDTH)[:, None]
+            return Hits(Arena.VALUES, bins.ravel(), np.tile(events, len(columns)))
+        bins = numeric_bin(np.ascontiguousarray(numbers.T), *table.grid[:, scopes])
+        bins += table.numbers[scopes] * VALUES_WIDTH
+        return Hits(Arena.VALUES, bins.ravel(), np.repeat(events, len(columns)))
 
     def _fold_loose(self, part: Part, chosen: IntArray) -> Iterator[Hits]:
         """Count the features of the events at `chosen`, each by the layout of its set of names."""
@@ -307,7 +305,10 @@ class Folder:
         for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(row)], strict=True):
             first = value[start : min(stop, start + PROBE_VALUES)]
             self._table.values.set_grid(int(row[start]), place_grid(first))
-        self._table.changed.update(self._table.values.subjects[ready].tolist())
+        for index in np.unique(self._table.values.subjects[ready]).tolist():
+            self._table.changed.add(index)
+            for scope in self._table.subjects[index].scopes.values():
+                self._table.forget_lanes(scope)
         bins = numeric_bin(value, *self._table.values.grid[row].T)
         return Hits(Arena.VALUES, row * VALUES_WIDTH + bins, np.zeros(len(row), dtype=np.int64)), pane
 
@@ -358,9 +359,7 @@ def _finite(numbers: FloatArray, bins: IntArray, not_finite: int) -> tuple[Float
     return numbers, bins
 
 
-def _mixed_numbers(
-    values: Sequence[Any], null: int, not_finite: int, wrong_type: int
-) -> tuple[FloatArray, IntArray]:
+def _mixed_numbers(values: Sequence[Any], null: int, not_finite: int, wrong_type: int) -> tuple[FloatArray, IntArray]:
     """Read values of which some are null or of another type."""
     if set(map(type, values)) <= {float, int, bool, type(None)}:
         try:
@@ -392,4 +391,3 @@ def _bin_of(categories: Categories, name: Any) -> int:
         return categories[name]
     except TypeError:
         return WRONG_TYPE
-

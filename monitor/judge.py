@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.alerts import AlertBook, Observation
-from monitor.bins import ARENA_OF, Arena
+from monitor.bins import Arena
 from monitor.detectors.base import Detector, View
 from monitor.domain import BoolArray, FloatArray, IntArray, Kind, Seen, StreamKey, Transition
 from monitor.rules import Budget, Level, Plan, PlanOf, Rule
@@ -101,9 +101,11 @@ class Judge:
         transitions: list[Transition] = []
         due = [i for i, every in enumerate(self._terms.every) if (pane + 1) % every == 0]
         for where, lines in self._lines.items():
-            for window in due:
-                lines.seen[window] = self._seen(where, lines, window)
-            transitions += self.book.advance(self._observations(where, lines), end_s, self._date)
+            alerted = self._alerted(where, lines)
+            for window in reversed(due):  # so that what a long window finds, the shorter ones look at too
+                is_watched = alerted | (lines.seen >= Seen.YELLOW).any(axis=0)
+                lines.seen[window] = self._seen(where, lines, window, is_watched)
+            transitions += self.book.advance(self._observations(where, lines, alerted), end_s, self._date)
         return transitions
 
     # ---- lines
@@ -175,24 +177,41 @@ class Judge:
 
     # ---- a look
 
-    def _seen(self, where: Where, lines: Lines, window: int) -> npt.NDArray[np.int8]:
+    def _alerted(self, where: Where, lines: Lines) -> BoolArray:
+        """Tell which lines may have an alert: those of subjects that have one of this statistic."""
+        alerted = {alert.key[:2] for alert in self.book.alerts if alert.statistic == where[0]}
+        if not alerted:
+            return np.zeros(len(lines.row), dtype=bool)
+        indices = [s.index for s in self._table.subjects if (s.model, s.model_version) in alerted]
+        return np.isin(lines.subject, indices)
+
+    def _seen(self, where: Where, lines: Lines, window: int, is_watched: BoolArray) -> npt.NDArray[np.int8]:
+        """Give what a window says of each line. Of lines on the good side that nobody asks about it says HOLD, unproven."""
         detector = self._detectors[where[0]]
         view = self._views.shared(where[1], window, lines.row)
         measure = detector.measure(view)
-        evidence = lines.sign * detector.evidence(view, measure, lines.lowest)
         seen = np.full(len(lines.row), Seen.HOLD, dtype=np.int8)
-        is_good = lines.sign * (measure.value - lines.clear) <= 0
-        seen[is_good & (evidence <= -CLEAR_EVIDENCE)] = Seen.CLEAR
-        breach = np.flatnonzero(evidence >= lines.needed)
-        if breach.size:
-            some = self._views.part(view, breach)
-            red = lines.red[breach]
-            strong = lines.sign[breach] * detector.evidence(some, detector.measure(some), red) >= lines.needed[breach]
-            seen[breach] = np.where(strong & ~np.isnan(red), Seen.RED, Seen.YELLOW)
+        is_bad = lines.sign * (measure.value - lines.lowest) > 0
+        at = np.flatnonzero(is_bad | is_watched)
+        if at.size:
+            seen[at] = self._proven(detector, self._views.part(view, at), lines, at)
         seen[(measure.samples < lines.samples_min) | np.isnan(measure.value) | np.isnan(lines.lowest)] = Seen.UNKNOWN
         return seen
 
-    def _observations(self, where: Where, lines: Lines) -> Iterator[Observation]:
+    def _proven(self, detector: Detector, view: View, lines: Lines, at: IntArray) -> npt.NDArray[np.int8]:
+        """Give what the evidence proves of the lines at `at`, whose rows the view holds."""
+        measure, sign, needed = detector.measure(view), lines.sign[at], lines.needed[at]
+        evidence = sign * detector.evidence(view, measure, lines.lowest[at])
+        seen = np.full(len(at), Seen.HOLD, dtype=np.int8)
+        is_good = sign * (measure.value - lines.clear[at]) <= 0
+        seen[is_good & (evidence <= -CLEAR_EVIDENCE)] = Seen.CLEAR
+        red = lines.red[at]
+        is_red = ~np.isnan(red) & (sign * detector.evidence(view, measure, red) >= needed)
+        is_breach = evidence >= needed
+        seen[is_breach] = np.where(is_red, Seen.RED, Seen.YELLOW)[is_breach]
+        return seen
+
+    def _observations(self, where: Where, lines: Lines, alerted: BoolArray) -> Iterator[Observation]:
         """Give what the windows say together, for the lines that breach or have an alert."""
         verdict = np.zeros(len(lines.row), dtype=np.int8)
         decided_by = np.zeros(len(lines.row), dtype=np.int64)
@@ -201,11 +220,7 @@ class Judge:
             better = (verdict < Seen.CLEAR) & (says > verdict)
             verdict[better] = says[better]
             decided_by[better] = window
-        of_interest = verdict >= Seen.YELLOW
-        alerted = {alert.key[:2] for alert in self.book.alerts if alert.statistic == where[0]}
-        if alerted:
-            indices = [s.index for s in self._table.subjects if (s.model, s.model_version) in alerted]
-            of_interest |= np.isin(lines.subject, indices)
+        of_interest = alerted | (verdict >= Seen.YELLOW)
         chosen: list[int] = []
         for i in np.flatnonzero(of_interest).tolist():
             rule, key = self._rules[int(lines.rule[i])], self._table.arenas[where[1]].keys[int(lines.row[i])]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from monitor.bins import Arena
 from monitor.domain import IntArray
-
 
 
 class OpenPanes:

@@ -15,13 +15,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor.bins import VALUE_SPANS, Arena
+from monitor.bins import Arena
 from monitor.counts import EMPTY, Counts, Ladder
 from monitor.decode import Adapter, Columns
 from monitor.detectors.base import Detector
 from monitor.domain import (
     Batch,
-    BoolArray,
     FloatArray,
     IntArray,
     ModelStatus,
@@ -222,9 +221,7 @@ class Pipeline:
             self._subjects.touch(self._table.subject_of[scopes[part]], times_s[part])
             self._fold(_cut(columns, part), scopes[part], panes[part])
 
-    def _clamped(
-        self, times_s: FloatArray, partitions: IntArray, topics: Sequence[str], now_s: float
-    ) -> FloatArray:
+    def _clamped(self, times_s: FloatArray, partitions: IntArray, topics: Sequence[str], now_s: float) -> FloatArray:
         latest_s = now_s + self._terms.time.future_s
         ahead = times_s > latest_s
         if ahead.any():
@@ -427,8 +424,12 @@ class Pipeline:
             state="ready" if subject.is_ready else "learning",
             progress=1.0 if subject.is_ready else min(1.0, learned / max(1, self._terms.learn.events)),
             events=int(self._subjects.events[subject.index]) if subject.index < len(self._subjects.events) else 0,
-            first_event_s=float(self._subjects.first_s[subject.index]) if subject.index < len(self._subjects.first_s) else 0,
-            last_event_s=float(self._subjects.last_s[subject.index]) if subject.index < len(self._subjects.last_s) else 0,
+            first_event_s=float(self._subjects.first_s[subject.index])
+            if subject.index < len(self._subjects.first_s)
+            else 0,
+            last_event_s=float(self._subjects.last_s[subject.index])
+            if subject.index < len(self._subjects.last_s)
+            else 0,
             reference=subject.reference.identity if subject.reference else "",
             streams=len(subject.rows),
         )

@@ -52,7 +52,9 @@ class Probes:
         self._panes.append(panes)
         most = int(rows.max()) + 1
         if most > self._waiting.size:
-            self._waiting = np.concatenate([self._waiting, np.zeros(most * 3 // 2 - self._waiting.size, dtype=np.int64)])
+            self._waiting = np.concatenate(
+                [self._waiting, np.zeros(most * 3 // 2 - self._waiting.size, dtype=np.int64)]
+            )
         self._waiting += np.bincount(rows, minlength=self._waiting.size)
 
     def with_at_least(self, values: int) -> IntArray:

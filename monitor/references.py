@@ -137,7 +137,9 @@ def from_text(text: str) -> Reference:
         raise ReferenceError(f"not a reference: {error}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         given = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise ReferenceError(f"not a reference of format {FORMAT}: found {given!r}; build it again with `driftd baseline build`")
+        raise ReferenceError(
+            f"not a reference of format {FORMAT}: found {given!r}; build it again with `driftd baseline build`"
+        )
     try:
         reference = Reference(
             model=str(found["model"]),

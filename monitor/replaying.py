@@ -64,8 +64,7 @@ class Summary:
         """Give it for people."""
         lines = [f"{self.events:,} events counted, {self.rejected:,} rejected"]
         if self.events:
-            days = (self.to_s - self.from_s) / 86_400
-            lines[0] += f", from {_utc(self.from_s)} to {_utc(self.to_s)} ({days:.2f} days)"
+            lines[0] += f", from {_utc(self.from_s)} to {_utc(self.to_s)} ({_span(self.to_s - self.from_s)})"
         lines += [f"learned the reference of {r.model} {r.model_version}: {r.identity}" for r in self.learned]
         lines.append(f"{len(self.fired)} alert(s) would have fired" + (":" if self.fired else ""))
         for t in self.fired[:100]:
@@ -167,6 +166,13 @@ def _snapshot(picture: Picture) -> Snapshot:
         commits=0,
         source_errors={},
     )
+
+
+def _span(seconds: float) -> str:
+    for unit, length_s in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
+        if seconds >= length_s:
+            return f"{seconds / length_s:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _utc(time_s: float) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from monitor.domain import IntArray, Kind
 from monitor.fields import Watch
 from monitor.references import Reference
 from monitor.rows import grown
+
+CODES: Final = 256
+UNSET: Final = 255
 
 
 @dataclass(slots=True, eq=False)
@@ -36,13 +40,53 @@ class Layout:
     undecided: tuple[str, ...]
 
 
-class LaneTable:
-    """Where the features of one lane are counted, scope by scope, as arrays with a row per scope (the last for none).
+class NameTable:
+    """The bins of one text feature of a lane in every scope, so that many models cost no more look-ups than one.
 
-    is_known: shape (scopes,), whether every feature of the lane is counted there as what the lane takes it for; what else
-    stands in a row means nothing until then. numbers: shape (scopes, numbers), rows of the lane's numeric features. names: the
-    same of its text features. categories: for each text feature, those of each scope. absent: features of a scope that the
-    lane lacks, counted as null; only scopes that have any.
+    A text is looked up once, in a dict that all scopes share, and its code then in an array. What the array does not hold
+    yet is asked of the scope's own categories. Memory: CODES bytes per scope.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[str | None, int] = {}
+        self._bins = np.zeros((0, CODES), dtype=np.uint8)
+        self.categories: list[Categories | None] = []
+
+    def reserve(self, capacity: int) -> None:
+        """Make room for so many scopes."""
+        room = np.full((capacity - len(self._bins), CODES), UNSET, dtype=np.uint8)
+        self._bins = np.concatenate([self._bins, room])
+        self.categories.extend([None] * (capacity - len(self.categories)))
+
+    def forget(self, scope: int) -> None:
+        """Note that the categories of a scope are other ones."""
+        self._bins[scope] = UNSET
+
+    def bins(self, names: Sequence[str | None], scopes: IntArray) -> IntArray:
+        """Give the VALUES bin of each text in the scope of its event; both of shape (n,)."""
+        codes = np.frombuffer(bytes(map(self._codes.get, names, repeat(UNSET))), dtype=np.uint8)
+        bins = self._bins[scopes, codes]
+        for i in np.flatnonzero(bins == UNSET).tolist():
+            bins[i] = self._ask(names[i], int(scopes[i]))
+        return bins.astype(np.int64)
+
+    def _ask(self, name: str | None, scope: int) -> int:
+        categories = self.categories[scope]
+        assert categories is not None
+        found = categories[name]
+        code = self._codes.setdefault(name, len(self._codes)) if len(self._codes) < UNSET else self._codes.get(name)
+        if code is not None and (name in categories or not categories.is_open):
+            self._bins[scope, code] = found
+        return found
+
+
+class LaneTable:
+    """Where the features of one lane are counted, scope by scope, as arrays with a row per scope.
+
+    is_known: shape (scopes,), whether every feature of the lane is counted there as what the lane takes it for, with its grid
+    placed; what else stands in a row means nothing until then. numbers: shape (scopes, numbers), rows of the lane's numeric
+    features; grid: shape (4, scopes, numbers), their grids. names: shape (scopes, names), rows of its text features; texts: the
+    bins of each. absent: features of a scope that the lane lacks, counted as null; only scopes that have any.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -50,8 +94,9 @@ class LaneTable:
         self.is_tried = np.zeros(0, dtype=bool)
         self.is_known = np.zeros(0, dtype=bool)
         self.numbers = np.zeros((0, len(lane.numbers)), dtype=np.int64)
+        self.grid = np.zeros((4, 0, len(lane.numbers)))
         self.names = np.zeros((0, len(lane.names)), dtype=np.int64)
-        self.categories: list[list[Categories | None]] = [[] for _ in lane.names]
+        self.texts = [NameTable() for _ in lane.names]
         self.absent: dict[int, IntArray] = {}
 
     def reserve(self, scopes: int) -> None:
@@ -61,11 +106,12 @@ class LaneTable:
         capacity = max(64, scopes * 3 // 2)
         self.is_tried, self.is_known = grown(self.is_tried, capacity), grown(self.is_known, capacity)
         self.numbers, self.names = grown(self.numbers, capacity), grown(self.names, capacity)
-        for column in self.categories:
-            column.extend([None] * (capacity - len(column)))
+        self.grid = np.stack([grown(part, capacity) for part in self.grid])
+        for text in self.texts:
+            text.reserve(capacity)
 
     def forget(self, scope: int) -> None:
-        """Note that the features of a scope have changed."""
+        """Note that the features of a scope, or their grids, have changed."""
         if scope < len(self.is_tried):
             self.is_tried[scope] = self.is_known[scope] = False
 

@@ -198,8 +198,7 @@ class StreamTable:
     def is_new(self, scope: Scope, features: Mapping[str, Any]) -> bool:
         """Tell whether these features make a stream, or let one be told apart, in this scope."""
         return any(
-            name not in scope.features
-            and (value is not None or scope.subject.watch.configured(name) is not None)
+            name not in scope.features and (value is not None or scope.subject.watch.configured(name) is not None)
             for name, value in features.items()
         )
 
@@ -208,8 +207,7 @@ class StreamTable:
         undecided = tuple(name for name, value in features.items() if not self._decide(scope, name, value))
         if len(scope.features) > before:
             scope.layouts.clear()  # what the other sets of names lack has changed
-            for lane in self._lanes.values():
-                lane.forget(scope.index)
+            self.forget_lanes(scope)
         found = {name: scope.features.get(name) for name in features}
         numbers = {name: at[1] for name, at in found.items() if at is not None and at[0] is Kind.NUMERIC}
         names = {name: at[1] for name, at in found.items() if at is not None and at[0] is Kind.CATEGORICAL}
@@ -235,18 +233,25 @@ class StreamTable:
             self._try_lane(table, self.scopes[index])
         return table
 
+    def forget_lanes(self, scope: Scope) -> None:
+        """Note that a scope has new features, or a grid was placed: lanes must look again where its features go."""
+        for table in self._lanes.values():
+            table.forget(scope.index)
+
     def _try_lane(self, table: LaneTable, scope: Scope) -> None:
         lane, at = table.lane, scope.index
         table.is_tried[at] = True
         found = [scope.features.get(name) for name in lane.features]
         wanted = [Kind.NUMERIC] * len(lane.numbers) + [Kind.CATEGORICAL] * len(lane.names)
         rows = [own[1] for own, kind in zip(found, wanted, strict=True) if own is not None and own[0] is kind]
-        if len(rows) < len(wanted):
-            return
         split, known = len(lane.numbers), set(lane.features)
+        if len(rows) < len(wanted) or not self.values.has_grid[rows[:split]].all():
+            return
         table.numbers[at], table.names[at] = rows[:split], rows[split:]
-        for column, row in zip(table.categories, rows[split:], strict=True):
-            column[at] = self.values.categories[row]
+        table.grid[:, at] = self.values.grid[rows[:split]].T
+        for text, row in zip(table.texts, rows[split:], strict=True):
+            text.forget(at)
+            text.categories[at] = self.values.categories[row]
         absent = [own[1] for name, own in scope.features.items() if own is not None and name not in known]
         table.absent.pop(at, None)
         if absent:

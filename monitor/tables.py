@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from monitor.bins import VALUE_SPANS, Arena
 from monitor.detectors.base import Detector, View
 from monitor.detectors.psi import psi_floor, psi_raw
-from monitor.domain import FloatArray, IntArray, Kind, StatisticTable, StreamKey
+from monitor.domain import FloatArray, Kind, StatisticTable, StreamKey
 from monitor.streams import StreamTable
 from monitor.views import Views
 

@@ -59,7 +59,6 @@ class LimitSettings(BaseModel):
     event_ids_max: int = Field(
         default=200_000, ge=0, le=100_000_000, description="Event ids remembered to find duplicates; 0 turns it off."
     )
-    json_depth_max: int = Field(default=16, ge=2, le=256, description="Deepest nesting of an event's JSON.")
     label_series_max: int = Field(
         default=50_000, ge=100, le=10_000_000, description="Most series with labels on /metrics."
     )

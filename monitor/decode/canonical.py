@@ -95,7 +95,7 @@ class CanonicalAdapter:
         if keep is not None:
             messages = [messages[i] for i in keep]
             cells = {name: tuple(column[i] for i in keep) for name, column in cells.items()}
-        if len(messages):
+        if messages:
             self._fill(columns, messages, cells)
         return columns
 
@@ -179,7 +179,7 @@ class CanonicalAdapter:
         if not (event.features is None or isinstance(event.features, (dict, LaneFeatures))):
             return Rejection.BAD_TYPE
         if event.features is None and all(getattr(event, name) is None for name in OBSERVATIONS):
-            return Rejection.NO_OBSERVATION
+            return _accept_outcome(event) if event.kind is not None else Rejection.NO_OBSERVATION
         return _time_or_rejection(event.event_time)
 
     def _fill(self, columns: Columns, messages: Sequence[int], cells: Cells) -> None:

@@ -147,12 +147,16 @@ class Lanes:
 
     def _event_struct(self, lane: Lane) -> type[msgspec.Struct]:
         """Make the struct of an event of this lane: the fields in use, with features in a struct, and unknown ones passed over."""
-        fields: list[Any] = [(f"n{i}", float | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.numbers)]
+        fields: list[Any] = [
+            (f"n{i}", float | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.numbers)
+        ]
         fields += [(f"t{i}", str | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.names)]
         features = msgspec.defstruct(
             "Features", fields, bases=(LaneFeatures,), namespace={"lane": lane}, forbid_unknown_fields=True, gc=False
         )
         used = [name for name in self._wire.__struct_fields__ if name in self._used and name != "features"]
         every: list[Any] = [("features", features), *((name, Any, None) for name in used)]
-        raw = [(f"u{i}", msgspec.Raw, msgspec.field(default=NOTHING, name=n)) for i, n in enumerate(sorted(self._unknown))]
+        raw = [
+            (f"u{i}", msgspec.Raw, msgspec.field(default=NOTHING, name=n)) for i, n in enumerate(sorted(self._unknown))
+        ]
         return msgspec.defstruct("Event", [*every, *raw], kw_only=True, forbid_unknown_fields=True, gc=False)

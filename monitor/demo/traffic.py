@@ -32,7 +32,9 @@ SHIFT: Final = Incident(
     ("features.amount", "features.amount_to_average", "score", "prediction"),
 )
 UNSAFE: Final = Incident("unsafe_rise", ASSISTANT, "an unsafe-output rise: 0.5 % -> 8 %", ("unsafe",))
-SLOW: Final = Incident("latency_rise", ASSISTANT, "a latency rise: everything takes 1.8 times as long", ("latency_s", "ttft_s"))
+SLOW: Final = Incident(
+    "latency_rise", ASSISTANT, "a latency rise: everything takes 1.8 times as long", ("latency_s", "ttft_s")
+)
 INCIDENTS: Final = (SHIFT, UNSAFE, SLOW)
 
 
@@ -44,7 +46,7 @@ def fraud_event(rng: random.Random, incident: str | None) -> dict[str, Any]:
     velocity = min(rng.expovariate(0.7), 40.0)
     risk = rng.betavariate(2.0, 8.0)
     logit = -5.0 + 0.02 * min(amount, 300.0) + 1.2 * night + 0.25 * velocity + 4.0 * risk + rng.gauss(0.0, 0.6)
-    score = 1.0 / (1.0 + 2.718281828 ** -logit)
+    score = 1.0 / (1.0 + 2.718281828**-logit)
     return {
         "features": {
             "amount": round(amount, 2),
@@ -102,7 +104,7 @@ def event(rng: random.Random, model: str, time_s: float, incident: str | None = 
 def history(seconds: float, until_s: float, seed: int = 11) -> Iterator[dict[str, Any]]:
     """Give healthy traffic of both models, in order of time, for references."""
     rng = random.Random(seed)
-    due = {model: until_s - seconds for model in RATES_PER_S}
+    due = dict.fromkeys(RATES_PER_S, until_s - seconds)
     while True:
         model = min(due, key=lambda name: due[name])
         if due[model] >= until_s:

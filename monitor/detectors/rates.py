@@ -86,6 +86,7 @@ UNSEEN_RATE: Final = RateDetector(
     name="unseen_rate",
     kinds=frozenset({Kind.CATEGORICAL}),
     shares={Arena.VALUES: Share((bins.UNSEEN,), bins.VALUE_BINS)},
+    needs_reference=True,
 )
 """Categories that the reference never saw, of all categories; nulls are left out."""
 
@@ -93,6 +94,7 @@ OUT_OF_RANGE_RATE: Final = RateDetector(
     name="out_of_range_rate",
     kinds=frozenset({Kind.NUMERIC}),
     shares={Arena.VALUES: Share((bins.BELOW, bins.ABOVE), bins.VALUE_BINS)},
+    needs_reference=True,
 )
 """Values below or above the range seen in the reference, of all finite values."""
 

@@ -27,6 +27,10 @@ class Source(Protocol):
         """Give the partitions that are caught up and quiet, and for how long all have been (0: not all), in seconds."""
         ...
 
+    def trouble(self) -> str:
+        """Give why nothing can be read at the moment, in words, "" if it can."""
+        ...
+
     def commit(self) -> None:
         """Tell others how far the messages of the polls so far have been counted. Advisory; never raises."""
         ...

@@ -86,6 +86,10 @@ class FileSource:
         """A file is never idle: it has more, or it has ended."""
         return (), 0.0
 
+    def trouble(self) -> str:
+        """A file that can't be read raises."""
+        return ""
+
     def commit(self) -> None:
         """Nothing to tell anyone."""
 

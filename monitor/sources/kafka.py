@@ -23,6 +23,11 @@ QUEUED_MESSAGES_MIN: Final = 100_000
 """Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
 FETCH_BACKOFF_MS: Final = 10
 """How long fetching rests when the prefetch is full. librdkafka's own 1,000 ms starves a reader that drains it sooner."""
+PROBE_S: Final = 5.0
+"""When nothing came for so long, a broker is asked for the end of a partition: quiet is told from cut off."""
+PROBE_TIMEOUT_S: Final = 0.5
+SILENT_S: Final = 15.0
+"""Without a message or an answer for so long, the brokers count as out of reach."""
 CURES: Final[Mapping[int, str]] = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist or may not be described: create it, or check kafka.topics and the ACLs",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "the user may not read the topic: grant READ and DESCRIBE on it",
@@ -67,9 +72,7 @@ class Assignment:
 class KafkaSource:
     """A consumer group member. report: told of each error (reason, text, cure) for the log; it must not raise."""
 
-    def __init__(
-        self, terms: KafkaTerms, clock: Callable[[], float], report: Callable[[str, str, str], None]
-    ) -> None:
+    def __init__(self, terms: KafkaTerms, clock: Callable[[], float], report: Callable[[str, str, str], None]) -> None:
         self._terms = terms
         self._clock = clock
         self._report = report
@@ -79,6 +82,7 @@ class KafkaSource:
         self._sources: list[TopicPartition] = []
         self._index: dict[TopicPartition, int] = {}
         self._dirty = False
+        self._heard_s = self._probed_s = clock()
         self._has_many_topics = len(terms.topics) > 1 or terms.topics[0].startswith("^")
 
     def open(self) -> None:
@@ -155,6 +159,9 @@ class KafkaSource:
     def idle(self) -> tuple[Sequence[TopicPartition], float]:
         """Give the partitions with nothing left to read that gave nothing for idle_s; at once if they never gave anything."""
         now_s, idle, quiet = self._clock(), [], []
+        self._probe(now_s)
+        if self.trouble():
+            return (), 0.0  # what looks like quiet may be a broker out of reach
         for source, progress in self._held.partitions.items():
             waited_s = now_s - progress.read_s
             if self._lag(source, progress) == 0 and (progress.last is None or waited_s >= self._terms.idle_s):
@@ -162,6 +169,25 @@ class KafkaSource:
                 quiet.append(waited_s)
         is_all = bool(idle) and len(idle) == len(self._held.partitions)
         return idle, min(quiet) if is_all else 0.0
+
+    def _probe(self, now_s: float) -> None:
+        """Ask a broker, if nothing was heard from any for a while. Waits at most PROBE_TIMEOUT_S."""
+        self._heard_s = max([self._heard_s, *(p.read_s for p in self._held.partitions.values() if p.last is not None)])
+        if now_s - max(self._heard_s, self._probed_s) < PROBE_S or not self._held.partitions:
+            return
+        self._probed_s = now_s
+        try:
+            source = next(iter(self._held.partitions))
+            self._require().get_watermark_offsets(KafkaPartition(*source), PROBE_TIMEOUT_S, cached=False)
+            self._heard_s = self._clock()
+        except KafkaException:
+            pass  # counted by trouble
+
+    def trouble(self) -> str:
+        """Give why nothing can be read at the moment, "" if it can."""
+        if self._held.is_known and self._held.partitions and self._clock() - self._heard_s > SILENT_S:
+            return "no broker has answered for a while"
+        return ""
 
     def _end(self, source: TopicPartition) -> int | None:
         try:
@@ -200,9 +226,7 @@ class KafkaSource:
                 kind, time_ms = progress.last.timestamp()
                 lag_s = max(0.0, now_s - time_ms / 1000.0) if kind else None
             position = self._position(source, progress)
-            out.append(
-                PartitionStatus(source, position or 0, self._end(source), lag, lag_s, now_s - progress.moved_s)
-            )
+            out.append(PartitionStatus(source, position or 0, self._end(source), lag, lag_s, now_s - progress.moved_s))
         return out
 
     # ---- commits, errors, end

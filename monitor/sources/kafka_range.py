@@ -67,7 +67,9 @@ def _read(consumer: Consumer, span: Span, batch_records_max: int) -> Iterator[li
         messages = consumer.consume(batch_records_max, POLL_S)
         quiet = 0 if messages else quiet + 1
         if quiet > QUIET_POLLS_MAX:
-            raise SourceError(f"kafka: nothing arrived for {QUIET_POLLS_MAX * POLL_S:.0f} s; {len(left)} partition(s) unfinished")
+            raise SourceError(
+                f"kafka: nothing arrived for {QUIET_POLLS_MAX * POLL_S:.0f} s; {len(left)} partition(s) unfinished"
+            )
         for message in messages:
             error, offset = message.error(), message.offset()
             if error is not None:

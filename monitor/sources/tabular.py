@@ -99,7 +99,7 @@ def _cell(text: str | None) -> Any:
 
 def _parquet(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        import pyarrow.parquet as parquet  # noqa: PLC0415 - an optional extra
+        from pyarrow import parquet  # noqa: PLC0415 - an optional extra
     except ImportError:
         raise SourceError(f"{path}: reading Parquet needs an extra: pip install 'driftd[parquet]'") from None
     try:

@@ -213,6 +213,18 @@ def test_metrics_that_are_named_exist(page: Path) -> None:
     assert set() == {name for name in named if f"`{name}`" not in known}
 
 
+# ---- benchmarks
+
+
+def test_every_benchmark_is_described() -> None:
+    found = {
+        path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main(" in path.read_text(encoding="utf-8")
+    }
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+
+    assert found == set(re.findall(r"^## `(\w+)`", page, re.MULTILINE))
+
+
 # ---- links, and what may not be said
 
 

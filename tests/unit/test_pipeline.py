@@ -246,8 +246,6 @@ def test_every_message_is_counted_once_whatever_it_is(batches: list[list[bytes |
     assert counted_of(picture) == sum(picture.counted.values())
 
 
-
-
 def test_a_hundred_thousand_random_and_mutated_messages_leave_the_pipeline_running() -> None:
     rng = random.Random(7)
     good = [event(i / 100, event_id=str(i), score=i / 9, unsafe=i % 9 == 0, latency_s=0.1) for i in range(500)]

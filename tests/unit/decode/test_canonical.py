@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-from typing import Final
 
 import numpy as np
 import pytest
@@ -110,10 +109,7 @@ REJECTED = {
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [
-        pytest.param(*case, id=name)
-        for name, case in REJECTED.items()
-    ],
+    [pytest.param(*case, id=name) for name, case in REJECTED.items()],
 )
 def test_message_is_rejected_with_its_reason(value: bytes | None, expected: Rejection) -> None:
     alone, among = decode(value), decode(text(), value, text())
@@ -305,8 +301,6 @@ def test_one_bad_message_costs_one_message() -> None:
         assert whole.times_s.tolist() == among.times_s.tolist()
         assert list(whole.fields["score"]) == list(among.fields["score"])
         assert [i + (i >= 10) for i in range(20)] == list(among.messages)
-
-
 
 
 @settings(max_examples=200, deadline=None)
