@@ -39,7 +39,7 @@ def event(rng: random.Random, number: int, rate_per_s: float, model: str = "frau
 
 
 def events(count: int, rate_per_s: float, models: int = 1, start_s: float = START_S) -> Iterator[bytes]:
-    """Give `count` events, spread evenly over models; made from a pool so that making them is fast, each with its own id and time."""
+    """Give `count` events, spread evenly over models, each with an id and a time of its own; from a pool, for speed."""
     rng = random.Random(7)
     pool = [event(rng, 0, rate_per_s, f"model-{n % models:04d}") for n in range(max(20 * models, 2_000))]
     rng = random.Random(start_s)  # the same events come again and again, each with an id and a time of its own
@@ -54,7 +54,7 @@ def events(count: int, rate_per_s: float, models: int = 1, start_s: float = STAR
 
 
 def produce(servers: str, topic: str, messages: Iterator[bytes], partitions: int = 1) -> tuple[int, int]:
-    """Send messages, spread over partitions in short runs as keyless producers do; give how many, and how many bytes."""
+    """Send messages, spread over partitions in short runs as keyless producers do; give their number and bytes."""
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 50, "queue.buffering.max.messages": 200_000})
     count = size = 0
     for message in messages:

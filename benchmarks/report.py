@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 
 def options(description: str) -> argparse.Namespace:
@@ -20,9 +21,9 @@ def options(description: str) -> argparse.Namespace:
 
 def show(title: str, rows: Mapping[str, object], figures: Mapping[str, float | int | None]) -> None:
     """Print a table for people and, as the last line, one JSON object of the figures."""
-    print(
-        f"{title}\n{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n"
-    )
+    print(title)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}\n")
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"  {name:<{width}}  {value}")
@@ -33,7 +34,6 @@ def show(title: str, rows: Mapping[str, object], figures: Mapping[str, float | i
 
 def rss_mb(status: str | None = None) -> float:
     """Give the resident memory of this process in MB, or of the one whose /proc status text is given."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        text = status or file.read()
+    text = status or Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) * 1024 / 1e6

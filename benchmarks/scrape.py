@@ -1,8 +1,8 @@
 """What does a scrape of 20,000 series cost: the scraper, and the loop? With events flowing, by turns scraped and not.
 
-The whole daemon in a process of its own, on the embedded broker; the traffic comes from another process. A stall is what
-the loop's turns (from one poll to the next) take longer while it is scraped five times a second: the difference of the
-99th percentiles of turns in scraped and in quiet spells that follow each other.
+The whole daemon in a process of its own, on the embedded broker; the traffic comes from another process. A stall is
+what the loop's turns (from one poll to the next) take longer while it is scraped five times a second: the difference of
+the 99th percentiles of turns in scraped and in quiet spells that follow each other.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def daemon(servers: str, folder: str, spells: int) -> dict[str, float]:
     board = Board()
     app, server = build.app(settings, board)
     turns = Turns(app.source)
-    app.source = turns  # type: ignore[assignment]  # it passes on whatever it does not watch
+    app.source = turns  # it passes on whatever it does not watch
     scraped: list[tuple[float, float]] = []
     series: list[int] = []
 
@@ -155,7 +155,9 @@ def main() -> None:
             "series": f"{found['series']:,}",
             "events": f"{found['events']:,} at {RATE_PER_S:,.0f}/s, {MODELS} models",
             "scrape": f"p50 {found['scrape_p50_ms']:.1f} ms, p99 {found['scrape_p99_ms']:.1f} ms of {found['scrapes']}",
-            "loop turn": f"p99 {found['turn_p99_ms']:.1f} ms while scraped, {found['turn_quiet_p99_ms']:.1f} ms while not",
+            "loop turn": (
+                f"p99 {found['turn_p99_ms']:.1f} ms while scraped, {found['turn_quiet_p99_ms']:.1f} ms while not"
+            ),
         },
         found,
     )

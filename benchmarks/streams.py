@@ -1,9 +1,9 @@
 """What do many streams cost? 1, 100 and 1,000 models of 25 features each, under the same total traffic.
 
-The pipeline alone (decode, fold, judge, and pictures as the daemon takes them), each case in a process of its own, with a
-reference for every model, so that every stream is judged. Ten seconds of event time warm up; then events come at
-100,000 per second of event time, about as fast as they are counted, so that looks are as frequent as live. Memory is what the process grew by,
-over the feature streams, with windows of a minute, ten minutes and an hour.
+The pipeline alone (decode, fold, judge, and pictures as the daemon takes them), each case in a process of its own, with
+a reference for every model, so that every stream is judged. Ten seconds of event time warm up; then events come at
+100,000 per second of event time, about as fast as they are counted, so that looks are as frequent as live. Memory is
+what the process grew by, over the feature streams, with windows of a minute, ten minutes and an hour.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def main() -> None:
         "Many streams, one pipeline",
         {f"{m:,} models": f"{best[m]:,.0f} events/s, {found[m][0]['streams']:,.0f} streams" for m in CASES}
         | {
-            "memory": f"{min(r['bytes_per_stream'] for r in last):,.0f} bytes per feature stream at {CASES[-1]:,} models"
+            "memory": (
+                f"{min(r['bytes_per_stream'] for r in last):,.0f} bytes per feature stream at {CASES[-1]:,} models"
+            )
         },
         {
             "slowdown_100_models": best[1] / best[100],

@@ -1,7 +1,7 @@
 """How fast is the daemon, against a loop that only consumes and decodes? On the real broker, side by side in one run.
 
-Both read the same topic from the beginning, in turns, each in a process of its own, timed from its first message to when
-its last one is dealt with. Bare: confluent-kafka's consume and msgspec into a typed struct, nothing else.
+Both read the same topic from the beginning, in turns, each in a process of its own, timed from its first message to
+when its last one is dealt with. Bare: confluent-kafka's consume and msgspec into a typed struct, nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ class Timed:
     def __init__(self, source: Source, count: int) -> None:
         self._source, self._count, self._seen = source, count, 0
         self.began_s = self.taken_s = 0.0
-        self.stop = lambda: None
+        self.stop: Callable[[], None] = lambda: None
 
     def poll(self, timeout_s: float) -> Batch:
         if self._seen >= self._count and not self.taken_s:
@@ -116,7 +117,7 @@ def daemon(servers: str, topic: str, count: int) -> dict[str, float]:
         app, server = build.app(settings, board)
         timed = Timed(app.source, count)
         timed.stop = app.stop
-        app.source = timed  # type: ignore[assignment]  # it passes on whatever it does not watch
+        app.source = timed  # it passes on whatever it does not watch
         app.run(server)
     snapshot = board.latest()
     assert snapshot is not None
@@ -128,9 +129,9 @@ def daemon(servers: str, topic: str, count: int) -> dict[str, float]:
 def main() -> None:
     """Measure and print."""
     if sys.argv[1:2] == ["--child"]:
-        kind, servers, topic, count = sys.argv[2:6]
+        kind, servers, topic, wanted = sys.argv[2:6]
         run = bare if kind == "bare" else daemon
-        print(json.dumps(run(servers, topic, int(count))))
+        print(json.dumps(run(servers, topic, int(wanted))))
         return
     quick = options(str(__doc__).splitlines()[0]).quick
     count, rounds = (300_000, 3) if quick else (600_000, 5)

@@ -90,8 +90,8 @@ class Entry:
 class AlertBook:
     """All alerts that are pending or firing. Pure: time comes in with each look. Bound: one alert per rule and stream.
 
-    Hysteresis lives in `Seen`: HOLD, between proven breach and proven quiet, changes nothing, so a value that stays at a
-    threshold can't make an alert flap.
+    Hysteresis lives in `Seen`: HOLD, between proven breach and proven quiet, changes nothing, so a value that stays at
+    a threshold can't make an alert flap.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,10 @@ class AlertBook:
     def advance(
         self, observations: Iterable[Observation], now_s: float, date: Callable[[Observation], float]
     ) -> list[Transition]:
-        """Take in one look and give what changed. date: estimates the onset of a new breach (costly, called for new ones only)."""
+        """Take in one look and give what changed.
+
+        date: estimates the onset of a new breach (costly, called for new ones only).
+        """
         return [t for seen in observations if (t := self._advance_one(seen, now_s, date)) is not None]
 
     def remove(self, is_gone: Callable[[Alert], bool], now_s: float) -> list[Transition]:

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import structlog
 
 from monitor.domain import Picture, SinkStatus, Snapshot, Transition
-from monitor.errors import ReferenceError, SourceError
+from monitor.errors import BaselineError, SourceError
 from monitor.pipeline import Pipeline, Step
 from monitor.references import Reference
 from monitor.sources.base import Source
@@ -27,7 +27,10 @@ from monitor.sources.base import Source
 PUBLISH_S: Final = 1.0
 PUBLISH_S_MAX: Final = 15.0
 PUBLISH_SHARE_MAX: Final = 0.01
-"""Pictures of very many streams take time: they are taken less often, up to PUBLISH_S_MAX, rather than cost more than this share."""
+"""Pictures of very many streams take time: rather than cost more than this share, they are taken less often.
+
+PUBLISH_S_MAX is the longest between two.
+"""
 IDLE_CHECK_S: Final = 0.5
 ERROR_LOG_S: Final = 30.0
 """The same error is logged again only after this long; the metric counts every one."""
@@ -36,7 +39,7 @@ GC_THRESHOLDS: Final = (100_000, 20, 50)
 """Measured with benchmarks.throughput: at Python's own thresholds the collector takes a third of the event path."""
 
 SWITCH_S: Final = 0.001
-"""How long the loop keeps the interpreter from a scrape that waits: a fifth of Python's own, so that scrapes stay short."""
+"""How long the loop keeps a waiting scrape from the interpreter: a fifth of Python's own, so scrapes stay short."""
 
 log = structlog.get_logger()
 
@@ -44,25 +47,45 @@ log = structlog.get_logger()
 class Telling(Protocol):
     """What the loop asks of delivery; see delivery.Delivery."""
 
-    def start(self) -> None: ...
-    def offer(self, transitions: Sequence[Transition], now_wall_s: float) -> None: ...
-    def status(self) -> Sequence[SinkStatus]: ...
-    def drain(self, budget_s: float) -> int: ...
-    def close(self) -> None: ...
+    def start(self) -> None:
+        """Begin to deliver. Called once, before the loop runs."""
+        ...
+
+    def offer(self, transitions: Sequence[Transition], now_wall_s: float) -> None:
+        """Take in what is to be told. Never waits, never raises."""
+        ...
+
+    def status(self) -> Sequence[SinkStatus]:
+        """Give how each sink fares; waits for none."""
+        ...
+
+    def drain(self, budget_s: float) -> int:
+        """Try to tell what waits, for at most budget_s; give how many notices are left."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the sinks. Called last; again does nothing."""
+        ...
 
 
 class Serving(Protocol):
     """What the loop asks of the web server; see web.WebServer."""
 
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
+    def start(self) -> None:
+        """Listen and serve; returns once requests are answered. Raises ConfigError if it can't listen."""
+        ...
+
+    def stop(self) -> None:
+        """Stop listening and close every connection; more than once does nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class AppTerms:
-    """How the loop runs. shutdown_s: budget from the signal to the end. save: keeps a learned reference; raises ReferenceError.
+    """How the loop runs.
 
-    about: what the first line of the log tells.
+    shutdown_s: budget from the signal to the end. save: keeps a learned reference; raises BaselineError. about: what
+    the first line of the log tells.
     """
 
     poll_timeout_s: float = 0.2
@@ -119,7 +142,7 @@ class App:
         self._is_stopping = True
 
     def run(self, server: Serving | None = None) -> None:
-        """Run until stopped. Raises DriftdError if the source fails for good; stops all in reverse order whatever happens."""
+        """Run until stopped; in any case stop all in reverse order. Raises DriftdError if the source fails for good."""
         self._restore()
         calm_the_collector()
         sys.setswitchinterval(SWITCH_S)
@@ -188,8 +211,10 @@ class App:
             return
         try:
             log.info("reference saved", path=str(self._terms.save(reference)), **about)
-        except ReferenceError as error:
-            log.error("reference not saved", error_code="reference_not_saved", error=str(error), **about)
+        except BaselineError as error:
+            log.error(  # noqa: TRY400 - the error says it all, and the daemon goes on: a stack would be noise
+                "reference not saved", error_code="reference_not_saved", error=str(error), **about
+            )
 
     # ---- what others see
 
@@ -229,7 +254,7 @@ class App:
     # ---- the end
 
     def _end(self) -> None:
-        """Fold is done batch by batch, so nothing is held: say goodbye, commit, deliver what is queued within the budget."""
+        """Say goodbye, commit, deliver what is queued within the budget. Batches are folded whole: none is held."""
         deadline_s = time.monotonic() + self._terms.shutdown_s
         log.info("stopping", budget_s=self._terms.shutdown_s)
         # If closing hangs (a broker that does not answer), the stacks are shown and the process ends anyway.
@@ -244,14 +269,16 @@ class App:
         try:
             self.source.close()
         except SourceError as error:
-            log.error("source not closed in good order", error_code="source_close", error=str(error))
+            log.error(  # noqa: TRY400 - the error says it all: a stack would be noise
+                "source not closed in good order", error_code="source_close", error=str(error)
+            )
         finally:
             faulthandler.cancel_dump_traceback_later()
         log.info("stopped")
 
 
 def calm_the_collector() -> None:
-    """Let cyclic garbage be looked for more rarely: a batch makes tens of thousands of objects, none of them in cycles."""
+    """Look for cyclic garbage more rarely: a batch makes tens of thousands of objects, none of them in cycles."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 

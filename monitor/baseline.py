@@ -1,7 +1,7 @@
 """References from history: built, shown, compared.
 
-Two passes: the first takes an even sample over all of the input to place the grids of numeric streams, the second counts.
-So a feature that moves through the history, or one sorted by value, gets a grid that covers all of it.
+Two passes: the first takes an even sample over all of the input to place the grids of numeric streams, the second
+counts. So a feature that moves through the history, or one sorted by value, gets a grid that covers all of it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Batches = Iterator[Sequence[bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Something that can be read from the beginning more than once. described: where the events come from, for the file."""
+    """Something that can be read from the beginning more than once. described: where events come from, for the file."""
 
     described: str
     read: Callable[[Bar], Batches]
@@ -117,7 +117,8 @@ def build_references(settings: Settings, given: Input) -> Built:
     with progress("sampling") as bar:
         scout = build.pipeline(settings, (), terms)
         sample = _even_sample(given.read(bar))
-        random.Random(SEED).shuffle(sample)  # a grid is placed by a stream's first values: let those be from everywhere
+        # A grid is placed by a stream's first values: let those be from everywhere.
+        random.Random(SEED).shuffle(sample)  # noqa: S311 - to be repeatable, not to be secret
         _feed(scout, iter([sample]))
     with progress("counting") as bar:
         whole = build.pipeline(settings, (), terms)
@@ -254,9 +255,9 @@ def diff_text(before: Reference, after: Reference) -> Difference:
     """Compare two references stream by stream: PSI where their bins are the same, in words where they are not."""
     old = {(s.field, s.segment): s for s in before.streams}
     new = {(s.field, s.segment): s for s in after.streams}
-    rows: list[tuple[str, str, float | None, str]] = []
-    for key in sorted(old.keys() | new.keys()):
-        rows.append((*key, *_compared(old.get(key), new.get(key))))
+    rows: list[tuple[str, str, float | None, str]] = [
+        (*key, *_compared(old.get(key), new.get(key))) for key in sorted(old.keys() | new.keys())
+    ]
     rows.sort(key=lambda row: -(row[2] if row[2] is not None else math.inf))
     return Difference(before, after, rows)
 

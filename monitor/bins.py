@@ -10,10 +10,10 @@ Three arenas of fixed width, so that all streams of one are rows of one array:
   read from the counts is within 1 % of the true one: a p95 of 1.000 s is told as 0.990 to 1.010 s.
 * FLAGS (4 bins): yes/no streams, and volume (which uses bin 0 alone).
 
-Only +, -, *, / and frexp are used, which IEEE 754 rounds alike everywhere: the same value falls into the same bin on any
-machine, so counts merge exactly. The curve within an octave is the quadratic through the ends with equal slope in log
-terms there, log2(1+m) ~ (4m - m^2) / 3 (after DDSketch's interpolated mappings, Masson, Rim and Lee 2019); its least
-slope is 4/3 per unit of ln x, so the widest bin spans a factor exp(3 / (4 * 38)) = 1.0199, below 1.01 / 0.99.
+Only +, -, *, / and frexp are used, which IEEE 754 rounds alike everywhere: the same value falls into the same bin on
+any machine, so counts merge exactly. The curve within an octave is the quadratic through the ends with equal slope in
+log terms there, log2(1+m) ~ (4m - m^2) / 3 (after DDSketch's interpolated mappings, Masson, Rim and Lee 2019); its
+least slope is 4/3 per unit of ln x, so the widest bin spans a factor exp(3 / (4 * 38)) = 1.0199, below 1.01 / 0.99.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ NULLS: Final = (NULL, LOG_NULL, UNCHECKED)
 INVALIDS: Final = ((NOT_FINITE, WRONG_TYPE), (LOG_NOT_FINITE, LOG_WRONG_TYPE), (FLAG_WRONG_TYPE,))
 WRONG_TYPES: Final = (WRONG_TYPE, LOG_WRONG_TYPE, FLAG_WRONG_TYPE)
 FAR: Final = 1e15
-"""Widths from the centre beyond which distance no longer matters: squashed, it is 1 within 1e-15, and none overflows."""
+"""Widths from the centre beyond which distance no longer matters: squashed it is 1 within 1e-15, and none overflows."""
 
 
 def scaled(values: FloatArray, centre: FloatArray | float, width: FloatArray | float) -> FloatArray:
@@ -101,7 +101,7 @@ def unsquash(s: FloatArray) -> FloatArray:
 def numeric_bin(
     values: FloatArray, centre: FloatArray, width: FloatArray, low: FloatArray, step: FloatArray
 ) -> IntArray:
-    """Give the VALUES bin of each finite value, however large; the grid's parameters are broadcast to the values' shape.
+    """Give the VALUES bin of each finite value, however large; the grid's parameters are broadcast to `values`' shape.
 
     low: squash of the range's lower end; step: squashed width of one inner bin, > 0. Cost: 5 ns per value, in place.
     """
@@ -141,7 +141,10 @@ def log_edges(exponent: int) -> FloatArray:
 
 
 def log_values(exponent: int) -> FloatArray:
-    """Give the value that stands for each LOGS value bin, within 1 % of every value in it (below: 0); shape (LOG_INNER + 2,)."""
+    """Give the value that stands for each LOGS value bin, within 1 % of every value in it (below: 0).
+
+    Shape (LOG_INNER + 2,).
+    """
     edges = log_edges(exponent)
     inside = 2.0 * edges[:-1] * edges[1:] / (edges[:-1] + edges[1:])
     return np.concatenate([[0.0], inside, edges[-1:]])

@@ -1,4 +1,7 @@
-"""From settings to a daemon that is wired and not started. Checks everything, opens nothing, so `driftd check` is this without `run`."""
+"""From settings to a daemon that is wired and not started.
+
+Checks everything, opens nothing, so `driftd check` is this without `run`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -25,7 +28,7 @@ from monitor.decode import ADAPTERS, Limits
 from monitor.delivery import Delivery
 from monitor.detectors import DETECTORS
 from monitor.domain import Kind
-from monitor.errors import ConfigError, ReferenceError
+from monitor.errors import BaselineError, ConfigError
 from monitor.fields import FIELDS, VOLUME, Watch
 from monitor.pipeline import LearnTerms, Pipeline, PipelineTerms, TimeTerms
 from monitor.reference_files import read_references, write_reference
@@ -36,6 +39,8 @@ from monitor.sinks.base import Sink
 from monitor.sources.kafka import FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaSource, KafkaTerms
 from monitor.streams import StreamLimits
 from monitor.web import WebServer, WebTerms
+
+T = TypeVar("T")
 
 ADAPTER: Final = "canonical"
 LIBRDKAFKA_LOG_LEVEL: Final = 2
@@ -100,7 +105,7 @@ def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettin
     )
 
 
-def _given(own: Any, default: Any) -> Any:
+def _given(own: T | None, default: T) -> T:
     return default if own is None else own
 
 
@@ -150,7 +155,7 @@ def references(settings: Settings, folder: str | None = None) -> list[Reference]
     """Read the references of the configured folder. Raises ConfigError with what is wrong."""
     try:
         return read_references(Path(folder or settings.reference.directory))
-    except ReferenceError as error:
+    except BaselineError as error:
         raise ConfigError(f"reference.directory: {error}") from None
 
 
@@ -280,7 +285,7 @@ def app(settings: Settings, board: Board, clock: Callable[[], float] = time.time
 
 
 def only_learning(settings: Settings) -> PipelineTerms:
-    """Give terms under which a pipeline counts all it is given, in any order, and judges nothing: to build references."""
+    """Give terms for building references: a pipeline counts all it is given, in any order, and judges nothing."""
     plans = Plans(settings)
 
     def plan_of(model: str, version: str) -> Plan:

@@ -15,8 +15,9 @@ NAMES: Final = {True: "true", False: "false"}
 class Categories(dict[Any, int]):
     """Value to bin. Open: a new value gets the next free bin. Closed (frozen): a new value is `unseen`.
 
-    Once a value had to be left out (no bin free, or too long), new ones can't be told from it: they are `other` for good.
-    Memory: at most CATEGORIES_MAX strings of CATEGORY_CHARS_MAX characters. Looking up an unhashable value raises TypeError.
+    Once a value had to be left out (no bin free, or too long), new ones can't be told from it: they are `other` for
+    good. Memory: at most CATEGORIES_MAX strings of CATEGORY_CHARS_MAX characters. Looking up an unhashable value raises
+    TypeError.
     """
 
     __slots__ = ("is_complete", "is_open", "names", "numbers_are_names")

@@ -45,11 +45,16 @@ class Report:
         lines = [
             "The configuration is good.",
             "",
-            f"reads      {', '.join(settings.kafka.topics)} from {', '.join(settings.kafka.bootstrap_servers)}"
-            f" as group {settings.kafka.group_id} ({settings.kafka.group_protocol})",
+            (
+                f"reads      {', '.join(settings.kafka.topics)} from {', '.join(settings.kafka.bootstrap_servers)}"
+                f" as group {settings.kafka.group_id} ({settings.kafka.group_protocol})"
+            ),
             f"serves     http://{settings.http.host}:{settings.http.port}/metrics, /livez, /readyz",
             f"tells      {', '.join(f'{n} ({r.type})' for n, r in settings.receivers.items()) or 'nobody'}",
-            f"budget     false pages per model in {span_text(settings.alerts.budget_period_s)}: {settings.alerts.false_alarm_budget:g}",
+            (
+                f"budget     false pages per model in {span_text(settings.alerts.budget_period_s)}:"
+                f" {settings.alerts.false_alarm_budget:g}"
+            ),
         ]
         if self.references:
             lines += [
@@ -58,8 +63,8 @@ class Report:
         else:
             learn = settings.reference
             lines.append(
-                f"reference  none in {learn.directory}: learned from the first {learn.learn_events:,} events of each model"
-                f" (or {span_text(learn.learn_s)})"
+                f"reference  none in {learn.directory}: learned from the first {learn.learn_events:,} events of each"
+                f" model (or {span_text(learn.learn_s)})"
             )
         for name, plan in self.plans:
             lines += [

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -127,7 +127,7 @@ def run(
 def _on_signals(stop: Callable[[], None]) -> None:
     """Stop in good order at the first signal, at once at the second."""
 
-    def first(number: int, _: Any) -> None:
+    def first(number: int, _: object) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda n, _: os._exit(128 + n))
         sys.stderr.write(f"driftd: {signal.Signals(number).name}: stopping in good order; once more to stop at once\n")

@@ -18,7 +18,7 @@ import numpy as np
 from monitor.domain import CountArray, IntArray
 
 BUCKETS_PER_LEVEL: Final = 4
-"""Closed buckets of one length before the two oldest are merged: a window's span exceeds what was asked by a third at most."""
+"""Closed buckets of one length before the two oldest merge: a window spans at most a third more than was asked."""
 SPARSE_BELOW: Final = 0.4
 """Share of non-zero bins below which (index, count) pairs take less room than the array."""
 
@@ -107,7 +107,10 @@ EMPTY: Final = Counts(np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint32)
 
 @dataclass(slots=True)
 class Bucket:
-    """Counts of the event time from start_s to end_s (exclusive). level: log2 of how many panes it holds when none is empty."""
+    """Counts of the event time from start_s to end_s (exclusive).
+
+    level: log2 of how many panes it holds when none is empty.
+    """
 
     start_s: float
     end_s: float
@@ -140,6 +143,11 @@ class Window:
         """Tell whether the bucket is part of the sum."""
         return self.first_s is not None and bucket.start_s >= self.first_s
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the sum."""
+        return self._total.nbytes
+
     def add(self, counts: Counts) -> None:
         """Add counts that lie in a bucket of the sum."""
         self._reserve(counts.size)
@@ -156,7 +164,7 @@ class Window:
         self.first_s = bucket.end_s
 
     def pass_gap(self, oldest: Bucket, now_s: float) -> None:
-        """Begin no earlier than asked for, where there was nothing before the oldest bucket left: it is not of this window."""
+        """Begin no earlier than asked for, if nothing preceded the oldest bucket left: that is not of this window."""
         since_s = min(oldest.start_s, now_s - self.span_s)
         self.first_s = since_s if self.first_s is None else max(self.first_s, since_s)
 
@@ -164,8 +172,8 @@ class Window:
 class Ladder:
     """Closed panes of one arena, merged geometrically with age (Datar et al. 2002), and the windows over them.
 
-    Memory: about 3.5 * log2(longest window / pane) count arrays, the younger ones sparse. Cost of a pane: amortised O(bins hit)
-    while sparse, O(bins) for each array merged.
+    Memory: about 3.5 * log2(longest window / pane) count arrays, the younger ones sparse. Cost of a pane: amortised
+    O(bins hit) while sparse, O(bins) for each array merged.
     """
 
     __slots__ = ("_buckets", "windows")
@@ -233,4 +241,4 @@ class Ladder:
     @property
     def nbytes(self) -> int:
         """Bytes held by buckets and windows."""
-        return sum(b.counts.nbytes for b in self._buckets) + sum(w._total.nbytes for w in self.windows)
+        return sum(b.counts.nbytes for b in self._buckets) + sum(w.nbytes for w in self.windows)

@@ -130,7 +130,8 @@ class TopicPartition(NamedTuple):
 class Batch:
     """Messages as read, in the order of arrival; values and partitions are of one length, n.
 
-    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). is_last: the source is exhausted.
+    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). is_last: the
+    source is exhausted.
     """
 
     values: Sequence[bytes | None] = ()
@@ -191,7 +192,8 @@ class Transition:
 class PartitionStatus:
     """One assigned partition. Offsets are of the next message; lag is None while unknown.
 
-    lag_s: age of the last message read when there are more to read, else 0. idle_s: since it last moved or was caught up.
+    lag_s: age of the last message read when there are more to read, else 0. idle_s: since it last moved or was caught
+    up.
     """
 
     source: TopicPartition

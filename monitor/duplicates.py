@@ -11,7 +11,9 @@ from monitor.domain import BoolArray
 
 
 class Duplicates:
-    """Remembers at least the last `ids_max` event ids, at most twice as many. 0 switches it off. Memory: about 100 bytes per id.
+    """Remembers at least the last `ids_max` event ids, at most twice as many. 0 switches it off.
+
+    Memory: about 100 bytes per id.
 
     What is remembered depends on the ids and their order alone, not on how they were cut into batches.
     """

@@ -2,7 +2,7 @@
 
 DriftdError
 ├── ConfigError       the configuration can't be used; says the place and the cure (exit 78)
-├── ReferenceError    a reference file can't be read or does not fit
+├── BaselineError     a reference file can't be read or does not fit
 ├── SourceError       events can't be read; `is_fatal` says whether going on makes sense
 ├── SinkError         a notification was not delivered; `is_retryable` says whether to try again
 └── StateError        stored state can't be read or written
@@ -19,7 +19,7 @@ class ConfigError(DriftdError):
     """The configuration can't be used."""
 
 
-class ReferenceError(DriftdError):  # noqa: A001 - the builtin is about weak references; ours is the domain's word
+class BaselineError(DriftdError):
     """A reference can't be read, written or applied."""
 
 

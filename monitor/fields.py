@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Final
 
 from monitor.domain import Kind
 
@@ -42,7 +42,10 @@ IGNORE: Final = "ignore"
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How the events of one model are taken apart. segments: names counted apart. kinds: feature glob to kind or "ignore"."""
+    """How the events of one model are taken apart.
+
+    segments: names counted apart. kinds: feature glob to kind or "ignore".
+    """
 
     segments: tuple[str, ...] = ()
     kinds: tuple[tuple[str, str], ...] = ()
@@ -52,7 +55,7 @@ class Watch:
         return next((kind for glob, kind in self.kinds if fnmatchcase(feature, glob)), None)
 
 
-def kind_of_value(value: Any) -> Kind | None:
+def kind_of_value(value: object) -> Kind | None:
     """Give the kind that a value suggests; None for null, lists and objects."""
     if type(value) in (str, bool):
         return Kind.CATEGORICAL

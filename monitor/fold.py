@@ -51,7 +51,7 @@ GRID_VALUES_MIN: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Values as counted: flat bins (row * width + bin) of one arena, and which event of the batch each came from; shape (n,)."""
+    """Values as counted: flat bins (row * width + bin) of one arena, and each one's event in the batch; shape (n,)."""
 
     arena: Arena
     flat: IntArray
@@ -83,7 +83,10 @@ class Folder:
         self._probes = Probes()
 
     def fold(self, part: Part, segments: Sequence[Mapping[str, Any] | None]) -> Iterator[Hits]:
-        """Give the counts of all events, then those of each configured segment. Cost: about 2 microseconds per event of 25 features."""
+        """Give the counts of all events, then those of each configured segment.
+
+        Cost: about 2 microseconds per event of 25 features.
+        """
         yield from self._fold(part)
         for chosen, scopes in self._segments(part, segments):
             yield from self._fold(part.of(chosen, scopes))
@@ -114,7 +117,7 @@ class Folder:
         yield _hits(Arena.FLAGS, rows, np.zeros(len(rows), dtype=np.int64), part.events)
 
     def _fold_features(self, part: Part) -> Iterator[Hits]:
-        """Count features, in runs that begin with an event that brings new ones: what it lacks counts as null from there on."""
+        """Count features, in runs that begin where an event brings new ones: what it lacks is null from there on."""
         start = 0
         while start < len(part.features):
             stop, hits = self._fold_run(part, start)
@@ -146,7 +149,10 @@ class Folder:
         return int(stop), hits
 
     def _next_new(self, part: Part, loose: IntArray, start: int) -> int:
-        """Give the first event after `start` that brings new features, else the end. Makes the streams of the one at `start`."""
+        """Give the first event after `start` that brings new features, else the end.
+
+        Makes the streams of the one at `start`.
+        """
         table = self._table
         for i in loose.tolist():
             scope, features = table.scopes[int(part.scopes[i])], as_mapping(part.features[i])
@@ -291,7 +297,7 @@ class Folder:
     # ---- grids of new streams
 
     def place_grids(self, rows: IntArray | None = None, at_most: int = 500) -> tuple[Hits, IntArray] | None:
-        """Place the grids of streams that have values enough, or of those named, and give the values set aside, with panes.
+        """Place the grids of streams with values enough, or of those named; give the values set aside, with panes.
 
         At most `at_most` streams a call, 50 microseconds each, so that a thousand new streams do not stall the loop.
         """
@@ -337,7 +343,7 @@ def _plain_columns(columns: Sequence[Sequence[Any]]) -> FloatArray | None:
 
 
 def _doubles(values: Sequence[Any]) -> FloatArray:
-    """Give numbers as an array. Twice as fast as numpy's own way, which asks each value what it is (benchmarks.throughput)."""
+    """Give numbers as an array, twice as fast as numpy's way, which asks each what it is (benchmarks.throughput)."""
     return np.frombuffer(struct.pack(f"{len(values)}d", *values), dtype=np.float64)
 
 
@@ -386,7 +392,7 @@ def _number(value: Any, null: int, not_finite: int, wrong_type: int) -> tuple[fl
         return 0.0, not_finite
 
 
-def _bin_of(categories: Categories, name: Any) -> int:
+def _bin_of(categories: Categories, name: object) -> int:
     try:
         return categories[name]
     except TypeError:

@@ -1,12 +1,12 @@
 """The judge: windows of counts against references, by the rules of each model, once per closed pane.
 
-A line is one rule on one stream. Lines of one statistic and arena are judged together, as arrays, whatever their models,
-so a look costs the same for one model with a thousand streams as for a thousand models with one. A look never sees an
-event: its cost does not depend on traffic.
+A line is one rule on one stream. Lines of one statistic and arena are judged together, as arrays, whatever their
+models, so a look costs the same for one model with a thousand streams as for a thousand models with one. A look never
+sees an event: its cost does not depend on traffic.
 
 Windows are judged from the shortest to the longest, and the first that proves something decides: a strong breach fires
-from a short window, a faint one from a long window, and a long window that still remembers an incident is overruled once
-a shorter one proves that it is over: then, and for as long as it remembers.
+from a short window, a faint one from a long window, and a long window that still remembers an incident is overruled
+once a shorter one proves that it is over: then, and for as long as it remembers.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ LOOKS_PER_SPAN: Final = 60
 class Lines:
     """Lines of one statistic on one arena; arrays of shape (n,), or (windows, n) where it says so.
 
-    subject, rule: indices; yellow, red: thresholds (NaN: none). lowest: the first of them reached. clear: where an alert may end.
-    sign: 1 breached above, -1 below. needed: nats. in_window, seen (windows, n): which windows count, and what they last said.
+    subject, rule: indices; yellow, red: thresholds (NaN: none). lowest: the first of them reached. clear: where an
+    alert may end. sign: 1 breached above, -1 below. needed: nats. in_window, seen (windows, n): which windows count,
+    and what they last said.
     """
 
     subject: IntArray
@@ -60,7 +61,7 @@ class Lines:
 
     @classmethod
     def joined(cls, parts: Sequence[Lines]) -> Lines:
-        """Join the lines of many subjects. The parts go on sharing `seen` with the whole, so that what was seen is kept."""
+        """Join the lines of many subjects. The parts go on sharing `seen` with the whole: what was seen is kept."""
         whole = cls(*(np.concatenate([getattr(part, f.name) for part in parts], axis=-1) for f in fields(cls)))
         start = 0
         for part in parts:
@@ -75,7 +76,10 @@ Where = tuple[str, Arena]
 
 
 class Judge:
-    """Holds the lines of all models and what each window last said of them. Called by the pipeline, in the loop thread."""
+    """Holds the lines of all models and what each window last said of them.
+
+    Called by the pipeline, in the loop thread.
+    """
 
     def __init__(
         self, table: StreamTable, views: Views, detectors: Mapping[str, Detector], plan_of: PlanOf, terms: Terms
@@ -111,7 +115,7 @@ class Judge:
     # ---- lines
 
     def _refresh(self) -> None:
-        """Make the lines of changed subjects anew, some at a look, so that a thousand new models don't stall the loop."""
+        """Make the lines of changed subjects anew, some at a look: a thousand new models must not stall the loop."""
         changed = sorted(self._table.changed)[:REFRESHES_MAX]
         if not changed:
             return
@@ -186,7 +190,7 @@ class Judge:
         return np.isin(lines.subject, indices)
 
     def _seen(self, where: Where, lines: Lines, window: int, is_watched: BoolArray) -> npt.NDArray[np.int8]:
-        """Give what a window says of each line. Of lines on the good side that nobody asks about it says HOLD, unproven."""
+        """Give what a window says of each line: HOLD, unproven, of those on the good side that nobody asks about."""
         detector = self._detectors[where[0]]
         view = self._views.shared(where[1], window, lines.row)
         measure = detector.measure(view)
@@ -272,7 +276,8 @@ class Judge:
     def _date(self, seen: Observation) -> float:
         """Estimate the onset: the start of the suffix of the past in which the evidence is strongest. Cost: 1 ms.
 
-        When very many alerts begin at one look, only the first DATINGS_MAX are dated so; the rest with their window's start.
+        When very many alerts begin at one look, only the first DATINGS_MAX are dated so; the rest with their window's
+        start.
         """
         self._datings += 1
         if self._datings > DATINGS_MAX:
@@ -287,7 +292,10 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the judge goes by for all models. windows_s: ascending. every: panes from one look at each window to the next."""
+    """What the judge goes by for all models.
+
+    windows_s: ascending. every: panes from one look at each window to the next.
+    """
 
     budget: Budget
     windows_s: tuple[float, ...]
@@ -303,7 +311,8 @@ class Terms:
 class RuleTable:
     """The rules of a plan as arrays of shape (rules,), in_window (windows, rules), and which rules are for a stream.
 
-    first: where the plan's rules begin among all rules. looks: independent looks in the budget's period, see rules.Budget.
+    first: where the plan's rules begin among all rules. looks: independent looks in the budget's period, see
+    rules.Budget.
     """
 
     def __init__(self, plan: Plan, detectors: Mapping[str, Detector], terms: Terms, first: int) -> None:

@@ -351,7 +351,8 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
     Family(
         "driftd_events_counted_total",
         "counter",
-        "Events counted, by type: inference, or the kind of an outcome (label, feedback, override, escalation, evaluation).",
+        "Events counted, by type: inference, or the kind of an outcome"
+        " (label, feedback, override, escalation, evaluation).",
         ("topic", "type"),
         _by_pair(lambda s: s.picture.counted),
     ),

@@ -52,12 +52,15 @@ FREEZES_MAX: Final = 20
 NEVER_S: Final = -1e12
 """Before any event time: the watermark until it is known."""
 OPEN_PANES_MAX: Final = 7_200
-"""When partitions are further apart in event time than this, the watermark is moved on, and what it leaves behind is late."""
+"""When partitions are further apart in event time, the watermark is moved on, and what it leaves behind is late."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeTerms:
-    """How event time is dealt with. live_s: a source whose events are older than this is not live, and idleness tells nothing."""
+    """How event time is dealt with.
+
+    live_s: a source whose events are older than this is not live, and idleness tells nothing.
+    """
 
     pane_s: float = 1.0
     disorder_s: float = 2.0
@@ -82,10 +85,10 @@ class PipelineTerms:
     plan_of: PlanOf
     detectors: Mapping[str, Detector]
     windows_s: tuple[float, ...] = (60.0, 600.0, 3600.0)
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     time: TimeTerms = TimeTerms()
     learn: LearnTerms = LearnTerms()
-    limits: StreamLimits = StreamLimits()
+    limits: StreamLimits = field(default_factory=StreamLimits)
     event_ids_max: int = 200_000
     series_max: int = 50_000
 
@@ -136,7 +139,7 @@ class Pipeline:
     # ---- events
 
     def step(self, batch: Batch, now_s: float) -> Step:
-        """Take in a batch of messages. now_s: wall clock, against which times in the future are clamped (inf: never)."""
+        """Take in a batch of messages. now_s: wall clock, by which times in the future are clamped (inf: never)."""
         step = Step()
         columns = self._adapter.decode(batch.values)
         topics = [source.topic for source in batch.sources]
@@ -269,7 +272,7 @@ class Pipeline:
         self._watermark.assign(partitions)
 
     def idle(self, idle: Iterable[TopicPartition], quiet_s: float, now_s: float) -> Step:
-        """Say which partitions are caught up, and for how long there was nothing at all; event time goes on meanwhile."""
+        """Say which partitions are caught up, and for how long nothing came at all; event time goes on meanwhile."""
         step = Step()
         self._watermark.set_idle(idle)
         latest_s = self._watermark.latest_s
@@ -349,7 +352,7 @@ class Pipeline:
             flat[hits[learning]] += values[learning]
 
     def _freeze(self, end_s: float) -> list[Reference]:
-        """Freeze the references of models that have learned enough, a few at a look, so that a thousand at once don't stall the loop."""
+        """Freeze the references of models that learned enough, a few at a look: a thousand would stall the loop."""
         learn = self._terms.learn
         due: list[Subject] = []
         for subject in self._table.subjects:
@@ -362,7 +365,10 @@ class Pipeline:
         return self._freeze_these(due, "learned from live traffic", end_s)
 
     def _freeze_these(self, subjects: Sequence[Subject], source: str, end_s: float | None) -> list[Reference]:
-        """Make what models have learned their references; end_s: where learning ended (None: at the last event of each)."""
+        """Make what models have learned their references.
+
+        end_s: where learning ended (None: at the last event of each).
+        """
         rows = [row for subject in subjects for arena, row in subject.rows if arena is Arena.VALUES]
         placed = self._folder.place_grids(np.array(rows, dtype=np.int64)) if rows else None
         if placed is not None:
@@ -375,7 +381,7 @@ class Pipeline:
         ]
 
     def freeze_all(self, source: str) -> list[Reference]:
-        """Make what every model has learned its reference, in order of first sight: what building references ends with."""
+        """Make what every model has learned its reference, in order of first sight: the end of building references."""
         return self._freeze_these([s for s in self._table.subjects if not s.is_ready], source, None)
 
     def grids(self) -> dict[StreamKey, Grid]:

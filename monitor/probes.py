@@ -1,8 +1,8 @@
 """The first values of a numeric stream, kept until they suffice to place its grid.
 
-A stream without a reference has no bins yet. Its first values wait here; when there are enough, their quantiles place the
-grid once and for all, and the values are counted into it. Memory: 16 bytes per waiting value, at most PROBE_VALUES per stream
-and batch beyond.
+A stream without a reference has no bins yet. Its first values wait here; when there are enough, their quantiles place
+the grid once and for all, and the values are counted into it. Memory: 16 bytes per waiting value, at most PROBE_VALUES
+per stream and batch beyond.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from monitor.domain import FloatArray, IntArray
 from monitor.references import Grid
 
 PROBE_VALUES: Final = 256
-"""Values that place a grid: quantiles of 256 values are good to a few percent of rank, and the grid covers the whole line."""
+"""Values that place a grid: quantiles of 256 are good to a few percent of rank, and the grid covers the whole line."""
 MARGIN: Final = 0.15
 """Share of the squashed range added at either end, since the extremes of 256 values are not those of the reference."""
 LARGEST: Final = 1e300
@@ -24,7 +24,10 @@ LARGEST: Final = 1e300
 
 
 def place_grid(values: FloatArray) -> Grid:
-    """Give the grid for values like these: shape (n,), n >= 1, finite. Centre: median. Width: a robust standard deviation."""
+    """Give the grid for values like these: shape (n,), n >= 1, finite.
+
+    Centre: median. Width: a robust standard deviation.
+    """
     ordered = np.clip(np.sort(values), -LARGEST, LARGEST)
     ranks = [int(share * (len(ordered) - 1)) for share in (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)]
     low, q05, q25, centre, q75, q95, high = ordered[ranks].tolist()
@@ -62,7 +65,7 @@ class Probes:
         return np.flatnonzero(self._waiting >= values)
 
     def take(self, rows: IntArray) -> tuple[IntArray, FloatArray, IntArray]:
-        """Give rows, values and panes of all that waits for these rows, sorted by row, in order of arrival within a row."""
+        """Give rows, values and panes of all that waits for these rows, by row, in order of arrival within a row."""
         if not self._rows:
             return np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)
         row, value, pane = np.concatenate(self._rows), np.concatenate(self._values), np.concatenate(self._panes)

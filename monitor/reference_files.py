@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from monitor.errors import ReferenceError
+from monitor.errors import BaselineError
 from monitor.references import Reference, from_text, to_text
 
 SUFFIX: Final = ".reference.json"
@@ -18,7 +18,7 @@ FILE_BYTES_MAX: Final = 256 << 20
 
 
 def file_name(model: str, version: str) -> str:
-    """Give the name of a model version's file: readable, and different for different models whatever their names hold."""
+    """Give the name of a model version's file: readable, and another for every other model whatever its name holds."""
     name = f"{model}@{version}" if version else model
     plain = re.sub(r"[^A-Za-z0-9._@-]+", "-", name)[:80].strip("-.")
     if plain and plain == name and name.count("@") == bool(version):  # an @ of their own could be taken for ours
@@ -27,29 +27,37 @@ def file_name(model: str, version: str) -> str:
 
 
 def read_reference(path: Path) -> Reference:
-    """Read one file. Raises ReferenceError, with the path and what is wrong."""
+    """Read one file. Raises BaselineError, with the path and what is wrong."""
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            raise ReferenceError(f"{path}: larger than {FILE_BYTES_MAX >> 20} MiB, so not a reference")
+        _check_size(path)
         return from_text(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ReferenceError(f"{path}: can't be read: {error.strerror}") from None
+        raise BaselineError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ReferenceError(f"{path}: not UTF-8 text, so not a reference") from None
-    except ReferenceError as error:
-        raise ReferenceError(f"{path}: {error}") from None
+        raise BaselineError(f"{path}: not UTF-8 text, so not a reference") from None
+    except BaselineError as error:
+        raise BaselineError(f"{path}: {error}") from None
+
+
+def _check_size(path: Path) -> None:
+    if path.stat().st_size > FILE_BYTES_MAX:
+        raise BaselineError(f"{path}: larger than {FILE_BYTES_MAX >> 20} MiB, so not a reference")
 
 
 def read_references(folder: Path) -> list[Reference]:
-    """Read all references in a folder; none if it does not exist. Raises ReferenceError if one is bad or two are of one model."""
+    """Read all references in a folder; none if it does not exist.
+
+    Raises BaselineError if one is bad or two are of one model.
+    """
     found: dict[tuple[str, str], Path] = {}
     references: list[Reference] = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         reference = read_reference(path)
         key = (reference.model, reference.model_version)
         if key in found:
-            raise ReferenceError(
-                f"{path}: a second reference of model {key[0]!r} version {key[1]!r}; the first is {found[key]}: remove one"
+            raise BaselineError(
+                f"{path}: a second reference of model {key[0]!r} version {key[1]!r}; the first is {found[key]}:"
+                " remove one"
             )
         found[key] = path
         references.append(reference)
@@ -57,7 +65,7 @@ def read_references(folder: Path) -> list[Reference]:
 
 
 def write_reference(folder: Path, reference: Reference) -> Path:
-    """Write a file so that it is there whole or not at all. Raises ReferenceError."""
+    """Write a file so that it is there whole or not at all. Raises BaselineError."""
     path = folder / file_name(reference.model, reference.model_version)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,14 +76,14 @@ def write_reference(folder: Path, reference: Reference) -> Path:
         Path(file.name).chmod(0o644)
         Path(file.name).replace(path)
     except OSError as error:
-        raise ReferenceError(f"{path}: can't be written: {error.strerror}") from error
+        raise BaselineError(f"{path}: can't be written: {error.strerror}") from error
     return path
 
 
 def pick(references: Sequence[Reference], model: str, version: str | None) -> Reference:
-    """Give the one reference of a model, or of its version. Raises ReferenceError if there is none or more than one."""
+    """Give the one reference of a model, or of its version. Raises BaselineError if there is none or more than one."""
     found = [r for r in references if r.model == model and version in (None, r.model_version)]
     if len(found) != 1:
         known = ", ".join(sorted(f"{r.model} {r.model_version}".strip() for r in references)) or "none"
-        raise ReferenceError(f"{len(found)} references of {model!r} {version or ''}; there are: {known}")
+        raise BaselineError(f"{len(found)} references of {model!r} {version or ''}; there are: {known}")
     return found[0]

@@ -1,8 +1,8 @@
 """The frozen picture of what is normal for one served model version, and its one small readable file.
 
 Everything that later comparisons rest on is in it and never changes: the grid or categories of each stream, the counts,
-and how fine bins are summed into groups for PSI and its kin. Its identity is a hash of just that, so two references with
-one identity judge alike.
+and how fine bins are summed into groups for PSI and its kin. Its identity is a hash of just that, so two references
+with one identity judge alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, WIDTHS
 from monitor.domain import CountArray, IntArray, Kind
-from monitor.errors import ReferenceError
+from monitor.errors import BaselineError
 
 FORMAT: Final = "driftd-reference/1"
 GROUPS: Final = 10
@@ -40,10 +40,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class StreamReference:
-    """One stream's part. counts: shape (width of its arena,). groups: shape (VALUE_BINS,), for VALUES streams, else empty.
+    """One stream's part.
 
-    grid: numeric streams. exponent: LOG streams (the grid starts at 2**exponent). categories: categorical streams, in bin
-    order; is_complete: no category had to be left out, so a new one can be told.
+    counts: shape (width of its arena,). groups: shape (VALUE_BINS,), for VALUES streams, else empty. grid: numeric
+    streams. exponent: LOG streams (the grid starts at 2**exponent). categories: categorical streams, in bin order;
+    is_complete: no category had to be left out, so a new one can be told.
     """
 
     field: str
@@ -86,7 +87,7 @@ class Reference:
 
 
 def numeric_groups(counts: CountArray) -> IntArray:
-    """Give the group of each value bin, shape (VALUE_BINS,): runs of bins of about equal mass, numbered without gaps."""
+    """Give the group of each value bin, shape (VALUE_BINS,): runs of bins of about equal mass, numbered gaplessly."""
     mass = counts[:VALUE_BINS].astype(np.float64)
     total = mass.sum()
     if total == 0:
@@ -102,7 +103,7 @@ def numeric_groups(counts: CountArray) -> IntArray:
 
 
 def categorical_groups(counts: CountArray, categories: int) -> IntArray:
-    """Give the group of each value bin: the commonest categories each their own, the rest, other and unseen together (last)."""
+    """Give the group of each value bin: the commonest categories each their own, all the others together (last)."""
     mass = counts[:VALUE_BINS].astype(np.float64)
     total = max(mass.sum(), 1.0)
     common = [int(i) for i in np.argsort(-mass[:categories], kind="stable") if mass[i] >= CATEGORY_SHARE_MIN * total]
@@ -130,14 +131,14 @@ def to_text(reference: Reference) -> str:
 
 
 def from_text(text: str) -> Reference:
-    """Read what `to_text` wrote. Raises ReferenceError with what is wrong: another format, damage, a changed content."""
+    """Read what `to_text` wrote. Raises BaselineError with what is wrong: another format, damage, a changed content."""
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise ReferenceError(f"not a reference: {error}") from None
+        raise BaselineError(f"not a reference: {error}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         given = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise ReferenceError(
+        raise BaselineError(
             f"not a reference of format {FORMAT}: found {given!r}; build it again with `driftd baseline build`"
         )
     try:
@@ -151,9 +152,9 @@ def from_text(text: str) -> Reference:
             streams=tuple(_stream_from_dict(stream) for stream in found["streams"]),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ReferenceError(f"a damaged reference: {type(error).__name__} {error}") from None
+        raise BaselineError(f"a damaged reference: {type(error).__name__} {error}") from None
     if found.get("identity") != reference.identity:
-        raise ReferenceError(
+        raise BaselineError(
             f"the content does not match its identity {found.get('identity')} (it is {reference.identity}):"
             " the file was changed by hand or cut short; build it again with `driftd baseline build`"
         )

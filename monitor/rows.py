@@ -23,8 +23,8 @@ def grown(old: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
 class Rows:
     """The streams of one arena by row. Rows are only ever added, never removed or moved.
 
-    reference: shape (capacity, width), what was learned so far, or the frozen reference. Arrays hold more rows than there
-    are streams. Memory: 4 bytes per bin and stream.
+    reference: shape (capacity, width), what was learned so far, or the frozen reference. Arrays hold more rows than
+    there are streams. Memory: 4 bytes per bin and stream.
     """
 
     def __init__(self, arena: Arena) -> None:
@@ -69,8 +69,8 @@ class Rows:
 class ValueRows(Rows):
     """Numeric and categorical streams, with their grids or categories and their groups.
 
-    grid: shape (capacity, 4): centre, width, low, step (see bins.numeric_bin). groups: shape (capacity, 64), the group of each
-    bin, UNGROUPED where a bin holds no value. groups_used: shape (capacity,), 0 while learning.
+    grid: shape (capacity, 4): centre, width, low, step (see bins.numeric_bin). groups: shape (capacity, 64), the group
+    of each bin, UNGROUPED where a bin holds no value. groups_used: shape (capacity,), 0 while learning.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,10 @@ class ValueRows(Rows):
 
 
 def group_counts(counts: npt.NDArray[Any], groups: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
-    """Sum value bins into groups: counts and groups of shape (S, 64) to shape (S, GROUPS), float64. Cost: 5 ns per bin."""
+    """Sum value bins into groups: counts and groups of shape (S, 64) to shape (S, GROUPS), float64.
+
+    Cost: 5 ns per bin.
+    """
     rows = len(counts)
     at = groups + (np.arange(rows, dtype=np.int64) * (GROUPS + 1))[:, None]
     weights = counts.ravel().astype(np.float64)

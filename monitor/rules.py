@@ -29,9 +29,10 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One threshold with its consequences. fields: globs on the stream's field. is_above: breached above (else below) the levels.
+    """One threshold with its consequences.
 
-    windows_s: judged from the shortest to the longest. severity is of the red band, yellow_severity of the yellow one.
+    fields: globs on the stream's field. is_above: breached above (else below) the levels. windows_s: judged from the
+    shortest to the longest. severity is of the red band, yellow_severity of the yellow one.
     """
 
     name: str
@@ -74,7 +75,10 @@ PlanOf = Callable[[str, str], Plan]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The false-alarm budget of one model: at most `pages` false alerts per `period_s`, spread over its rules, streams and looks."""
+    """The false-alarm budget of one model: at most `pages` false alerts per `period_s`.
+
+    It is spread over the model's rules, streams and looks.
+    """
 
     pages: float = 1.0
     period_s: float = 30 * 86400.0
@@ -84,5 +88,5 @@ class Budget:
         return sum(LOOKS_PER_WINDOW * self.period_s / window_s for window_s in windows_s)
 
     def evidence_needed(self, lines: int, windows_s: tuple[float, ...]) -> float:
-        """Give the nats that one look at one rule and stream (one of `lines` of its model) must reach. Bonferroni's bound."""
+        """Give the nats that a look at one of a model's `lines` (a rule on a stream) must reach: Bonferroni's bound."""
         return math.log(max(2.0, lines * self.looks(windows_s) / self.pages))

@@ -1,4 +1,7 @@
-"""What streams belong to: subjects (a served model version), scopes (all of its traffic, or a segment), and how events are taken apart."""
+"""What streams belong to, and how events are taken apart.
+
+A subject is a served model version; a scope is all of its traffic, or a segment.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,9 @@ UNSET: Final = 255
 class Layout:
     """How one set of feature names is taken apart in one scope.
 
-    numbers, names: give the values of the numeric and of the categorical features. absent_rows: features of the scope that
-    this set lacks, counted as null. undecided: names whose kind can't be told yet; the layout is made anew when it can.
+    numbers, names: give the values of the numeric and of the categorical features. absent_rows: features of the scope
+    that this set lacks, counted as null. undecided: names whose kind can't be told yet; the layout is made anew when it
+    can.
     """
 
     scope: int
@@ -43,8 +47,8 @@ class Layout:
 class NameTable:
     """The bins of one text feature of a lane in every scope, so that many models cost no more look-ups than one.
 
-    A text is looked up once, in a dict that all scopes share, and its code then in an array. What the array does not hold
-    yet is asked of the scope's own categories. Memory: CODES bytes per scope.
+    A text is looked up once, in a dict that all scopes share, and its code then in an array. What the array does not
+    hold yet is asked of the scope's own categories. Memory: CODES bytes per scope.
     """
 
     def __init__(self) -> None:
@@ -83,10 +87,11 @@ class NameTable:
 class LaneTable:
     """Where the features of one lane are counted, scope by scope, as arrays with a row per scope.
 
-    is_known: shape (scopes,), whether every feature of the lane is counted there as what the lane takes it for, with its grid
-    placed; what else stands in a row means nothing until then. numbers: shape (scopes, numbers), rows of the lane's numeric
-    features; grid: shape (4, scopes, numbers), their grids. names: shape (scopes, names), rows of its text features; texts: the
-    bins of each. absent: features of a scope that the lane lacks, counted as null; only scopes that have any.
+    is_known: shape (scopes,), whether every feature of the lane is counted there as what the lane takes it for, with
+    its grid placed; what else stands in a row means nothing until then. numbers: shape (scopes, numbers), rows of the
+    lane's numeric features; grid: shape (4, scopes, numbers), their grids. names: shape (scopes, names), rows of its
+    text features; texts: the bins of each. absent: features of a scope that the lane lacks, counted as null; only
+    scopes that have any.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -150,6 +155,7 @@ def _nothing(_: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Give a function that takes the values of these features, in this order, out of an event's."""
     if not names:
         return _nothing
     if len(names) == 1:

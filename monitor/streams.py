@@ -1,7 +1,7 @@
 """All streams by name: models, segments, features, and how each set of feature names is taken apart.
 
-A stream is a row of one of three arenas (monitor.bins). Finding the rows of an event's values costs one dict look-up per
-event: a Layout is made once per scope and set of feature names.
+A stream is a row of one of three arenas (monitor.bins). Finding the rows of an event's values costs one dict look-up
+per event: a Layout is made once per scope and set of feature names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class StreamLimits:
 class StreamTable:
     """Every stream there is; only the loop thread touches it.
 
-    changed: subjects whose streams or reference changed since the set was last emptied. overflow, schema_changes: totals.
+    changed: subjects whose streams or reference changed since the set was last emptied. overflow, schema_changes:
+    totals.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class StreamTable:
     # ---- models and segments
 
     def scopes_of(self, models: Sequence[str], versions: Sequence[str]) -> IntArray:
-        """Give the index of the scope of each event's model, shape (n,), made on first sight; NONE beyond the limit of models."""
+        """Give the scope's index of each event's model, shape (n,), made on first sight; NONE beyond models_max."""
         pairs = [(models[0], versions[0])]
         if len(set(models)) > 1 or len(set(versions)) > 1:
             pairs = list(zip(models, versions, strict=True))
@@ -78,7 +79,7 @@ class StreamTable:
         found = np.fromiter(map(self._main.get, pairs, repeat(NONE)), np.int64, len(pairs))
         return found if len(pairs) == len(models) else np.full(len(models), found[0])
 
-    def segment_of(self, subject: Subject, name: str, value: Any) -> Scope:
+    def segment_of(self, subject: Subject, name: str, value: object) -> Scope:
         """Give the scope of one segment; values beyond the limit share one named (other)."""
         segment = f"{name}={str(value)[:SEGMENT_CHARS_MAX]}"
         if segment not in subject.scopes:
@@ -132,7 +133,7 @@ class StreamTable:
         return rows
 
     def absent_fields(self, present: Collection[str], scopes: IntArray) -> Iterator[tuple[str, IntArray]]:
-        """Give the fixed fields that no event of a batch has and some scope of its counts, with the rows as `field_rows` does."""
+        """Give the fixed fields that no event of a batch has but some scope of it counts; rows as in `field_rows`."""
         for name, known in self._fixed.items():
             if name not in present and name != VOLUME:
                 rows = known[scopes]
@@ -258,7 +259,7 @@ class StreamTable:
             table.absent[at] = np.array(absent, dtype=np.int64)
         table.is_known[at] = True
 
-    def _decide(self, scope: Scope, name: str, value: Any) -> bool:
+    def _decide(self, scope: Scope, name: str, value: object) -> bool:
         """Make sure that the feature has a stream or is ignored; False while its kind can't be told."""
         if name in scope.features:
             return True
@@ -340,6 +341,6 @@ class StreamTable:
         return StreamReference(key.field, key.segment, kind, counts, none, exponent=int(rows.exponents[row]))
 
 
-def _kind_of(name: str, value: Any) -> Kind | None:
+def _kind_of(name: str, value: object) -> Kind | None:
     """Give the kind of a fixed field's stream, None while no value tells that there is one."""
     return None if value is None else FIELDS.get(name) or kind_of_value(value)

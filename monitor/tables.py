@@ -52,7 +52,7 @@ class Tables:
         self._starts: tuple[int, ...] = (0, 0, 0)
 
     def tables(self) -> tuple[Sequence[StreamKey], tuple[StatisticTable, ...], int]:
-        """Give the streams, their statistics, and how many series were left out. Cost: like one look at every window."""
+        """Give the streams, their statistics, and how many series were left out. Cost: as of a look at every window."""
         self._name()
         out: list[StatisticTable] = []
         left, dropped = self._series_max, 0

@@ -50,7 +50,7 @@ class Views:
         self._last_s = np.zeros(0)
 
     def close(self, end_s: float, start_s: float, flags: Counts) -> None:
-        """Note that a pane has closed, and when each model had events: flags are the pane's counts of the FLAGS arena."""
+        """Note that a pane has closed, and when each model had events. flags: the pane's counts of the FLAGS arena."""
         self.forget()
         self._end_s = end_s
         self._reserve()

@@ -44,7 +44,7 @@ class Watermark:
         self._rise(time_s)
 
     def set_timeless(self, partitions: Iterable[TopicPartition]) -> None:
-        """Say which partitions were read and gave no event time (outcomes only, or nothing valid): they hold nothing back."""
+        """Say which partitions were read but gave no event time (outcomes, nothing valid): they hold nothing back."""
         self._timeless.update(p for p in partitions if self._latest.get(p, NEVER) == NEVER)
 
     def follow(self, sources: Sequence[TopicPartition], partitions: IntArray, times_s: FloatArray) -> FloatArray:

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script beside what it writes, not a package
 """Writes dashboards/driftd.json: `python deploy/grafana/build_dashboard.py`. A test compares the two.
 
 Every panel answers one of three questions, asked in this order: is it healthy, is it drifting, what next? Safety has a

@@ -14,7 +14,10 @@ from monitor.domain import FloatArray, Rejection
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of one message is read. message_bytes_max: larger ones are rejected. features_max: per event, the rest is dropped."""
+    """How much of one message is read.
+
+    message_bytes_max: larger ones are rejected. features_max: per event, the rest is dropped.
+    """
 
     message_bytes_max: int = 1 << 20
     features_max: int = 10_000
@@ -47,7 +50,7 @@ class Columns:
 
 
 class Adapter(Protocol):
-    """Turns the bytes of one producer's format into columns. Called by the pipeline in the loop thread, once per batch."""
+    """Turns the bytes of one producer's format into columns; called by the pipeline in the loop thread, per batch."""
 
     def decode(self, values: Sequence[bytes | None]) -> Columns:
         """Give the columns. Never raises on data: one bad message costs one message, with a bounded reason."""

@@ -124,9 +124,9 @@ class CanonicalAdapter:
             return Rejection.TOO_LARGE
         try:
             event: Wire = self._lanes.decode(value)
-            return event
         except (ValueError, RecursionError):
             return _read_leniently(value)
+        return event
 
     def _accept(self, messages: Sequence[int], cells: Cells, columns: Columns) -> list[int] | None:
         """Take out outcomes and what can't be counted; None: keep all, else the positions to keep."""
@@ -278,7 +278,10 @@ def _read_leniently(value: bytes) -> Wire | Rejection:
 
 
 def _is_error(status: Any, error_type: Any) -> bool | None:
-    """Give whether the call failed; None when the event says nothing of it. Numbers are HTTP status codes: 400 and up failed."""
+    """Give whether the call failed; None when the event says nothing of it.
+
+    Numbers are HTTP status codes: 400 and up failed.
+    """
     if error_type is not None and error_type != "":
         return True
     if status is None:

@@ -1,8 +1,8 @@
 """Lanes: decoders made for the features that a model was seen to send.
 
 Reading an object of known names and types into a struct is nearly twice as fast as reading it into a dict, and its
-values come out in a known order, so that a whole batch is taken apart by column. A lane is only ever a faster way to the
-same result: what does not fit it (a new feature, another type) is read the general way, and may open a new lane.
+values come out in a known order, so that a whole batch is taken apart by column. A lane is only ever a faster way to
+the same result: what does not fit it (a new feature, another type) is read the general way, and may open a new lane.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _lane_for(features: Any) -> Lane | None:
 class Lanes:
     """Reads messages, each by the lane of its model if there is one. wire: the struct of an event read the general way.
 
-    A lane's struct has only the fields of an event that were ever seen with a value, which makes it cheaper to take apart.
+    A lane's struct has only the fields of an event that were ever seen with a value: so it is cheaper to take apart.
     """
 
     def __init__(self, wire: type[msgspec.Struct]) -> None:
@@ -134,7 +134,7 @@ class Lanes:
         self._of_model[hint] = self._decoders[lane]
 
     def _widen(self, value: bytes) -> bool:
-        """Take in the fields of a message; lanes made for fewer are made anew. False if it has too many unknown ones."""
+        """Take in a message's fields; lanes made for fewer are made anew. False if it has too many unknown ones."""
         found = frozenset(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
         used, unknown = self._used | (found & self._names), self._unknown | (found - self._names)
         if len(unknown) > UNKNOWN_MAX:
@@ -146,7 +146,7 @@ class Lanes:
         return True
 
     def _event_struct(self, lane: Lane) -> type[msgspec.Struct]:
-        """Make the struct of an event of this lane: the fields in use, with features in a struct, and unknown ones passed over."""
+        """Make the struct of an event of this lane: fields in use, features in a struct, unknown ones passed over."""
         fields: list[Any] = [
             (f"n{i}", float | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.numbers)
         ]

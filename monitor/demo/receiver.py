@@ -13,7 +13,10 @@ BODY_BYTES_MAX: Final = 1 << 20
 
 
 class AlertReceiver:
-    """Listens on a free port; calls `take` with each alert of each notification and when it came, in the server's threads."""
+    """Listens on a free port for notifications.
+
+    Calls `take` with each alert of each notification and when it came, in the server's threads.
+    """
 
     def __init__(self, take: Callable[[dict[str, Any], float], None]) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -24,7 +27,7 @@ class AlertReceiver:
                 self.send_response(204)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,4 +1,4 @@
-"""One performance: references from healthy history, a broker, the daemon, traffic, incidents, and what comes of them."""
+"""One performance: references from healthy history, a broker, the daemon, traffic, incidents, what comes of them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ class Show:
 
 
 def run_demo(seconds: float | None, *, as_json: bool, port: int) -> bool:
-    """Perform; tell whether every planted incident was detected and delivered, and nothing else fired. None: until Ctrl-C."""
+    """Perform; tell whether every planted incident was detected and delivered, and nothing else fired.
+
+    seconds: how long; None: until Ctrl-C.
+    """
     console = Console(stderr=as_json, highlight=False)
     show = Show()
     began_s = time.time()
@@ -122,7 +125,8 @@ def run_demo(seconds: float | None, *, as_json: bool, port: int) -> bool:
     is_good = result["detected"] == result["planted"] > 0 and not show.false_alarms
     _finish(console, show, result, began_s)
     if as_json:
-        print(json.dumps(result), flush=True)
+        sys.stdout.write(f"{json.dumps(result)}\n")
+        sys.stdout.flush()
     return is_good or (seconds is None and not show.false_alarms)
 
 
@@ -155,7 +159,7 @@ def _perform(
 
 
 def _plan(start_s: float, end_s: float) -> Iterator[Plant]:
-    """Spread the incidents over the time there is, each over before the next begins, the last with time to be noticed."""
+    """Spread the incidents over the time: each over before the next begins, the last with time to be noticed."""
     span_s = end_s - start_s
     step_s = (1.0 - QUIET_SHARE) * span_s / len(INCIDENTS)
     for number, incident in enumerate(INCIDENTS):
@@ -193,7 +197,7 @@ class Sender:
 
     def __init__(self, servers: str, start_s: float) -> None:
         self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 20})
-        self._rng = random.Random(23)
+        self._rng = random.Random(23)  # noqa: S311 - to be repeatable, not to be secret
         self._due = dict.fromkeys(RATES_PER_S, start_s)
 
     def send_until(self, now_s: float, plants: list[Plant]) -> int:
@@ -251,7 +255,9 @@ def _daemon(config: Path, folder: Path, port: int) -> Iterator[str]:
     """Run `driftd run` as a person would, until the block ends; give its address once it answers."""
     log = folder / "driftd.log"
     with log.open("wb") as file:
-        process = subprocess.Popen([sys.executable, "-m", "monitor", "run", "--config", str(config)], stderr=file)
+        process = subprocess.Popen(  # noqa: S603 - this program itself, without a shell
+            [sys.executable, "-m", "monitor", "run", "--config", str(config)], stderr=file
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait(lambda: _answers(f"{url}/livez"), process, log)

@@ -17,7 +17,10 @@ CHANNELS: Final = ("app", "web", "pos")
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that goes wrong. words: what a person would say. fields: where it can be seen, the first the one it is planted in."""
+    """Something that goes wrong.
+
+    words: what a person would say. fields: where it can be seen, the first the one it is planted in.
+    """
 
     name: str
     model: str
@@ -103,7 +106,7 @@ def event(rng: random.Random, model: str, time_s: float, incident: str | None = 
 
 def history(seconds: float, until_s: float, seed: int = 11) -> Iterator[dict[str, Any]]:
     """Give healthy traffic of both models, in order of time, for references."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - to be repeatable, not to be secret
     due = dict.fromkeys(RATES_PER_S, until_s - seconds)
     while True:
         model = min(due, key=lambda name: due[name])

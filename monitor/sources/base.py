@@ -16,7 +16,7 @@ class Source(Protocol):
         ...
 
     def poll(self, timeout_s: float) -> Batch:
-        """Give the next messages, at most a bounded number; an empty batch after timeout_s. Raises SourceError if fatal."""
+        """Give the next messages, a bounded number; an empty batch after timeout_s. Raises SourceError if fatal."""
         ...
 
     def assigned(self) -> Sequence[TopicPartition] | None:

@@ -25,7 +25,7 @@ class _Time(msgspec.Struct):
 
 
 class FileSource:
-    """Reads files to their end. Memory: one batch of lines. Lines longer than line_bytes_max are cut, and so rejected."""
+    """Reads files to their end. Memory: a batch of lines. Lines longer than line_bytes_max are cut, and so rejected."""
 
     def __init__(self, paths: Sequence[Path], *, batch_records_max: int = 5_000, line_bytes_max: int = 2 << 20) -> None:
         self._paths = paths
@@ -49,7 +49,8 @@ class FileSource:
             is_gzip = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             self._raw.append(raw)
-            self._files.append(cast("IO[bytes]", gzip.open(raw)) if is_gzip else raw)
+            unpacked = gzip.open(raw) if is_gzip else raw  # noqa: SIM115 - read batch by batch, closed by close()
+            self._files.append(cast("IO[bytes]", unpacked))
             self._latest.append(float("-inf"))
 
     @property

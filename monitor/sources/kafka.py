@@ -1,7 +1,8 @@
 """Events from Kafka, by the synchronous client in the loop thread.
 
 The group's committed offsets say where to go on after a restart; they are committed after the messages were counted, so
-a crash counts some again rather than none at all. (Offsets in the same transaction as the counts come with durable state.)
+a crash counts some again rather than none at all. (Offsets in the same transaction as the counts come with durable
+state.)
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ OPEN_TIMEOUT_S: Final = 10.0
 QUEUED_MESSAGES_MIN: Final = 100_000
 """Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
 FETCH_BACKOFF_MS: Final = 10
-"""How long fetching rests when the prefetch is full. librdkafka's own 1,000 ms starves a reader that drains it sooner."""
+"""How long fetching rests when the prefetch is full: librdkafka's 1,000 ms starves a reader that drains it sooner."""
 PROBE_S: Final = 5.0
 """When nothing came for so long, a broker is asked for the end of a partition: quiet is told from cut off."""
 PROBE_TIMEOUT_S: Final = 0.5
 SILENT_S: Final = 15.0
 """Without a message or an answer for so long, the brokers count as out of reach."""
 CURES: Final[Mapping[int, str]] = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "the topic does not exist or may not be described: create it, or check kafka.topics and the ACLs",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: (
+        "the topic does not exist or may not be described: create it, or check kafka.topics and the ACLs"
+    ),
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "the user may not read the topic: grant READ and DESCRIBE on it",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the user may not use the group: grant READ on the group kafka.group_id",
     KafkaError._AUTHENTICATION: "the broker refused the credentials: check kafka.sasl_* and kafka.security_protocol",  # noqa: SLF001
@@ -43,7 +46,10 @@ CURES: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class KafkaTerms:
-    """How to read. options: librdkafka's own, complete (servers, security, pass-through). idle_s: quiet for so long is idle."""
+    """How to read.
+
+    options: librdkafka's own, complete (servers, security, pass-through). idle_s: quiet for so long is idle.
+    """
 
     topics: tuple[str, ...]
     options: Mapping[str, Any]
@@ -157,7 +163,7 @@ class KafkaSource:
         return tuple(self._held.partitions) if self._held.is_known else None
 
     def idle(self) -> tuple[Sequence[TopicPartition], float]:
-        """Give the partitions with nothing left to read that gave nothing for idle_s; at once if they never gave anything."""
+        """Give the partitions with nothing left to read that were silent for idle_s; at once if they always were."""
         now_s, idle, quiet = self._clock(), [], []
         self._probe(now_s)
         if self.trouble():

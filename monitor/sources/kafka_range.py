@@ -1,11 +1,11 @@
-"""A time range of topics, read once from beginning to end outside any consumer group: to build references from history."""
+"""A time range of topics, read once from first to last outside any consumer group: to build references from history."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaException
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from monitor.errors import SourceError
@@ -63,27 +63,33 @@ def _read(consumer: Consumer, span: Span, batch_records_max: int) -> Iterator[li
     consumer.assign([KafkaPartition(*key, first) for key, (first, _) in span.items()])
     quiet = 0
     while left:
-        batch: list[bytes | None] = []
         messages = consumer.consume(batch_records_max, POLL_S)
         quiet = 0 if messages else quiet + 1
         if quiet > QUIET_POLLS_MAX:
             raise SourceError(
                 f"kafka: nothing arrived for {QUIET_POLLS_MAX * POLL_S:.0f} s; {len(left)} partition(s) unfinished"
             )
-        for message in messages:
-            error, offset = message.error(), message.offset()
-            if error is not None:
-                raise SourceError(f"kafka: {error.str()}")
-            key = (str(message.topic()), int(message.partition() or 0))
-            if key not in left or offset is None:
-                continue
-            if offset < left[key][1]:
-                batch.append(message.value())
-            if offset >= left[key][1] - 1:
-                del left[key]
+        batch = _take(messages, left)
         # A range may end in records that are not delivered (transaction markers): the position tells.
         for where in consumer.position([KafkaPartition(*key) for key in left]):
             if where.offset >= left[where.topic, where.partition][1]:
                 del left[where.topic, where.partition]
         if batch:
             yield batch
+
+
+def _take(messages: Sequence[Message], left: Span) -> list[bytes | None]:
+    """Give the payloads that lie in the ranges left; a range whose last message came is taken out of `left`."""
+    batch: list[bytes | None] = []
+    for message in messages:
+        error, offset = message.error(), message.offset()
+        if error is not None:
+            raise SourceError(f"kafka: {error.str()}")
+        key = (str(message.topic()), int(message.partition() or 0))
+        if key not in left or offset is None:
+            continue
+        if offset < left[key][1]:
+            batch.append(message.value())
+        if offset >= left[key][1] - 1:
+            del left[key]
+    return batch

@@ -22,7 +22,10 @@ NULLS: Final = frozenset({"", "NA", "N/A", "NULL", "null", "None"})
 
 @dataclass(frozen=True, slots=True)
 class RowTerms:
-    """What rows lack. model, version: for rows without those columns. every_s: spacing of rows without a time, from the epoch's first day."""
+    """What rows lack.
+
+    model, version: for rows without those columns. every_s: spacing of rows without a time, from the epoch's first day.
+    """
 
     model: str | None = None
     version: str = ""
@@ -85,7 +88,7 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
         raise SourceError(f"{path}: not a CSV file in UTF-8: {error}") from None
 
 
-def _cell(text: str | None) -> Any:
+def _cell(text: str | None) -> object:
     """Give a cell's value: null, yes/no, a number, else the text."""
     if text is None or text in NULLS:
         return None
@@ -110,7 +113,7 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
         raise SourceError(f"{path}: not a Parquet file that can be read: {error}") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     return value if isinstance(value, (str, int, float, bool, list, dict)) or value is None else str(value)

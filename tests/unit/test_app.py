@@ -15,8 +15,7 @@ from monitor import build
 from monitor.app import ERROR_LOG_S, App, AppTerms, Board, ErrorLog
 from monitor.config import load_settings
 from monitor.domain import AlertState, Batch, PartitionStatus, SinkStatus, TopicPartition, Transition
-from monitor.errors import DriftdError, SourceError
-from monitor.errors import ReferenceError as BadReferenceError
+from monitor.errors import BaselineError, DriftdError, SourceError
 
 if TYPE_CHECKING:
     from monitor.pipeline import Pipeline
@@ -91,6 +90,9 @@ class Batches:
 
     def idle(self) -> tuple[Sequence[TopicPartition], float]:
         return self.quiet
+
+    def trouble(self) -> str:
+        return ""
 
     def commit(self) -> None:
         self._call("commit")
@@ -395,7 +397,7 @@ class TestReferences:
 
     def test_reference_that_can_not_be_saved_is_told_and_watching_goes_on(self) -> None:
         def save(reference: Reference) -> object:
-            raise BadReferenceError("the disk is full")
+            raise BaselineError("the disk is full")
 
         stage = Stage([batch(0, 10), batch(10, 1)], AppTerms(save=save), settings=self.LEARN)
         with capture_logs() as lines:

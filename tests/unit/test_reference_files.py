@@ -9,7 +9,7 @@ import pytest
 
 from monitor.baseline import Input, build_references
 from monitor.config import load_settings
-from monitor.errors import ReferenceError as BadReferenceError
+from monitor.errors import BaselineError
 from monitor.reference_files import file_name, pick, read_reference, read_references, write_reference
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class TestRefusals:
         path = tmp_path / "bad.reference.json"
         path.write_bytes(content)
 
-        with pytest.raises(BadReferenceError) as caught:
+        with pytest.raises(BaselineError) as caught:
             read_references(tmp_path)
 
         assert str(caught.value).startswith(f"{path}: ")
@@ -117,24 +117,24 @@ class TestRefusals:
         path = write_reference(tmp_path, made(("fraud", "1"))[0])
         path.write_text(path.read_text().replace('"model": "fraud"', '"model": "other"').replace("50", "51"))
 
-        with pytest.raises(BadReferenceError, match=r"reference\.json: "):
+        with pytest.raises(BaselineError, match=r"reference\.json: "):
             read_reference(path)
 
     def test_two_references_of_one_model_are_refused_with_both_names(self, tmp_path: Path) -> None:
         path = write_reference(tmp_path, made(("fraud", "1"))[0])
         (tmp_path / "copy.reference.json").write_bytes(path.read_bytes())
 
-        with pytest.raises(BadReferenceError, match=r"a second reference of model 'fraud' version '1'.*remove one"):
+        with pytest.raises(BaselineError, match=r"a second reference of model 'fraud' version '1'.*remove one"):
             read_references(tmp_path)
 
     def test_missing_file_is_said_to_be_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(BadReferenceError, match=r"can't be read: No such file"):
+        with pytest.raises(BaselineError, match=r"can't be read: No such file"):
             read_reference(tmp_path / "no-such.reference.json")
 
     def test_folder_that_can_not_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
 
-        with pytest.raises(BadReferenceError, match=r"fraud@1\.reference\.json: can't be written: "):
+        with pytest.raises(BaselineError, match=r"fraud@1\.reference\.json: can't be written: "):
             write_reference(tmp_path / "file", made(("fraud", "1"))[0])
 
 
@@ -149,5 +149,5 @@ class TestPick:
     def test_too_many_or_none_is_told_with_what_there_is(self, model: str, version: str | None) -> None:
         both = made(("fraud", "1"), ("fraud", "2"))
 
-        with pytest.raises(BadReferenceError, match=r"there are: fraud 1, fraud 2"):
+        with pytest.raises(BaselineError, match=r"there are: fraud 1, fraud 2"):
             pick(both, model, version)

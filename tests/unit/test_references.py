@@ -142,7 +142,7 @@ def test_any_change_of_content_is_found(learned: Reference) -> None:
             elif isinstance(value, dict):
                 first = next(iter(value))
                 held[name] = {**value, first: value[first] + 1}
-            with pytest.raises(errors.ReferenceError):
+            with pytest.raises(errors.BaselineError):
                 from_text(json.dumps(changed))
 
 
@@ -158,7 +158,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize(("text", "message"), DAMAGED.values(), ids=DAMAGED.keys())
 def test_what_is_no_reference_is_refused_in_words(text: str, message: str) -> None:
-    with pytest.raises(errors.ReferenceError, match=message):
+    with pytest.raises(errors.BaselineError, match=message):
         from_text(text)
 
 
@@ -166,7 +166,7 @@ def test_what_is_no_reference_is_refused_in_words(text: str, message: str) -> No
 def test_file_cut_short_is_refused(learned: Reference, share: float) -> None:
     text = to_text(learned)
 
-    with pytest.raises(errors.ReferenceError):
+    with pytest.raises(errors.BaselineError):
         from_text(text[: int(len(text) * share)])
 
 
@@ -194,7 +194,7 @@ def test_damaged_stream_is_refused(learned: Reference, name: str, value: object)
     at = next(i for i, stream in enumerate(found["streams"]) if stream["kind"] == "numeric")
     found["streams"][at][name] = value
 
-    with pytest.raises(errors.ReferenceError):
+    with pytest.raises(errors.BaselineError):
         from_text(json.dumps(found))
 
 
