@@ -278,8 +278,9 @@ def _digest(parts: Sequence[str | float], digits: int) -> str:
 def _summary(seen: Observation) -> str:
     """Give the alert in a sentence: what, where, how much against what, on what evidence."""
     where = f" of {seen.key.field}" + (f" ({seen.key.segment})" if seen.key.segment else "")
-    is_beyond = seen.value > seen.threshold if seen.rule.is_above else seen.value < seen.threshold
-    side = ("above" if seen.rule.is_above else "below") if is_beyond else "back within"
+    side = "above" if seen.rule.is_above else "below"
+    if seen.seen is Seen.CLEAR:
+        side = "back within"
     return f"{seen.key.model}: {seen.rule.name}{where} is {seen.value:.4g}, {side} {seen.threshold:.4g}{_basis(seen)}"
 
 

@@ -30,7 +30,8 @@ from monitor.detectors import DETECTORS
 from monitor.domain import Kind
 from monitor.errors import BaselineError, ConfigError
 from monitor.fields import FIELDS, VOLUME, Watch
-from monitor.pipeline import LearnTerms, Pipeline, PipelineTerms, TimeTerms
+from monitor.pipeline import Pipeline
+from monitor.pipeline_terms import LearnTerms, PipelineTerms, TimeTerms
 from monitor.reference_files import read_references, write_reference
 from monitor.references import Reference
 from monitor.rules import Budget, Level, Plan, Rule

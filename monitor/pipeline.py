@@ -7,18 +7,16 @@ Law: what comes out depends on the messages and their order of arrival alone, no
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from monitor.bins import Arena
 from monitor.counts import EMPTY, Counts, Ladder
 from monitor.decode import Adapter, Columns
-from monitor.detectors.base import Detector
 from monitor.domain import (
     Batch,
     FloatArray,
@@ -34,11 +32,12 @@ from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
 from monitor.judge import Judge, Terms
 from monitor.panes import OpenPanes
+from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Grid, Reference
-from monitor.rules import Budget, PlanOf
 from monitor.scopes import Subject
-from monitor.streams import NONE, StreamLimits, StreamTable
+from monitor.streams import NONE, StreamTable
 from monitor.tables import Tables
+from monitor.totals import SubjectTimes, Totals
 from monitor.views import Views
 from monitor.watermark import Watermark
 
@@ -55,63 +54,12 @@ OPEN_PANES_MAX: Final = 7_200
 """When partitions are further apart in event time, the watermark is moved on, and what it leaves behind is late."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimeTerms:
-    """How event time is dealt with.
-
-    live_s: a source whose events are older than this is not live, and idleness tells nothing.
-    """
-
-    pane_s: float = 1.0
-    disorder_s: float = 2.0
-    grace_s: float = 60.0
-    future_s: float = 60.0
-    live_s: float = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class LearnTerms:
-    """When a model's reference is learned: after so many events, or so long with at least events_min."""
-
-    events: int = 10_000
-    seconds: float = 86_400.0
-    events_min: int = 500
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineTerms:
-    """All that a pipeline is told. windows_s: of all rules together."""
-
-    plan_of: PlanOf
-    detectors: Mapping[str, Detector]
-    windows_s: tuple[float, ...] = (60.0, 600.0, 3600.0)
-    budget: Budget = field(default_factory=Budget)
-    time: TimeTerms = TimeTerms()
-    learn: LearnTerms = LearnTerms()
-    limits: StreamLimits = field(default_factory=StreamLimits)
-    event_ids_max: int = 200_000
-    series_max: int = 50_000
-
-
 @dataclass(slots=True)
 class Step:
     """What came of a batch: alerts that changed, and references that were frozen."""
 
     transitions: list[Transition] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Totals:
-    """Counters since start. Per topic: received = counted + rejected + late + duplicate."""
-
-    received: Counter[str] = field(default_factory=Counter)
-    counted: Counter[tuple[str, str]] = field(default_factory=Counter)
-    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
-    late: Counter[str] = field(default_factory=Counter)
-    duplicate: Counter[str] = field(default_factory=Counter)
-    clamped: Counter[str] = field(default_factory=Counter)
-    overflow: Counter[str] = field(default_factory=Counter)
 
 
 class Pipeline:
@@ -154,7 +102,7 @@ class Pipeline:
         self._subjects.reserve(len(self._table.subjects))
         counted = self._accept(columns, scopes, partitions, topics)
         if counted is not None:
-            columns, scopes, partitions = _chosen(columns, counted), scopes[counted], partitions[counted]
+            columns, scopes, partitions = columns.at(counted), scopes[counted], partitions[counted]
             if not len(columns):
                 return step
         self._take(columns, scopes, partitions, (batch.sources, now_s), step)
@@ -209,7 +157,7 @@ class Pipeline:
             for at in partitions[is_lost].tolist():
                 self._totals.late[topics[at]] += 1
             kept = np.flatnonzero(~is_lost)
-            columns, scopes, partitions = _chosen(columns, kept), scopes[kept], partitions[kept]
+            columns, scopes, partitions = columns.at(kept), scopes[kept], partitions[kept]
             panes, before_s, times_s = panes[kept], before_s[kept], times_s[kept]
         for at, count in enumerate(np.bincount(partitions, minlength=len(topics)).tolist()):
             if count:
@@ -222,7 +170,7 @@ class Pipeline:
             self._close_until(float(closed[start]), step)
             part = slice(start, stop)
             self._subjects.touch(self._table.subject_of[scopes[part]], times_s[part])
-            self._fold(_cut(columns, part), scopes[part], panes[part])
+            self._fold(columns.cut(part), scopes[part], panes[part])
 
     def _clamped(self, times_s: FloatArray, partitions: IntArray, topics: Sequence[str], now_s: float) -> FloatArray:
         latest_s = now_s + self._terms.time.future_s
@@ -444,61 +392,3 @@ class Pipeline:
     def subjects(self) -> Sequence[Subject]:
         """The model versions seen."""
         return self._table.subjects
-
-
-class SubjectTimes:
-    """How many events each model version had, and when its first and last was; arrays by subject."""
-
-    def __init__(self) -> None:
-        self.events = np.zeros(0, dtype=np.int64)
-        self.first_s = np.zeros(0)
-        self.last_s = np.zeros(0)
-
-    def reserve(self, subjects: int) -> None:
-        """Make room for so many; one may be known and have had no event that counted."""
-        if subjects > len(self.events):
-            room = max(64, subjects * 3 // 2) - len(self.events)
-            self.events = np.concatenate([self.events, np.zeros(room, dtype=np.int64)])
-            self.first_s = np.concatenate([self.first_s, np.full(room, np.inf)])
-            self.last_s = np.concatenate([self.last_s, np.full(room, -np.inf)])
-
-    def touch(self, subjects: IntArray, times_s: FloatArray) -> None:
-        """Take in the events of a batch, of subjects there is room for; both of shape (n,)."""
-        self.events += np.bincount(subjects, minlength=len(self.events))
-        np.minimum.at(self.first_s, subjects, times_s)
-        np.maximum.at(self.last_s, subjects, times_s)
-
-
-def _cut(columns: Columns, part: slice) -> Columns:
-    """Give a run of the events."""
-    if part.stop - part.start == len(columns):
-        return columns
-    return Columns(
-        messages=columns.messages[part],
-        models=columns.models[part],
-        versions=columns.versions[part],
-        times_s=columns.times_s[part],
-        event_ids=columns.event_ids[part],
-        features=columns.features[part],
-        segments=columns.segments[part],
-        fields={name: column[part] for name, column in columns.fields.items()},
-    )
-
-
-def _chosen(columns: Columns, at: IntArray) -> Columns:
-    """Give some of the events."""
-    keep = at.tolist()
-
-    def pick(column: Sequence[Any]) -> list[Any]:
-        return [column[i] for i in keep]
-
-    return Columns(
-        messages=pick(columns.messages),
-        models=pick(columns.models),
-        versions=pick(columns.versions),
-        times_s=columns.times_s[at],
-        event_ids=pick(columns.event_ids),
-        features=pick(columns.features),
-        segments=pick(columns.segments),
-        fields={name: pick(column) for name, column in columns.fields.items()},
-    )

@@ -11,7 +11,6 @@ import math
 import socket
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -27,6 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from monitor.errors import ConfigError
 from monitor.exporter import SERIES_MAX, Exporter, ExporterTerms
+from monitor.status import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from monitor.domain import Alert, Picture, Snapshot
+    from monitor.domain import Snapshot
     from monitor.exporter import Encoding
 
 TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,7 +45,6 @@ QUIET_S: Final = 30.0  # a connection on which nothing was answered for so long 
 START_WAIT_S: Final = 5.0
 STOP_ANSWERS_S: Final = 1  # for answers under way; uvicorn takes whole seconds
 STOP_WAIT_S: Final = 2.0
-ITEMS_MAX: Final = 1_000  # of each list in the JSON status; beyond that, look at /metrics
 OUTAGE_PATIENCE: Final = 4.0  # times progress_s: so long a stall is forgiven while the source reports errors
 
 HEADERS: Final = (
@@ -308,82 +307,6 @@ class _SafeHeaders:
             await send(message)
 
         await self._app(scope, receive, send_safely)
-
-
-def status_of(snapshot: Snapshot) -> dict[str, object]:
-    """Give the snapshot as JSON types and plain dataclasses, without the statistics; lists of at most ITEMS_MAX."""
-    picture = snapshot.picture
-    return {
-        "ready": snapshot.is_ready,
-        "not_ready_because": snapshot.not_ready_because,
-        "time": snapshot.wall_s,
-        "started": snapshot.started_wall_s,
-        "watermark": picture.watermark_s,
-        "totals": _totals(picture),
-        "models_count": len(picture.models),
-        "models": picture.models[:ITEMS_MAX],
-        "alerts_count": len(picture.alerts),
-        "alerts": [_told(alert) for alert in worst_first(picture)[:ITEMS_MAX]],
-        "partitions": [
-            {"topic": p.source.topic, "partition": p.source.partition, "lag_records": p.lag_records, "lag_s": p.lag_s}
-            | {"position": p.position, "stalled_s": p.stalled_s}
-            for p in snapshot.partitions[:ITEMS_MAX]
-        ],
-        "sinks": snapshot.sinks,
-        "source_errors": snapshot.source_errors,
-    }
-
-
-def worst_first(picture: Picture) -> list[Alert]:
-    """Give the alerts, firing before pending, then by severity, then the newest."""
-    return sorted(picture.alerts, key=lambda a: (a.firing_s is None, -a.severity, -a.pending_s))
-
-
-def _totals(picture: Picture) -> dict[str, object]:
-    reasons: Counter[str] = Counter()
-    for (_, reason), count in picture.rejected.items():
-        reasons[reason] += count
-    return {
-        "received": sum(picture.received.values()),
-        "counted": sum(picture.counted.values()),
-        "rejected": sum(picture.rejected.values()),
-        "rejected_reasons": reasons,
-        "late": sum(picture.late.values()),
-        "duplicate": sum(picture.duplicate.values()),
-        "clamped": sum(picture.clamped.values()),
-        "overflow": picture.overflow,
-        "series_dropped": picture.series_dropped,
-        "streams": picture.streams,
-        "looks": picture.looks,
-    }
-
-
-def _told(alert: Alert) -> dict[str, object]:
-    return {
-        "rule": alert.rule,
-        "state": alert.state,
-        "severity": alert.severity.label,
-        "band": alert.band.label,
-        "model": alert.key.model,
-        "model_version": alert.key.model_version,
-        "field": alert.key.field,
-        "segment": alert.key.segment,
-        "summary": alert.summary,
-        "statistic": alert.statistic,
-        "value": alert.value,
-        "threshold": alert.threshold,
-        "interval": alert.interval,
-        "samples": alert.samples,
-        "window_s": alert.window_s,
-        "since": alert.since_s,
-        "pending": alert.pending_s,
-        "firing": alert.firing_s,
-        "reference": alert.reference,
-        "incident": alert.incident,
-        "dedup_key": alert.dedup_key,
-        "owner": alert.owner,
-        "runbook": alert.runbook,
-    }
 
 
 _INDEX: Final = """\

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from monitor.decode.lanes import LaneFeatures
-from monitor.domain import FloatArray, Rejection
+from monitor.domain import FloatArray, IntArray, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,33 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    def at(self, chosen: IntArray) -> Columns:
+        """Give some of the events: those at these places, in this order."""
+        keep = chosen.tolist()
+
+        def pick(column: Sequence[Any]) -> list[Any]:
+            return [column[i] for i in keep]
+
+        return self._each(pick, self.times_s[chosen])
+
+    def cut(self, run: slice) -> Columns:
+        """Give a run of the events."""
+        if run.stop - run.start == len(self):
+            return self
+        return self._each(lambda column: column[run], self.times_s[run])
+
+    def _each(self, pick: Callable[[Sequence[Any]], Sequence[Any]], times_s: FloatArray) -> Columns:
+        return Columns(
+            messages=pick(self.messages),
+            models=pick(self.models),
+            versions=pick(self.versions),
+            times_s=times_s,
+            event_ids=pick(self.event_ids),
+            features=pick(self.features),
+            segments=pick(self.segments),
+            fields={name: pick(column) for name, column in self.fields.items()},
+        )
 
 
 class Adapter(Protocol):

@@ -42,16 +42,18 @@ class RateDetector:
     needs_reference: bool = False
 
     def measure(self, view: View) -> Measure:
-        """Give the rate of the window; NaN without samples."""
+        """Give the rate of the window; NaN without samples, and without a reference where one is needed."""
         hits, samples = self._tally(view.counts)
-        with np.errstate(invalid="ignore"):
-            value = hits / samples
+        if self.needs_reference:
+            samples = np.where(self._tally(view.reference)[1] > 0, samples, 0.0)
+        value = np.divide(hits, samples, out=np.full(len(hits), np.nan), where=samples > 0)
         low, high = wilson_interval(hits, samples)
         return Measure(value=value, samples=samples, low=low, high=high)
 
-    def evidence(self, view: View, measure: Measure, threshold: FloatArray) -> FloatArray:  # noqa: ARG002
+    def evidence(self, view: View, measure: Measure, threshold: FloatArray) -> FloatArray:
         """Give the signed evidence that the true rate lies above the threshold."""
         hits, samples = self._tally(view.counts)
+        threshold = np.where(np.isnan(measure.value), np.nan, threshold)
         return rate_evidence(hits, samples, threshold)
 
     def of_reference(self, view: View) -> FloatArray:

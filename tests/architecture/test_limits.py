@@ -13,7 +13,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 LINES_MAX: Final = 400
 TABLES: Final = frozenset({"monitor/metrics.py"})
 """Modules that are one long table, with nothing to split."""
-OUTGROWN: Final = frozenset({"monitor/pipeline.py", "monitor/web.py"})
+OUTGROWN: Final[frozenset[str]] = frozenset()
 """Modules still to be split; the test fails when one no longer needs to be here."""
 FUNCTION_LINES_MAX: Final = 70
 ARGUMENTS_MAX: Final = 7

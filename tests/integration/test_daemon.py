@@ -49,7 +49,9 @@ class TestStopping:
             code, first = daemon.stop(), [line["event"] for line in daemon.log_lines()]
 
         assert 0 == code
-        assert ["windows start empty", "stopping", "stopped"] == [e for e in first if e != "partitions assigned"]
+        assert ["windows start empty", "started", "stopping", "stopped"] == [
+            e for e in first if e != "partitions assigned"
+        ]
         assert 300 == committed(kafka_real, topic)
 
         produce(kafka_real, topic, events(50))

@@ -313,7 +313,7 @@ class TestReadiness:
         return list(dict.fromkeys([*seen, stage.reason]))
 
     def test_it_is_ready_once_it_has_judged_and_not_when_it_stops(self) -> None:
-        stage = Stage([Batch(), batch(0, 1), batch(1, 9)], clock=Ticking(step_s=0.5))
+        stage = Stage([batch(0, 1), Batch(), batch(1, 9), Batch()], clock=Ticking(step_s=0.5))
 
         assert ["starting", "no pane has been judged yet", "", "stopping"] == self.reasons(stage)
 

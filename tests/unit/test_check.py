@@ -167,7 +167,7 @@ class TestGood:
             "  unsafe_rate        yes_rate of unsafe: yellow > 0.002 (sev2), red > 0.005 (sev1); windows 1m/10m/1h"
             in text
         )
-        assert "learned from the first 10000 events of each model" in text
+        assert "learned from the first 10,000 events of each model" in text
 
     def test_first_entry_that_matches_stands_first_and_the_rest_gets_the_built_in_rules(self, folder: Path) -> None:
         text = check(ROOT / "config" / "examples" / "llm-assistant.yaml", env=GIVEN).stdout

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import AlertState, Batch, Picture, Rejection, TopicPartition, Transition
-from monitor.pipeline import GAP_PANES_MAX, TimeTerms
+from monitor.pipeline import GAP_PANES_MAX
+from monitor.pipeline_terms import TimeTerms
 from monitor.references import from_text, to_text
 from monitor.streams import StreamLimits
 from tests.golden.traffic import (

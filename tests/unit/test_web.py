@@ -15,7 +15,8 @@ import pytest
 from monitor import web
 from monitor.domain import AlertState, Severity
 from monitor.errors import ConfigError
-from monitor.web import Liveness, Probe, WebServer, WebTerms, readiness, status_of, worst_first
+from monitor.status import ITEMS_MAX, status_of, worst_first
+from monitor.web import Liveness, Probe, WebServer, WebTerms, readiness
 from tests.unit.snapshots import alert_of, model_of, partition_of, picture, snapshot
 
 if TYPE_CHECKING:
@@ -309,13 +310,13 @@ def test_status_has_no_number_that_json_lacks(client: httpx2.Client, board: _Boa
 
 
 def test_status_is_bounded_and_says_how_much_there_is() -> None:
-    many = [replace(alert_of(), dedup_key=str(i)) for i in range(web.ITEMS_MAX + 7)]
+    many = [replace(alert_of(), dedup_key=str(i)) for i in range(ITEMS_MAX + 7)]
     told = status_of(replace(snapshot(), picture=replace(picture(), alerts=many)))
 
-    assert web.ITEMS_MAX + 7 == told["alerts_count"]
+    assert ITEMS_MAX + 7 == told["alerts_count"]
     shown = told["alerts"]
     assert isinstance(shown, list)
-    assert web.ITEMS_MAX == len(shown)
+    assert ITEMS_MAX == len(shown)
 
 
 def test_worst_alerts_come_first() -> None:

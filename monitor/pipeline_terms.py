@@ -1,0 +1,48 @@
+"""All that a pipeline is told: time, learning, limits, rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from monitor.detectors.base import Detector
+from monitor.rules import Budget, PlanOf
+from monitor.streams import StreamLimits
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTerms:
+    """How event time is dealt with.
+
+    live_s: a source whose events are older than this is not live, and idleness tells nothing.
+    """
+
+    pane_s: float = 1.0
+    disorder_s: float = 2.0
+    grace_s: float = 60.0
+    future_s: float = 60.0
+    live_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class LearnTerms:
+    """When a model's reference is learned: after so many events, or so long with at least events_min."""
+
+    events: int = 10_000
+    seconds: float = 86_400.0
+    events_min: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineTerms:
+    """All that a pipeline is told. windows_s: of all rules together."""
+
+    plan_of: PlanOf
+    detectors: Mapping[str, Detector]
+    windows_s: tuple[float, ...] = (60.0, 600.0, 3600.0)
+    budget: Budget = field(default_factory=Budget)
+    time: TimeTerms = TimeTerms()
+    learn: LearnTerms = LearnTerms()
+    limits: StreamLimits = field(default_factory=StreamLimits)
+    event_ids_max: int = 200_000
+    series_max: int = 50_000
