@@ -235,22 +235,16 @@ def _updated(alert: Alert, seen: Observation, *, keep_band: bool) -> Alert:
     """Give the alert with the newest evidence; onset, identity and, unless it changes, band stay."""
     band = alert.band if keep_band else _band(seen.seen)
     return replace(
-        alert,
-        value=seen.value,
+        _measured(alert, seen),
         threshold=seen.threshold if band is _band(seen.seen) else alert.threshold,
-        interval=seen.interval,
-        samples=seen.samples,
-        evidence=seen.evidence,
         evidence_needed=seen.evidence_needed,
-        window_s=seen.window_s,
-        summary=_summary(seen),
         band=band,
         severity=alert.severity if keep_band else _severity(seen.rule, band),
     )
 
 
 def _measured(alert: Alert, seen: Observation) -> Alert:
-    """Give the alert with what is measured now that it is quiet."""
+    """Give the alert with what is measured now; what it was judged against stays."""
     return replace(
         alert,
         value=seen.value,

@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +40,7 @@ def read_reference(path: Path) -> Reference:
 
 def _check_size(path: Path) -> None:
     if path.stat().st_size > FILE_BYTES_MAX:
-        raise BaselineError(f"{path}: larger than {FILE_BYTES_MAX >> 20} MiB, so not a reference")
+        raise BaselineError(f"larger than {FILE_BYTES_MAX >> 20} MiB, so not a reference")
 
 
 def read_references(folder: Path) -> list[Reference]:
@@ -78,12 +77,3 @@ def write_reference(folder: Path, reference: Reference) -> Path:
     except OSError as error:
         raise BaselineError(f"{path}: can't be written: {error.strerror}") from error
     return path
-
-
-def pick(references: Sequence[Reference], model: str, version: str | None) -> Reference:
-    """Give the one reference of a model, or of its version. Raises BaselineError if there is none or more than one."""
-    found = [r for r in references if r.model == model and version in (None, r.model_version)]
-    if len(found) != 1:
-        known = ", ".join(sorted(f"{r.model} {r.model_version}".strip() for r in references)) or "none"
-        raise BaselineError(f"{len(found)} references of {model!r} {version or ''}; there are: {known}")
-    return found[0]

@@ -19,7 +19,6 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from monitor.domain import Batch, PartitionStatus, TopicPartition
 from monitor.errors import SourceError
 
-OPEN_TIMEOUT_S: Final = 10.0
 QUEUED_MESSAGES_MIN: Final = 100_000
 """Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
 FETCH_BACKOFF_MS: Final = 10

@@ -10,7 +10,7 @@ import pytest
 from monitor.baseline import Input, build_references
 from monitor.config import load_settings
 from monitor.errors import BaselineError
-from monitor.reference_files import file_name, pick, read_reference, read_references, write_reference
+from monitor.reference_files import file_name, read_reference, read_references, write_reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,18 +136,3 @@ class TestRefusals:
 
         with pytest.raises(BaselineError, match=r"fraud@1\.reference\.json: can't be written: "):
             write_reference(tmp_path / "file", made(("fraud", "1"))[0])
-
-
-class TestPick:
-    def test_one_is_picked_by_model_and_by_version(self) -> None:
-        both = made(("fraud", "1"), ("fraud", "2"), ("other", ""))
-
-        assert "2" == pick(both, "fraud", "2").model_version
-        assert "other" == pick(both, "other", None).model
-
-    @pytest.mark.parametrize(("model", "version"), [("fraud", None), ("fraud", "3"), ("none", None)])
-    def test_too_many_or_none_is_told_with_what_there_is(self, model: str, version: str | None) -> None:
-        both = made(("fraud", "1"), ("fraud", "2"))
-
-        with pytest.raises(BaselineError, match=r"there are: fraud 1, fraud 2"):
-            pick(both, model, version)
