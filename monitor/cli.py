@@ -97,6 +97,8 @@ def _settings(
         text = str(error)
         for name in overrides:
             text = text.replace(f"environment {name}:", f"{OPTIONS[name]}:")
+        if found is None:
+            text += f"\nno file was read: name one with --config or $DRIFTD_CONFIG, or put {DEFAULT_CONFIG} here"
         raise ConfigError(text) from None
 
 
