@@ -3,8 +3,8 @@
 The map of the house, from the ground up; imports go downwards only (tests/architecture holds it):
 
     0 words     domain, errors
-    1 parts     bins, categories, fields, decode/, detectors/, references, rows, scopes, streams, probes, fold, panes,
-                counts, watermark, duplicates, totals, rules, alerts, views
+    1 parts     bins, categories, fields, decode/, detectors/, references, rows, scopes, streams, probes, numbers, fold,
+                panes, counts, watermark, duplicates, totals, rules, alerts, views
     2 whole     judge, tables, pipeline (pipeline_terms), metrics, status
     3 edges     sources/, sinks/, reference_files, exporter, web, delivery, embedded
     4 loop      app

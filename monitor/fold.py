@@ -6,7 +6,6 @@ batch. Measured share of the event path and cost per value: benchmarks/fold.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -37,8 +36,9 @@ from monitor.bins import (
 )
 from monitor.categories import Categories
 from monitor.decode.lanes import Lane, LaneFeatures, as_mapping, lane_of
-from monitor.domain import FloatArray, IntArray, Kind
+from monitor.domain import IntArray, Kind
 from monitor.fields import FIELDS, VOLUME
+from monitor.numbers import numbers_of, plain_columns
 from monitor.probes import PROBE_VALUES, Probes, place_grid
 from monitor.scopes import LaneTable, Layout
 from monitor.streams import NONE, StreamTable
@@ -185,7 +185,7 @@ class Folder:
     def _fold_lane_numbers(self, table: LaneTable, columns: Sequence[Sequence[Any]], part: Part, at: IntArray) -> Hits:
         """Count the numeric features of a lane: as a block if all are finite numbers, which is usual."""
         scopes = part.scopes[at]
-        numbers = _plain_columns(columns)
+        numbers = plain_columns(columns)
         if numbers is None:
             values = list(chain.from_iterable(columns))
             return self._fold_numbers(table.numbers[scopes].T.ravel(), values, part, np.tile(at, len(columns)))
@@ -236,23 +236,32 @@ class Folder:
 
     def _fold_values(self, rows: IntArray, column: Sequence[Any], part: Part) -> Iterator[Hits]:
         """Count a field that is numeric for some models and categorical for others."""
-        known = np.flatnonzero(rows != NONE)
         categories = self._table.values.categories
+        if rows[0] != NONE and (rows == rows[0]).all():  # one model, which is usual: no need to take the column apart
+            if self._table.values.is_categorical[rows[0]]:
+                yield self._fold_names(rows, repeat(categories[int(rows[0])]), column, part.events)
+            else:
+                yield self._fold_numbers(rows, column, part, np.arange(len(rows)))
+            return
+        known = np.flatnonzero(rows != NONE)
         is_name = self._table.values.is_categorical[rows[known]]
         numeric, named = known[~is_name], known[is_name]
         if numeric.size:
             values = column if numeric.size == len(column) else [column[i] for i in numeric.tolist()]
             yield self._fold_numbers(rows[numeric], values, part, numeric)
         if named.size:
-            own, names = rows[named], column if named.size == len(column) else [column[i] for i in named.tolist()]
-            is_one = bool((own == own[0]).all())
-            each = repeat(categories[int(own[0])]) if is_one else [categories[row] for row in own.tolist()]
-            yield self._fold_names(own, each, names, part.events[named])
+            names = column if named.size == len(column) else [column[i] for i in named.tolist()]
+            each = [categories[row] for row in rows[named].tolist()]
+            yield self._fold_names(rows[named], each, names, part.events[named])
 
     def _fold_numbers(self, rows: IntArray, values: Sequence[Any], part: Part, at: IntArray) -> Hits:
         """Count numeric values of the events at `at`; those of streams without a grid are set aside."""
         table = self._table.values
-        numbers, bins = _numbers(values, NULL, NOT_FINITE, WRONG_TYPE)
+        plain = plain_columns([values]) if table.has_grid[rows].all() else None
+        if plain is not None:
+            bins = numeric_bin(plain[0], *table.grid[rows].T)
+            return Hits(Arena.VALUES, rows * VALUES_WIDTH + bins, part.events[at])
+        numbers, bins = numbers_of(values, NULL, NOT_FINITE, WRONG_TYPE)
         is_value = bins == NONE
         waits = is_value & ~table.has_grid[rows]
         if waits.any():
@@ -278,7 +287,7 @@ class Folder:
         return Hits(Arena.VALUES, rows * VALUES_WIDTH + bins, events)
 
     def _fold_logs(self, rows: IntArray, column: Sequence[Any], events: IntArray) -> Hits:
-        numbers, bins = _numbers(column, LOG_NULL, LOG_NOT_FINITE, LOG_WRONG_TYPE)
+        numbers, bins = numbers_of(column, LOG_NULL, LOG_NOT_FINITE, LOG_WRONG_TYPE)
         bins[(bins == NONE) & (numbers < 0)] = LOG_NOT_FINITE
         is_value = (bins == NONE) & (rows != NONE)
         bins[is_value] = log_bin(numbers[is_value], self._table.logs.exponents[rows[is_value]])
@@ -331,65 +340,6 @@ def _spread(rows: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
     """Give the rows of all events one after the other, and the event of each."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     return np.concatenate(rows), np.repeat(np.arange(len(rows)), lengths)
-
-
-def _plain_columns(columns: Sequence[Sequence[Any]]) -> FloatArray | None:
-    """Give columns as numbers, shape (columns, n), if all are finite ones, else None."""
-    try:
-        numbers = np.stack([_doubles(column) for column in columns])
-    except (struct.error, OverflowError):
-        return None
-    return numbers if np.isfinite(numbers).all() else None
-
-
-def _doubles(values: Sequence[Any]) -> FloatArray:
-    """Give numbers as an array, twice as fast as numpy's way, which asks each what it is (benchmarks.throughput)."""
-    return np.frombuffer(struct.pack(f"{len(values)}d", *values), dtype=np.float64)
-
-
-def _numbers(values: Sequence[Any], null: int, not_finite: int, wrong_type: int) -> tuple[FloatArray, IntArray]:
-    """Give values as numbers, and the bin of those that are none (NONE: a finite number); both of shape (n,)."""
-    try:
-        numbers = _doubles(values)
-        bins = np.full(len(numbers), NONE, dtype=np.int64)
-    except (struct.error, OverflowError):
-        return _mixed_numbers(values, null, not_finite, wrong_type)
-    return _finite(numbers, bins, not_finite)
-
-
-def _finite(numbers: FloatArray, bins: IntArray, not_finite: int) -> tuple[FloatArray, IntArray]:
-    infinite = ~np.isfinite(numbers)
-    if infinite.any():
-        bins[infinite & (bins == NONE)] = not_finite
-        numbers = np.where(infinite, 0.0, numbers)
-    return numbers, bins
-
-
-def _mixed_numbers(values: Sequence[Any], null: int, not_finite: int, wrong_type: int) -> tuple[FloatArray, IntArray]:
-    """Read values of which some are null or of another type."""
-    if set(map(type, values)) <= {float, int, bool, type(None)}:
-        try:
-            numbers = np.array(values, dtype=np.float64)
-        except OverflowError:
-            pass
-        else:
-            is_null = np.fromiter((value is None for value in values), dtype=bool, count=len(values))
-            return _finite(numbers, np.where(is_null, null, NONE), not_finite)
-    found = [_number(value, null, not_finite, wrong_type) for value in values]
-    numbers = np.array([number for number, _ in found], dtype=np.float64)
-    bins = np.array([code for _, code in found], dtype=np.int64)
-    return _finite(numbers, bins, not_finite)
-
-
-def _number(value: Any, null: int, not_finite: int, wrong_type: int) -> tuple[float, int]:
-    if value is None:
-        return 0.0, null
-    if type(value) not in (float, int, bool):
-        return 0.0, wrong_type
-    try:
-        return float(value), NONE
-    except OverflowError:
-        return 0.0, not_finite
 
 
 def _bin_of(categories: Categories, name: object) -> int:

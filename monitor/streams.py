@@ -279,6 +279,8 @@ class StreamTable:
 
     def note_wrong_types(self, arena: Rows, rows: IntArray) -> None:
         """Count streams whose values changed their type: each once, however many values."""
+        if not rows.size:
+            return
         for row in np.unique(rows[~arena.has_type_change[rows]]).tolist():
             arena.has_type_change[row] = True
             self.schema_changes[arena.keys[row].model, "type"] += 1

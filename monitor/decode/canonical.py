@@ -135,8 +135,7 @@ class CanonicalAdapter:
             set(map(type, types)) <= {str, type(None)}
             and set(types) <= {None, "inference"}
             and set(map(type, names)) == {str}
-            and max(map(len, names)) <= NAME_CHARS_MAX
-            and min(map(len, names)) > 0
+            and all(0 < len(name) <= NAME_CHARS_MAX for name in set(names))
             and self._has_features(cells["features"])
         )
         times = _times(cells.get("event_time", ABSENT)) if is_plain else None
@@ -188,12 +187,14 @@ class CanonicalAdapter:
         columns.messages = messages
         columns.models = cells["model"]
         columns.versions = _texts(cells.get("model_version", none), "")
-        columns.event_ids = [v if v is None or type(v) is str else str(v) for v in cells.get("event_id", none)]
+        ids = cells.get("event_id", none)
+        is_plain = set(map(type, ids)) <= {str, type(None)}
+        columns.event_ids = ids if is_plain else [None if v is None else str(v) for v in ids]
         columns.features = self._bounded(columns, cells["features"])
         segments = cells.get("segment", none)
         columns.segments = segments if set(map(type, segments)) <= {dict, type(None)} else _mappings(segments)
         for name, column in cells.items():
-            if name not in NOT_COUNTED and column.count(None) < n:
+            if name not in NOT_COUNTED and (column[0] is not None or column.count(None) < n):
                 columns.fields[name] = column
         status, error = cells.get("status", none), cells.get("error_type", none)
         if status.count(None) < n or error.count(None) < n:

@@ -33,6 +33,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "rules": PARTS,
     "scopes": PARTS,
     "streams": PARTS,
+    "numbers": PARTS,
     "totals": PARTS,
     "views": PARTS,
     "watermark": PARTS,
