@@ -100,6 +100,15 @@ class Board:
 
     def __init__(self) -> None:
         self._snapshot: Snapshot | None = None
+        self._is_busy = False
+
+    def set_busy(self, is_busy: bool) -> None:  # noqa: FBT001 - a setter's one argument
+        """Say whether the loop is at work, or waits for messages."""
+        self._is_busy = is_busy
+
+    def is_busy(self) -> bool:
+        """Tell whether the loop is at work."""
+        return self._is_busy
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the snapshot."""
@@ -168,7 +177,9 @@ class App:
 
     def _turn(self) -> None:
         """One turn: the architecture on a screen."""
+        self._board.set_busy(False)
         batch = self.source.poll(self._terms.poll_timeout_s)
+        self._board.set_busy(True)
         began_s = time.perf_counter()
         now_s = self._clock()
         self._reassign()

@@ -282,7 +282,7 @@ def app(settings: Settings, board: Board, clock: Callable[[], float] = time.time
         render_s_min=http.render_s_min,
         label_series_max=settings.limits.label_series_max,
     )
-    return whole, WebServer(board.latest, web_terms)
+    return whole, WebServer(board.latest, web_terms, board.is_busy)
 
 
 def only_learning(settings: Settings) -> PipelineTerms:

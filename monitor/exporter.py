@@ -32,6 +32,8 @@ LABEL_CHARACTERS_MAX: Final = 256
 SERIES_MAX: Final = 50_000
 SERIES_AT_ONCE: Final = 500  # 0.2 ms of work when their text is known, 1 ms when it is new
 WORK_S: Final = 0.002  # a shorter turn costs a page too much, where a busy thread gives the lock back after 5 ms only
+STEP_ASIDE_S: Final = 0.001
+STEP_ASIDE_S_MAX: Final = 0.040  # in all for one page: a loop that is always busy must share
 BREATH_S: Final = 0.0001  # time for a waiting thread to wake up: after sleep(0) this one mostly takes the lock again
 COMPRESSION: Final = 1  # a twentieth of the size; higher levels cost several times as much for little
 
@@ -63,16 +65,22 @@ class ExporterTerms:
 class Exporter:
     """Makes pages, each less than `render_s_min` old when it is served. One thread at a time may ask for one.
 
+    is_busy: tells whether the loop is at work, so that a page steps aside for it.
+
     Memory: the page, its compressed form, and about 600 bytes per series for the text before its value.
     """
 
     def __init__(
-        self, latest: Callable[[], Snapshot | None], terms: ExporterTerms, clocks: Clocks | None = None
+        self,
+        latest: Callable[[], Snapshot | None],
+        terms: ExporterTerms,
+        clocks: Clocks | None = None,
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._latest = latest
         self._terms = terms
         self._clocks = clocks or Clocks()
-        self._renderer = Renderer(self._clocks)
+        self._renderer = Renderer(self._clocks, is_busy)
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         GCCollector(registry=self._process)
@@ -126,14 +134,16 @@ class Renderer:
     What it remembers of a family is forgotten when more than half of it was not written this time.
     """
 
-    def __init__(self, clocks: Clocks) -> None:
+    def __init__(self, clocks: Clocks, is_busy: Callable[[], bool] = lambda: False) -> None:
         self._clocks = clocks
+        self._is_busy = is_busy
         self._befores: dict[str, _Befores] = {}
         self._rested_s = 0.0
+        self._aside_s = 0.0
 
     def render(self, families: Sequence[Family[Source]], source: Source, series_max: int) -> Text:
         """Write the series of all families that have any, at most series_max of them, the first ones."""
-        self._rested_s = self._clocks.steady()
+        self._rested_s, self._aside_s = self._clocks.steady(), 0.0
         pieces: list[bytes] = []
         left, dropped = series_max, 0
         for family in families:
@@ -154,7 +164,13 @@ class Renderer:
         return Text(pieces, series_max - left, dropped)
 
     def _breathe(self) -> None:
-        """Let other threads have Python's lock now and then, so that none waits for a whole page."""
+        """Let other threads have Python's lock now and then, so that none waits for a whole page.
+
+        While the loop works, step aside for it, within bounds: it mostly waits for messages, and then nobody is kept.
+        """
+        while self._is_busy() and self._aside_s < STEP_ASIDE_S_MAX:
+            self._clocks.sleep(STEP_ASIDE_S)
+            self._aside_s += STEP_ASIDE_S
         if self._clocks.steady() - self._rested_s >= WORK_S:
             self._clocks.sleep(BREATH_S)
             self._rested_s = self._clocks.steady()

@@ -73,11 +73,16 @@ class WebTerms:
 class WebServer:
     """Serves from `start` until `stop`. latest: gives the last snapshot, None before the first."""
 
-    def __init__(self, latest: Callable[[], Snapshot | None], terms: WebTerms) -> None:
+    def __init__(
+        self,
+        latest: Callable[[], Snapshot | None],
+        terms: WebTerms,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._terms = terms
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
-        exporter = Exporter(latest, ExporterTerms(terms.label_series_max, terms.render_s_min))
+        exporter = Exporter(latest, ExporterTerms(terms.label_series_max, terms.render_s_min), is_busy=is_busy)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 application(latest, exporter, Liveness(terms.stall_s, terms.progress_s)),

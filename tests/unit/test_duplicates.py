@@ -59,4 +59,4 @@ def test_at_least_the_last_ids_are_remembered_and_memory_is_bounded(ids: list[st
         (found,) = seen(duplicates, [event_id])
         assert not (event_id in recent and not found)
         assert not (found and event_id not in last)
-        assert len(duplicates._young) + len(duplicates._old) <= 2 * ids_max
+        assert duplicates._young.count + duplicates._old.count <= 2 * ids_max
