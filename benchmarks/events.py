@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import lru_cache
 
 import msgspec
 from confluent_kafka import Producer
@@ -38,19 +39,26 @@ def event(rng: random.Random, number: int, rate_per_s: float, model: str = "frau
     return msgspec.json.encode(found)
 
 
-def events(count: int, rate_per_s: float, models: int = 1, start_s: float = START_S) -> Iterator[bytes]:
-    """Give `count` events, spread evenly over models, each with an id and a time of its own; from a pool, for speed."""
+@lru_cache(maxsize=2)
+def pool(models: int) -> list[tuple[bytes, bytes, bytes]]:
+    """Give events to repeat, 20 for each model, each cut at its id and its time, which are put in when it is sent."""
     rng = random.Random(7)
-    pool = [event(rng, 0, rate_per_s, f"model-{n % models:04d}") for n in range(max(20 * models, 2_000))]
-    rng = random.Random(start_s)  # the same events come again and again, each with an id and a time of its own
-    parts = [(p.partition(b'"event_id":"'), p.partition(b'"event_time":')) for p in pool]
+    parts = []
+    for number in range(max(20 * models, 2_000)):
+        text = event(rng, 0, 1.0, f"model-{number % models:04d}")
+        head, key, rest = text.partition(b'"event_id":"')
+        middle, name, tail = rest[32:].partition(b'"event_time":')
+        parts.append((head + key, middle + name, tail[tail.index(b",") :]))
+    return parts
+
+
+def events(count: int, rate_per_s: float, models: int = 1, start_s: float = START_S) -> Iterator[bytes]:
+    """Give `count` events, spread evenly over models: the same again and again, each with its own id and time."""
+    parts, rng = pool(models), random.Random(start_s)
     for number in range(count):
-        (head, key, rest), _ = parts[number % len(parts)]
-        body = rest[32:]
-        before, name, after = body.partition(b'"event_time":')
-        after = after[after.index(b",") :]
+        head, middle, tail = parts[number % len(parts)]
         time_s = start_s + number / rate_per_s
-        yield b"%s%s%032x%s%s%.4f%s" % (head, key, rng.getrandbits(128), before, name, time_s, after)
+        yield b"%s%032x%s%.4f%s" % (head, rng.getrandbits(128), middle, time_s, tail)
 
 
 def produce(servers: str, topic: str, messages: Iterator[bytes], partitions: int = 1) -> tuple[int, int]:

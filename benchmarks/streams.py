@@ -30,14 +30,14 @@ from monitor.reference_files import write_reference
 
 CASES = (1, 100, 1_000)
 RATE_PER_S = 100_000.0
-WARM_EVENTS, WARM_RATE_PER_S = 200_000, 20_000.0
+WARM_EVENTS, WARM_RATE_PER_S = 160_000, 16_000.0
 BATCH = 2_000
 
 
 def learn(models: int, folder: Path) -> None:
-    """Write the references of so many models, each from a hundred events."""
+    """Write the references of so many models, each from sixty events."""
     settings = load_settings(None, {}, topics_required=False)
-    lines = list(events(100 * models, RATE_PER_S, models))
+    lines = list(events(max(5_000, 60 * models), RATE_PER_S, models))
     for reference in build_references(settings, Input("benchmark", lambda _: iter([lines]))).references:
         write_reference(folder, reference)
 
@@ -86,7 +86,7 @@ def main() -> None:
         print(json.dumps(measure(int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))))
         return
     quick = options(str(__doc__).splitlines()[0]).quick
-    count, rounds = (400_000, 1) if quick else (1_500_000, 3)
+    count, rounds = (300_000, 1) if quick else (1_000_000, 3)
     found = {models: [_child(models, count) for _ in range(rounds)] for models in CASES}
     best = {models: max(run["events_per_s"] for run in runs) for models, runs in found.items()}
     last = found[CASES[-1]]

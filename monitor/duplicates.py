@@ -48,6 +48,10 @@ class Duplicates:
 
     def _remember(self, hashes: Hashes) -> BoolArray:
         """Take in at most as many ids as there is room for; give which were known, the later of two alike included."""
+        if np.unique(hashes).size == len(hashes):  # which is usual, and spares finding out which come twice
+            is_young = self._young.contains(hashes)
+            self._young.add(hashes[~is_young] if is_young.any() else hashes)
+            return is_young | self._old.contains(hashes)
         unique, first = np.unique(hashes, return_index=True)
         is_young = self._young.contains(unique)
         self._young.add(unique[~is_young])

@@ -72,7 +72,7 @@ class StreamTable:
     def scopes_of(self, models: Sequence[str], versions: Sequence[str]) -> IntArray:
         """Give the scope's index of each event's model, shape (n,), made on first sight; NONE beyond models_max."""
         pairs = [(models[0], versions[0])]
-        if len(set(models)) > 1 or len(set(versions)) > 1:
+        if models.count(models[0]) < len(models) or versions.count(versions[0]) < len(versions):
             pairs = list(zip(models, versions, strict=True))
         for pair in dict.fromkeys(pair for pair in pairs if pair not in self._main):
             self._add_subject(*pair)

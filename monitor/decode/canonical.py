@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -23,6 +24,7 @@ import numpy as np
 from monitor.decode.base import Columns, Limits
 from monitor.decode.lanes import LaneFeatures, Lanes
 from monitor.domain import FloatArray, Rejection
+from monitor.numbers import doubles
 
 OUTCOME_KINDS: Final = frozenset({"label", "feedback", "override", "escalation", "evaluation"})
 MILLISECONDS_FROM: Final = 1e11
@@ -297,13 +299,13 @@ def _times(column: Sequence[Any]) -> FloatArray | None:
     kinds = set(map(type, column))
     try:
         if kinds <= {float, int}:
-            times = np.array(column, dtype=np.float64)
+            times = doubles(column)
             times = np.where(times > MILLISECONDS_FROM, times / 1000.0, times)
         elif kinds == {str}:
             times = np.array([_parse(text) for text in column])
         else:
             return None
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, struct.error):
         return None
     return times if bool(np.all((times > 0) & (times < TIME_MAX_S))) else None
 
