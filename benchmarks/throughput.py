@@ -146,7 +146,7 @@ def main() -> None:
         print(json.dumps(run(servers, topic, int(wanted))))
         return
     quick = options(str(__doc__).splitlines()[0]).quick
-    count, rounds = (400_000, 3) if quick else (1_000_000, 5)
+    count, rounds = (300_000, 5) if quick else (1_000_000, 7)
     kafka, _ = start_kafka()
     try:
         kafka.create_topic("throughput", PARTITIONS)
