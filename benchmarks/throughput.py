@@ -1,8 +1,9 @@
 """How fast is the daemon, against a loop that only consumes and decodes? On the real broker, side by side in one run.
 
 Both read the same topic from the beginning, in turns, each in a process of its own, timed from its first message to
-when its last one is dealt with. The daemon has its reference, so it judges from the start. Bare: confluent-kafka's
-consume and msgspec into a typed struct, nothing else.
+when its last one is dealt with. The daemon has its reference, so it judges from the start; events come at 100,000 per
+second of event time, about as fast as they are counted, as they would live. Bare: confluent-kafka's consume and
+msgspec into a typed struct, nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from monitor.sources.kafka import FETCH_BACKOFF_MS
 from tests.support.kafka import start_kafka
 
 PARTITIONS = 4
-RATE_PER_S = 20_000.0
+RATE_PER_S = 100_000.0
 
 
 class Event(msgspec.Struct):
