@@ -36,7 +36,7 @@ ERROR_LOG_S: Final = 30.0
 """The same error is logged again only after this long; the metric counts every one."""
 
 GC_THRESHOLDS: Final = (100_000, 20, 50)
-"""Measured with benchmarks.throughput: at Python's own thresholds the collector takes a third of the event path."""
+"""At Python's own thresholds the collector takes a sixth of the pipeline's time: 6.0 us an event instead of 5.1."""
 
 SWITCH_S: Final = 0.001
 """How long the loop keeps a waiting scrape from the interpreter: a fifth of Python's own, so scrapes stay short."""

@@ -31,8 +31,9 @@ from monitor.views import Views
 CLEAR_EVIDENCE: Final = 6.9
 """Nats that the good side must be proven with (one in a thousand) before an alert may end."""
 REFRESHES_MAX: Final = 200
-"""Models whose lines are made at one look: 1 ms each."""
+"""Models whose lines are made at one look: a fifth of a millisecond each."""
 DATINGS_MAX: Final = 100
+"""New alerts whose onset is estimated at one look: a millisecond each."""
 LOOKS_PER_SPAN: Final = 60
 """A window is judged this often in its own length, but not more often than once per pane."""
 
