@@ -7,15 +7,15 @@ whole suite also fails where the real broker, Prometheus or Alertmanager took no
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 import pytest
 
 from tests.support.alertmanager import Alertmanager, AlertmanagerFactory
 from tests.support.kafka import Kafka, start_kafka
+from tests.support.missing import is_ci, missing
 from tests.support.process import Unavailable
 from tests.support.prometheus import Prometheus, PrometheusFactory
 from tests.support.receiver import Receiver
@@ -46,7 +46,7 @@ def kafka(taking_part: TakingPart) -> Iterator[Kafka]:
     try:
         broker, taking_part.passed_over = start_kafka()
     except Unavailable as reason:
-        _missing(str(reason))
+        missing(str(reason))
     taking_part.lines[_KAFKA] = f"{_KAFKA}: {broker.kind} ({broker.version}) at {broker.bootstrap_servers}"
     with contextlib.closing(broker):
         yield broker
@@ -56,7 +56,7 @@ def kafka(taking_part: TakingPart) -> Iterator[Kafka]:
 def kafka_real(kafka: Kafka, taking_part: TakingPart) -> Kafka:
     """The broker of this run, where it is a real one."""
     if kafka.kind == "embedded":
-        _missing(f"no real Kafka broker ({'; '.join(taking_part.passed_over) or 'the embedded one was asked for'})")
+        missing(f"no real Kafka broker ({'; '.join(taking_part.passed_over) or 'the embedded one was asked for'})")
     taking_part.real.add(_KAFKA)
     return kafka
 
@@ -86,7 +86,7 @@ def receiver() -> Iterator[Receiver]:
 def shared_data() -> Path:
     """The folder of public data sets beside the repository."""
     if not _SHARED_DATA.is_dir():
-        _missing(f"no folder {_SHARED_DATA.parent.name}/{_SHARED_DATA.name} beside the repository")
+        missing(f"no folder {_SHARED_DATA.parent.name}/{_SHARED_DATA.name} beside the repository")
     return _SHARED_DATA
 
 
@@ -100,7 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> str:
-    return f"driftd: real parts are {'required (CI)' if _is_ci() else 'used where this machine has them'}"
+    return f"driftd: real parts are {'required (CI)' if is_ci() else 'used where this machine has them'}"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -139,7 +139,7 @@ def _factory(
         try:
             part = make(*args, **options)
         except Unavailable as reason:
-            _missing(str(reason))
+            missing(str(reason))
         started.callback(part.close)
         name = type(part).__name__
         taking_part.lines[name] = f"{name}: {part.version}"
@@ -149,16 +149,9 @@ def _factory(
     return start
 
 
-def _missing(reason: str) -> NoReturn:
-    """Skip the test on a person's machine, fail it in CI."""
-    if _is_ci():
-        pytest.fail(f"CI needs every real part: {reason}", pytrace=False)
-    pytest.skip(reason)
-
-
 def _missing_parts(config: pytest.Config) -> list[str]:
     """Give the required parts that took no part, where this is a run that must have them all."""
-    if not _is_ci() or not _is_whole_suite(config):
+    if not is_ci() or not _is_whole_suite(config):
         return []
     return [part for part in _REQUIRED_IN_CI if part not in config.stash[_TAKING_PART].real]
 
@@ -167,7 +160,3 @@ def _is_whole_suite(config: pytest.Config) -> bool:
     narrowing = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "collectonly", "lf")
     is_unnarrowed = not any(config.getoption(option, default=None) for option in narrowing)
     return is_unnarrowed and config.args_source is not pytest.Config.ArgsSource.ARGS
-
-
-def _is_ci() -> bool:
-    return os.environ.get("CI") == "true"

@@ -46,9 +46,9 @@ class TestPrometheus:
         assert value_of(stack, of_amount, performance.peak_s) > 0.25
         assert value_of(stack, of_age, performance.peak_s) < 0.1
 
+    @pytest.mark.usefixtures("shared_data")
     def test_psi_of_real_data_shows_the_season(self, stack: Stack, performance: Performance) -> None:
-        if ELECTRICITY not in stack.traffic.models:
-            pytest.skip("no public data beside the repository")
+        assert ELECTRICITY in stack.traffic.models
         worst = f'max(driftd_stream_psi{{model="{ELECTRICITY}",segment="",window="{QUICK}"}})'
 
         assert value_of(stack, worst, performance.planted_s) < 0.1

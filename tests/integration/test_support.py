@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from monitor.embedded import EmbeddedBroker
 from monitor.errors import SourceError
+from tests.support.missing import missing
 from tests.support.process import Process, Unavailable, accepts_connections, free_ports
 from tests.support.receiver import Answer
 
@@ -57,7 +58,7 @@ class TestKafka:
         try:
             command = kafka.console_producer_command(topic)
         except Unavailable as reason:
-            pytest.skip(str(reason))
+            missing(str(reason))
         subprocess.run(command, input=b"one\ntwo\n", check=True, capture_output=True, timeout=_TIMEOUT_S)
 
         got = consume(kafka.bootstrap_servers, topic, count=2)

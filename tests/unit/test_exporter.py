@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import gzip
 import math
-import shutil
 import subprocess
-import time
 import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -28,10 +26,11 @@ from monitor.exporter import (
     render,
 )
 from monitor.metrics import FAMILIES, PAGE_FAMILIES, Family
+from tests.deploy.programs import program
 from tests.unit.snapshots import KEYS, many, partition_of, picture, snapshot, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from monitor.domain import FloatArray, Snapshot
 
@@ -290,25 +289,8 @@ def test_a_long_render_lets_other_threads_go_on() -> None:
     assert max(now.sleeps) <= 0.001
 
 
-def test_rendering_costs_a_fraction_of_the_client_library() -> None:
-    """It is about fifteen times less; the test leaves room for a machine that does other things."""
-    source, renderer = many(5_000), Renderer(Clocks())
-
-    def best_s(work: Callable[[], object]) -> float:
-        took_s = []
-        for _ in range(3):
-            began_s = time.perf_counter()
-            work()
-            took_s.append(time.perf_counter() - began_s)
-        return min(took_s)
-
-    assert best_s(lambda: renderer.render(FAMILIES, source, 10_000)) < best_s(lambda: _by_library(source)) / 3
-
-
 def test_promtool_has_no_complaint() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed")
+    promtool = program("promtool")
     for source in (snapshot(), _named(*HOSTILE)):
         page = Exporter(lambda source=source: source, ExporterTerms()).page()  # type: ignore[misc] # the default binds it
         done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False, timeout=30)
