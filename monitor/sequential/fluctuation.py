@@ -1,0 +1,214 @@
+"""How much a stream fluctuates by itself: block sums of its scores at every length, learned with the reference.
+
+Events of real streams are not independent: one request follows from another, traffic comes in bursts, days have
+hours. Sums of scores then vary more than independent ones would, and evidence counted as if they did not is false. The
+`inflation` of a length is how many times more; evidence is divided by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from monitor.domain import FloatArray, IntArray
+
+LEVELS: Final = 21
+"""Block lengths of 1, 2, 4, ... panes: with panes of a second up to twelve days."""
+LEVEL_OF_HOUR: Final = 11
+"""Greatest level whose blocks are shorter than an hour, with panes of a second."""
+BLOCKS_MIN: Final = 16
+"""Fewest blocks of a length from which its fluctuation is believed."""
+NATS_TYPICAL: Final = 15.0
+"""Evidence that thresholds usually ask for, by which an uncertain inflation is raised."""
+CORRELATION_MAX: Final = 0.98
+GROWTH_FROM: Final = 1.5
+"""Inflation at the greatest length measured from which it is taken to grow on."""
+
+
+class Learned(Protocol):
+    """What was learned of one stream: events, shape (LEVELS,), and inflation, shape (scores, LEVELS), or None."""
+
+    @property
+    def events(self) -> FloatArray | None:
+        """Give the events per block of each level."""
+
+    @property
+    def inflation(self) -> FloatArray | None:
+        """Give the inflation of each score and level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inflation:
+    """How many times more than independent events the sums of each score vary, by length of block.
+
+    events: shape (S, LEVELS), events that a block of each level holds. factor: shape (S, scores, LEVELS), at least 1,
+    not falling with length.
+    """
+
+    events: FloatArray
+    factor: FloatArray
+
+    @classmethod
+    def of(cls, learned: Sequence[Learned], scores: int) -> Inflation:
+        """Give that of streams by what was learned of each; where nothing was, that of independent events."""
+        events = np.tile(2.0 ** np.arange(LEVELS), (len(learned), 1))
+        factor = np.ones((len(learned), scores, LEVELS))
+        for at, normal in enumerate(learned):
+            if normal.events is not None and normal.inflation is not None:
+                events[at], factor[at] = normal.events, normal.inflation
+        return cls(events, factor)
+
+    def at_horizon(self, needed: FloatArray, score: IntArray) -> FloatArray:
+        """Give the inflation of each alternative at the length that proving it takes, shape (S, A).
+
+        needed: shape (S, A), events that independent ones would take. score: shape (A,), which score is meant. It
+        takes the more events the more they fluctuate, so the length is where both agree; beyond what was measured,
+        growth goes on as it went.
+        """
+        factor = self.factor[:, score, :]
+        reaches = self.events[:, None, :] >= needed[:, :, None] * factor
+        level = np.where(reaches.any(axis=2), reaches.argmax(axis=2), LEVELS - 1)
+        found = np.take_along_axis(factor, level[:, :, None], axis=2)[:, :, 0]
+        last = factor[:, :, -1]
+        growth = np.clip(np.log2(last), 0.0, 1.0) * (last > GROWTH_FROM)
+        beyond = np.maximum(needed * last / np.maximum(self.events[:, -1:], 1.0), 1.0)
+        return np.where(reaches.any(axis=2), found, last * beyond**growth)
+
+
+class Fluctuation:
+    """Block sums of S streams at all levels, learned pane by pane. Memory: about 2 KB per stream, while learning.
+
+    Panes are aligned to the clock, so that all streams close a block together: a level costs one pass over all streams
+    each time it closes, two passes per pane in all.
+    """
+
+    def __init__(self, scores: int) -> None:
+        self._open = np.zeros((LEVELS, 0, scores + 1))
+        self._squares = np.zeros((LEVELS, 0, scores))
+        self._crossed = np.zeros((LEVELS, 0, scores))
+        self._counts = np.zeros((LEVELS, 0))
+        self._blocks = np.zeros((LEVELS, 0))
+        self._next: int | None = None
+
+    def __len__(self) -> int:
+        return self._blocks.shape[1]
+
+    def reserve(self, streams: int) -> None:
+        """Make room for so many streams."""
+        more = streams - len(self)
+        if more <= 0:
+            return
+        for name, old in vars(self).items():
+            if isinstance(old, np.ndarray):
+                setattr(self, name, np.concatenate([old, np.zeros((LEVELS, more, *old.shape[2:]))], axis=1))
+
+    def observe(self, pane: int, streams: IntArray, sums: FloatArray, events: FloatArray) -> None:
+        """Add a pane's sums of scores, shape (n, scores), and its events, (n,), of n of the streams."""
+        self._pass(pane)
+        self._open[0, streams, :-1] += sums
+        self._open[0, streams, -1] += events
+
+    def _pass(self, pane: int) -> None:
+        """Close the blocks that end before a pane. Long gaps are jumped: nothing was in them."""
+        if self._next is None:
+            self._next = pane
+        while self._next < pane:
+            if self._next + 1 < pane and not self._open.any():
+                self._next = pane
+                break
+            self._next += 1
+            self._close(self._next)
+
+    def _close(self, until: int) -> None:
+        """Close the blocks that end where pane `until` begins."""
+        level = 0
+        while level < LEVELS and until % (1 << level) == 0:
+            block = self._open[level]
+            sums, events = block[:, :-1], block[:, -1]
+            self._squares[level] += sums * sums
+            self._crossed[level] += sums * events[:, None]
+            self._counts[level] += events * events
+            self._blocks[level] += events > 0.0
+            if level + 1 < LEVELS:
+                self._open[level + 1] += block
+            self._open[level] = 0.0
+            level += 1
+
+    def inflation(
+        self,
+        streams: IntArray,
+        mean: FloatArray,
+        variance: FloatArray,
+        events: FloatArray,
+        profile: FloatArray | None = None,
+    ) -> Inflation:
+        """Give what was learned of some streams.
+
+        mean, variance: of one event's scores, shape (n, scores). events: seen in all, shape (n,). profile: what hours
+        of the week explain of the scores, shape (n, hours, scores); its share is left out, and so are longer blocks.
+        """
+        counts = self._counts[:, streams].T
+        seen = np.maximum(events, 1.0)[:, None]
+        per_block = counts / seen
+        spread = (
+            self._squares[:, streams].transpose(1, 2, 0)
+            - 2.0 * mean[:, :, None] * self._crossed[:, streams].transpose(1, 2, 0)
+            + (mean * mean)[:, :, None] * counts[:, None, :]
+        )
+        ratio = spread / np.maximum(variance[:, :, None] * seen[:, None, :], 1e-12)
+        blocks = self._blocks[:, streams].T
+        if profile is not None:
+            explained = profile.var(axis=1) / np.maximum(variance, 1e-12)
+            ratio = ratio - explained[:, :, None] * per_block[:, None, :]
+            blocks = np.where(np.arange(LEVELS) <= LEVEL_OF_HOUR, blocks, 0.0)
+        return smoothed(per_block, ratio, blocks)
+
+
+def smoothed(events: FloatArray, ratio: FloatArray, blocks: FloatArray) -> Inflation:
+    """Give the inflation behind measured ratios, shape (S, scores, LEVELS), on so many blocks each, (S, LEVELS).
+
+    First what a short memory explains: with correlation r of neighbouring panes, 1 + 2 sum (1 - l/w) r^l at a length of
+    w panes (exact for an autoregression; its r is known from all panes, so long blocks need not be waited for). What is
+    measured beyond that counts as far as it stands out of its noise, sqrt(2/blocks), and is raised for being uncertain:
+    evidence divided by an estimate with relative variance v is right on average when it is raised by nats * v / 2.
+    """
+    blocks = blocks[:, None, :]
+    short = _short_memory(ratio, blocks)
+    excess = np.maximum(ratio - short, 0.0)
+    believed = beyond_noise(excess, short * np.sqrt(2.0 / np.maximum(blocks, 1.0)))
+    uncertain = NATS_TYPICAL / np.maximum(blocks, BLOCKS_MIN)
+    factor = np.where(blocks >= BLOCKS_MIN, short + believed * (1.0 + uncertain), 1.0)
+    return Inflation(_grown(events, blocks[:, 0, :]), np.maximum(np.maximum.accumulate(factor, axis=2), 1.0))
+
+
+def beyond_noise(excess: FloatArray, noise: FloatArray) -> FloatArray:
+    """Give as much of an excess, at least 0, as stands out of its noise: e^3 / (e^2 + (2 noise)^2).
+
+    Smooth where a test would be all or nothing: of one standard error a fifth is believed, of four four fifths.
+    """
+    believed: FloatArray = excess**3 / np.maximum(excess**2 + (2.0 * noise) ** 2, 1e-12)
+    return believed
+
+
+def _short_memory(ratio: FloatArray, blocks: FloatArray) -> FloatArray:
+    """Give the ratios that the correlation of neighbouring panes explains, shape (S, scores, LEVELS)."""
+    first = np.maximum(ratio[:, :, :1], 1e-12)
+    noise = 1.0 / np.sqrt(np.maximum(blocks[:, :, :1], 1.0))
+    r = beyond_noise(np.clip(ratio[:, :, 1:2] / first - 1.0, 0.0, CORRELATION_MAX), 0.5 * noise)
+    within = 1.0 + beyond_noise(np.maximum(first - 1.0, 0.0), np.sqrt(2.0) * noise)
+    width = 2.0 ** np.arange(LEVELS)
+    growth = 1.0 + 2.0 * r / (1.0 - r) - 2.0 * r * (1.0 - r**width) / (width * (1.0 - r) ** 2)
+    short: FloatArray = within * np.maximum(growth, 1.0)
+    return short
+
+
+def _grown(events: FloatArray, blocks: FloatArray) -> FloatArray:
+    """Give the events per block, doubled on from the last level that was measured, so that it never falls."""
+    out = np.maximum(events, 1e-9)
+    for level in range(1, LEVELS):
+        trusted = blocks[:, level] >= BLOCKS_MIN
+        out[:, level] = np.where(trusted, np.maximum(out[:, level], out[:, level - 1]), 2.0 * out[:, level - 1])
+    return out

@@ -1,0 +1,136 @@
+"""A rehearsal: the engine watches the end of the reference by what its beginning taught, and is scaled by what it said.
+
+Whatever no model foresaw (bursts, clumps, slow tides) makes evidence where nothing has changed. While nothing changes,
+peaks of evidence above x come about PEAKS * exp(-x) times a second; where they are higher, all evidence is scaled down
+until they are not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from monitor.bins import WIDTHS, YES, Arena
+from monitor.domain import CountArray, FloatArray, IntArray
+from monitor.rows import grown
+from monitor.sequential.engine import Engine
+from monitor.sequential.features import FEATURES, summed
+from monitor.sequential.fluctuation import NATS_TYPICAL, Inflation, beyond_noise
+from monitor.sequential.normal import Normal
+from monitor.sequential.rates import BOTH, RateTracks, temper_of
+from monitor.sequential.scores import NO_CLASS
+
+TOPS: Final = 4
+"""Greatest block maxima kept."""
+BLOCKS: Final = 16
+"""Blocks that a rehearsal is cut into, of its length as foreseen: as long as the reference was till then."""
+PEAKS: Final = 0.8
+"""Blocks of b seconds have a maximum above x with chance b * PEAKS * exp(-x), for independent events and high x:
+measured, see benchmarks/detection/overshoot.py."""
+GUMBEL_SD: Final = 1.3
+"""Nats within which the greatest peak is known: one that is higher by more tells of a tail."""
+NATS_MIN: Final = 3.0
+
+
+class Peaks:
+    """The greatest block maxima of the evidence of many rows."""
+
+    def __init__(self) -> None:
+        self._tops = np.zeros((0, TOPS), dtype=np.float32)
+        self._peak = np.zeros(0, dtype=np.float32)
+        self._block_s = np.zeros(0)
+        self._end_s = np.zeros(0)
+        self._blocks = np.zeros(0)
+
+    def begin(self, row: int, now_s: float, block_s: float) -> None:
+        """Forget the peaks of a row; blocks of so many seconds begin."""
+        if row >= len(self._peak):
+            capacity = (row + 1) * 3 // 2
+            for name, old in vars(self).items():
+                setattr(self, name, grown(old, capacity))
+        self._tops[row], self._peak[row], self._blocks[row] = 0.0, 0.0, 0.0
+        self._block_s[row], self._end_s[row] = block_s, now_s + block_s
+
+    def observe(self, rows: IntArray, evidence: FloatArray, now_s: float) -> None:
+        """See the evidence of rows after a pane."""
+        ended = rows[now_s > self._end_s[rows]]
+        if ended.size:
+            self._close(ended, now_s)
+        self._peak[rows] = np.maximum(self._peak[rows], evidence)
+
+    def _close(self, rows: IntArray, now_s: float) -> None:
+        tops = self._tops[rows]
+        least = tops.argmin(axis=1)
+        at = np.arange(len(rows))
+        tops[at, least] = np.maximum(tops[at, least], self._peak[rows])
+        self._tops[rows], self._peak[rows] = tops, 0.0
+        passed = np.ceil((now_s - self._end_s[rows]) / self._block_s[rows])
+        self._blocks[rows] += passed
+        self._end_s[rows] += passed * self._block_s[rows]
+
+    def scale(self, row: int) -> float:
+        """Give what all evidence of a row is to be multiplied with, 0 to 1.
+
+        The expected height of the k-th peak over that of those seen, as far as the excess stands out of its noise,
+        and raised for being uncertain (see fluctuation.smoothed).
+        """
+        blocks = float(self._blocks[row])
+        kept = int(min(TOPS, blocks // 2))
+        if kept < 1:
+            return 1.0
+        seen = np.sort(self._tops[row].astype(np.float64))[::-1][:kept]
+        expected = np.log(PEAKS * blocks * float(self._block_s[row]) / np.arange(1.0, kept + 1.0))
+        height = max(float(expected.mean()), NATS_MIN)
+        noise = 1.0 / (np.sqrt(kept) * height)
+        most = (seen[0] - expected[0] - GUMBEL_SD) / max(float(expected[0]), NATS_MIN)
+        excess = max(0.0, float(seen.mean()) / height - 1.0, float(most))
+        believed = float(beyond_noise(np.array([excess]), np.array([noise]))[0])
+        return 1.0 / (1.0 + believed * (1.0 + NATS_TYPICAL / (4.0 * TOPS)))
+
+
+class Stage:
+    """The rehearsals of all rows of one arena that learn: numbers and categories by the engine, yes/no as rates."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._engine = Engine(WIDTHS[arena])
+        self._tracks = RateTracks()
+        self._classes = np.full((0, WIDTHS[arena]), NO_CLASS, dtype=np.uint8)
+        self._peaks = Peaks()
+
+    def begin(self, row: int, counts: CountArray, normal: Normal, now_s: float, so_far_s: float) -> None:
+        """Begin the rehearsal of a row anew, by its counts of value bins so far, shape (B,), and what is normal.
+
+        so_far_s: how long the reference is already.
+        """
+        rows = np.array([row])
+        self._peaks.begin(row, now_s, max(so_far_s, 1.0) / BLOCKS)
+        nats = np.array([NATS_TYPICAL])
+        if self._arena is not Arena.FLAGS:
+            self._engine.watch(rows, counts[None, :], [normal], nats, now_s)
+            return
+        events = np.array([float(counts.sum())])
+        rate = (counts[YES] + 0.5) / (events + 1.0)
+        temper = temper_of(rate, nats, Inflation.of([normal], 1), events)
+        self._tracks.watch(rows, rate, np.array([BOTH]), temper, now_s)
+        more = row + 1 - len(self._classes)
+        if more > 0:
+            self._classes = np.concatenate([self._classes, np.full((more, self._classes.shape[1]), NO_CLASS, np.uint8)])
+        self._classes[row, : len(counts)] = normal.classes
+
+    def observe(self, flat: IntArray, counts: CountArray, end_s: float) -> None:
+        """Take in a pane's counts at flat indices, ascending."""
+        if self._arena is not Arena.FLAGS:
+            rows = self._engine.observe(flat, counts, end_s)
+            self._peaks.observe(rows, self._engine.evidence[rows].astype(np.float64), end_s)
+            return
+        found = summed(self._classes, FEATURES[self._arena], flat, counts) if len(self._classes) else None
+        if found is not None:
+            rows, hits, events = found
+            self._tracks.observe(rows, hits[:, 0].astype(np.float64), events, end_s)
+            self._peaks.observe(rows, self._tracks.evidence[rows], end_s)
+
+    def scale(self, row: int) -> float:
+        """Give what all evidence of a row is to be multiplied with."""
+        return self._peaks.scale(row)
