@@ -13,12 +13,26 @@ from typing import Final
 
 import numpy as np
 
-from monitor.sequential.scores import CELLS, LOCATION, SCALE, SKEWNESS, TAILS
+from monitor.sequential.scores import (
+    CELLS,
+    FLAT,
+    HEAVY,
+    HUMPED,
+    LOCATION,
+    PEAKED,
+    SCALE,
+    SKEWED_DOWN,
+    SKEWED_UP,
+    SKEWNESS,
+    TAILS,
+)
 
-LOCATION_SHARE: Final = 0.42
+LOCATION_SHARE: Final = 0.40
 SCALE_SHARE: Final = 0.18
 SHAPE_SHARE: Final = 0.14
-ADDITION_SHARE: Final = 0.16
+ADDITION_SHARE: Final = 0.10
+NOVEL_SHARE: Final = 0.08
+"""Of additions to the novel cell: what was never seen before is the commonest of them by far."""
 ANY_SHARE: Final = 0.10
 
 SHIFTS: Final = (0.2, 0.35, 0.6, 1.0, 1.7)
@@ -28,8 +42,11 @@ WIDER: Final = (0.12, 0.24, 0.45)
 """Tilts of the scale's score that are exactly standard deviations times 1.1, 1.23 and 1.65 for a normal stream."""
 NARROWER: Final = (-0.3, -0.8, -2.0)
 """The same for standard deviations times 0.84, 0.68 and 0.51."""
-BENDS: Final = (0.15, 0.4)
-ADDED: Final = (0.05, 0.25)
+BEND: Final = 0.15
+"""A tilt of skewness or tails, for small changes of shape."""
+SHAPES: Final = (HUMPED, PEAKED, HEAVY, FLAT, SKEWED_UP, SKEWED_DOWN)
+"""Large ones, each as it is: their score is the likelihood ratio itself."""
+ADDED: Final = (0.02, 0.25)
 """Shares of all values that move into one cell."""
 MEMORIES: Final = (60.0, 400.0)
 """Events over which the shares seen lately are averaged, for changes of any kind."""
@@ -38,10 +55,8 @@ _TILTS: Final = (
     *((LOCATION, sign * size, LOCATION_SHARE / (2 * len(SHIFTS))) for size, sign in product(SHIFTS, (1, -1))),
     *((SCALE, theta, SCALE_SHARE * 0.6 / len(WIDER)) for theta in WIDER),
     *((SCALE, theta, SCALE_SHARE * 0.4 / len(NARROWER)) for theta in NARROWER),
-    *(
-        (score, sign * size, SHAPE_SHARE / (4 * len(BENDS)))
-        for score, size, sign in product((SKEWNESS, TAILS), BENDS, (1, -1))
-    ),
+    *((score, sign * BEND, SHAPE_SHARE * 0.3 / 4) for score, sign in product((SKEWNESS, TAILS), (1, -1))),
+    *((score, 1.0, SHAPE_SHARE * 0.7 / len(SHAPES)) for score in SHAPES),
 )
 
 TILTED: Final = np.array([score for score, _, _ in _TILTS])
@@ -55,7 +70,7 @@ FIRST_ANY: Final = TILTS + ADDITIONS
 WEIGHTS: Final = np.concatenate(
     [
         [weight for _, _, weight in _TILTS],
-        np.full(ADDITIONS, ADDITION_SHARE / ADDITIONS),
+        np.tile([*[ADDITION_SHARE / (ADDITIONS - len(ADDED))] * (CELLS - 1), NOVEL_SHARE / len(ADDED)], len(ADDED)),
         np.full(len(MEMORIES), ANY_SHARE / len(MEMORIES)),
     ]
 )
@@ -64,7 +79,7 @@ WEIGHTS: Final = np.concatenate(
 def change_of(alternative: int) -> str:
     """Give the kind of change, in a word or two: location, scale, shape, addition, novel or any."""
     if alternative < TILTS:
-        return ("location", "scale", "shape", "shape")[int(TILTED[alternative])]
+        return {LOCATION: "location", SCALE: "scale"}.get(int(TILTED[alternative]), "shape")
     if alternative < FIRST_ANY:
         return "new values" if (alternative - FIRST_ADDITION) % CELLS == CELLS - 1 else "collapse"
     return "shape"

@@ -23,6 +23,8 @@ BLOCKS_MIN: Final = 16
 """Fewest blocks of a length from which its fluctuation is believed."""
 NATS_TYPICAL: Final = 15.0
 """Evidence that thresholds usually ask for, by which an uncertain inflation is raised."""
+KURTOSIS: Final = (0.0, 8.0, 22.0, 17.0)
+"""Excess kurtosis of the polynomials' scores, about, for independent values; of hits with variance v it is 1/v."""
 CORRELATION_MAX: Final = 0.98
 GROWTH_FROM: Final = 1.5
 """Inflation at the greatest length measured from which it is taken to grow on."""
@@ -82,18 +84,19 @@ class Fluctuation:
     """Block sums of S streams at all levels, learned pane by pane. Memory: about 2 KB per stream, while learning.
 
     Panes are aligned to the clock, so that all streams close a block together: a level costs one pass over all streams
-    each time it closes, two passes per pane in all.
+    each time it closes, two passes per pane in all, and gaps cost nothing.
     """
 
     def __init__(self, scores: int) -> None:
         self._open = np.zeros((LEVELS, 0, scores + 1))
-        self._squares = np.zeros((LEVELS, 0, scores))
+        self._squares = np.zeros((LEVELS, 0, scores + 1))
         self._crossed = np.zeros((LEVELS, 0, scores))
-        self._counts = np.zeros((LEVELS, 0))
         self._blocks = np.zeros((LEVELS, 0))
+        self._is_open = [False] * LEVELS
         self._next: int | None = None
 
     def __len__(self) -> int:
+        """How many streams there is room for."""
         return self._blocks.shape[1]
 
     def reserve(self, streams: int) -> None:
@@ -106,36 +109,46 @@ class Fluctuation:
                 setattr(self, name, np.concatenate([old, np.zeros((LEVELS, more, *old.shape[2:]))], axis=1))
 
     def observe(self, pane: int, streams: IntArray, sums: FloatArray, events: FloatArray) -> None:
-        """Add a pane's sums of scores, shape (n, scores), and its events, (n,), of n of the streams."""
+        """Add a pane's sums of scores, shape (n, scores), and its events, (n,), of n of the streams.
+
+        A pane that is before the last one counts as of the last.
+        """
         self._pass(pane)
-        self._open[0, streams, :-1] += sums
-        self._open[0, streams, -1] += events
+        block = np.concatenate([sums, events[:, None]], axis=1)
+        self._open[0][streams] += block
+        self._is_open[0] = True
 
     def _pass(self, pane: int) -> None:
-        """Close the blocks that end before a pane. Long gaps are jumped: nothing was in them."""
+        """Close the blocks that end before a pane, jumping from one that holds something to the next."""
         if self._next is None:
             self._next = pane
         while self._next < pane:
-            if self._next + 1 < pane and not self._open.any():
+            if not any(self._is_open):
                 self._next = pane
-                break
-            self._next += 1
+                return
+            width = 1 << self._is_open.index(True)
+            self._next = (self._next // width + 1) * width
+            if self._next > pane:
+                self._next = pane
+                return
             self._close(self._next)
 
     def _close(self, until: int) -> None:
         """Close the blocks that end where pane `until` begins."""
-        level = 0
-        while level < LEVELS and until % (1 << level) == 0:
+        for level in range(LEVELS):
+            if until % (1 << level):
+                return
+            if not self._is_open[level]:
+                continue
             block = self._open[level]
-            sums, events = block[:, :-1], block[:, -1]
-            self._squares[level] += sums * sums
-            self._crossed[level] += sums * events[:, None]
-            self._counts[level] += events * events
-            self._blocks[level] += events > 0.0
+            self._squares[level] += block * block
+            self._crossed[level] += block[:, :-1] * block[:, -1:]
+            self._blocks[level] += block[:, -1] > 0.0
             if level + 1 < LEVELS:
                 self._open[level + 1] += block
-            self._open[level] = 0.0
-            level += 1
+                self._is_open[level + 1] = True
+            block[:] = 0.0
+            self._is_open[level] = False
 
     def inflation(
         self,
@@ -150,11 +163,12 @@ class Fluctuation:
         mean, variance: of one event's scores, shape (n, scores). events: seen in all, shape (n,). profile: what hours
         of the week explain of the scores, shape (n, hours, scores); its share is left out, and so are longer blocks.
         """
-        counts = self._counts[:, streams].T
+        squares = self._squares[:, streams].transpose(1, 2, 0)
+        counts = squares[:, -1]
         seen = np.maximum(events, 1.0)[:, None]
         per_block = counts / seen
         spread = (
-            self._squares[:, streams].transpose(1, 2, 0)
+            squares[:, :-1]
             - 2.0 * mean[:, :, None] * self._crossed[:, streams].transpose(1, 2, 0)
             + (mean * mean)[:, :, None] * counts[:, None, :]
         )
@@ -164,21 +178,24 @@ class Fluctuation:
             explained = profile.var(axis=1) / np.maximum(variance, 1e-12)
             ratio = ratio - explained[:, :, None] * per_block[:, None, :]
             blocks = np.where(np.arange(LEVELS) <= LEVEL_OF_HOUR, blocks, 0.0)
-        return smoothed(per_block, ratio, blocks)
+        kurtosis = KURTOSIS if len(KURTOSIS) == variance.shape[1] else 1.0 / np.maximum(variance, 1e-9)
+        return smoothed(per_block, ratio, blocks, np.broadcast_to(kurtosis, variance.shape))
 
 
-def smoothed(events: FloatArray, ratio: FloatArray, blocks: FloatArray) -> Inflation:
+def smoothed(events: FloatArray, ratio: FloatArray, blocks: FloatArray, kurtosis: FloatArray) -> Inflation:
     """Give the inflation behind measured ratios, shape (S, scores, LEVELS), on so many blocks each, (S, LEVELS).
 
     First what a short memory explains: with correlation r of neighbouring panes, 1 + 2 sum (1 - l/w) r^l at a length of
     w panes (exact for an autoregression; its r is known from all panes, so long blocks need not be waited for). What is
-    measured beyond that counts as far as it stands out of its noise, sqrt(2/blocks), and is raised for being uncertain:
+    measured beyond that counts as far as it stands out of its noise, sqrt((2 + kurtosis / events) / blocks), where
+    kurtosis, shape (S, scores), is the excess of one event's score, and is raised for being uncertain:
     evidence divided by an estimate with relative variance v is right on average when it is raised by nats * v / 2.
     """
     blocks = blocks[:, None, :]
     short = _short_memory(ratio, blocks)
     excess = np.maximum(ratio - short, 0.0)
-    believed = beyond_noise(excess, short * np.sqrt(2.0 / np.maximum(blocks, 1.0)))
+    squared = 2.0 + kurtosis[:, :, None] / np.maximum(events, 1.0)[:, None, :]
+    believed = beyond_noise(excess, short * np.sqrt(squared / np.maximum(blocks, 1.0)))
     uncertain = NATS_TYPICAL / np.maximum(blocks, BLOCKS_MIN)
     factor = np.where(blocks >= BLOCKS_MIN, short + believed * (1.0 + uncertain), 1.0)
     return Inflation(_grown(events, blocks[:, 0, :]), np.maximum(np.maximum.accumulate(factor, axis=2), 1.0))

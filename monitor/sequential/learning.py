@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from monitor.bins import NO, VALUE_SPANS, WIDTHS, YES, Arena
 from monitor.domain import BoolArray, CountArray, FloatArray, IntArray, Kind
-from monitor.sequential.features import FEATURES, SCORE_COUNTS, summed
+from monitor.rows import grown
+from monitor.sequential.features import FEATURES, SCORE_COUNTS, Floats32, summed
 from monitor.sequential.fluctuation import Fluctuation
 from monitor.sequential.normal import Normal
 from monitor.sequential.rehearsal import Stage
-from monitor.sequential.scores import NO_CLASS, NOVEL, classes_by_frequency
-from monitor.sequential.scores import classes_by_value as by_value
+from monitor.sequential.scores import NO_CLASS, NOVEL, classes_by_frequency, classes_by_value
 from monitor.sequential.seasons import Seasons
 
 REHEARSE_FROM: Final = 2500
@@ -42,18 +42,18 @@ class Learner:
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
-        self._features = FEATURES[arena]
+        self._features = FEATURES[arena].shape[1]
         self._scores = SCORE_COUNTS[arena]
+        self._table = _with_squares(FEATURES[arena])
         self._forget()
 
     def _forget(self) -> None:
-        features = self._features.shape[1]
         self._classes = np.full((0, WIDTHS[self._arena]), NO_CLASS, dtype=np.uint8)
         self._slot = np.zeros(0, dtype=np.int64)
         self._fluctuation = Fluctuation(self._scores)
-        self._seasons = Seasons(features)
-        self._sums = np.zeros((0, features))
-        self._squares = np.zeros((0, features))
+        self._seasons = Seasons(self._features)
+        self._slots = 0
+        self._sums = np.zeros((0, self._table.shape[1]))
         self._events = np.zeros(0)
         self._begun = np.zeros(0, dtype=bool)
         self._next = np.zeros(0)
@@ -63,7 +63,7 @@ class Learner:
 
     def observe(self, pane: int, time_s: float, flat: IntArray, counts: CountArray) -> None:
         """Take in a pane's counts of rows that learn, flat indices ascending."""
-        found = summed(self._classes, self._features, flat, counts) if len(self._classes) else None
+        found = summed(self._classes, self._table, flat, counts) if len(self._classes) else None
         self._now_s = time_s
         if found is None:
             return
@@ -71,12 +71,9 @@ class Learner:
         rows, found_sums, events = found
         slots, sums = self._slot[rows], found_sums.astype(np.float64)
         self._fluctuation.observe(pane, slots, sums[:, : self._scores], events)
-        self._seasons.observe(time_s, slots, sums, events)
+        self._seasons.observe(time_s, slots, sums[:, : self._features], events)
         self._sums[slots] += sums
         self._events[slots] += events
-        squares = summed(self._classes, self._features**2, flat, counts)
-        assert squares is not None
-        self._squares[slots] += squares[1]
 
     def begin(self, rows: IntArray, reference: CountArray, kinds: Sequence[Kind]) -> None:
         """Go on to the next stage with rows that have values enough, by their counts so far, shape (n, width)."""
@@ -86,7 +83,7 @@ class Learner:
         if at.size:
             self._reserve(int(rows[at].max()) + 1, len(at))
             new = rows[at]
-            self._slot[new] = np.arange(len(self._events) - len(at), len(self._events))
+            self._slot[new] = np.arange(self._slots - len(at), self._slots)
             self._begun[new] = True
             self._next[new], self._since_s[new] = REHEARSE_FROM, self._now_s
             self._classes[new, :span] = first_classes(
@@ -115,13 +112,11 @@ class Learner:
             self._begun = np.concatenate([self._begun, np.zeros(room, dtype=bool)])
             self._next = np.concatenate([self._next, np.zeros(room)])
             self._since_s = np.concatenate([self._since_s, np.zeros(room)])
-        slots = len(self._events) + more
-        self._fluctuation.reserve(slots)
-        self._seasons.reserve(slots)
-        width = self._features.shape[1]
-        self._sums = np.concatenate([self._sums, np.zeros((more, width))])
-        self._squares = np.concatenate([self._squares, np.zeros((more, width))])
-        self._events = np.concatenate([self._events, np.zeros(more)])
+        self._slots += more
+        room = self._slots * 3 // 2 if self._slots > len(self._events) else len(self._events)
+        self._fluctuation.reserve(room)
+        self._seasons.reserve(room)
+        self._sums, self._events = grown(self._sums, room), grown(self._events, room)
 
     def finish(self, row: int, counts: CountArray, kind: Kind) -> Normal | None:
         """Give what is normal for a row with these counts of value bins, in all, and learn no more of it.
@@ -149,9 +144,12 @@ class Learner:
         return Normal(classes) if events[0] < EVENTS_MIN else self._learned(slot, events, classes)
 
     def _learned(self, slot: IntArray, events: FloatArray, classes: npt.NDArray[np.uint8]) -> Normal:
-        mean = self._sums[slot] / events[:, None]
-        variance = np.maximum(self._squares[slot] / events[:, None] - mean * mean, 0.0)
+        moments = self._sums[slot] / events[:, None]
+        mean, squares = moments[:, : self._features], moments[:, self._features :]
         scores = slice(0, self._scores)
+        # Of what is 0 or 1, such as a cell, the square is itself.
+        squares = np.concatenate([squares, mean[:, squares.shape[1] :]], axis=1)
+        variance = np.maximum(squares - mean * mean, 0.0)
         learned = self._fluctuation.inflation(slot, mean[:, scores], variance[:, scores], events)
         profile = self._seasons.profile(slot, variance, learned.factor[:, :, WITHIN_HOUR_LEVEL].max(axis=1))
         if profile is not None:
@@ -166,18 +164,24 @@ class Learner:
             self._forget()
 
 
+def _with_squares(features: Floats32) -> Floats32:
+    """Give the features by class, and then the squares of those, the first, that are not just 0 or 1."""
+    plain = np.isin(features, (0.0, 1.0)).all(axis=0)
+    return np.concatenate([features, features[:, ~plain] ** 2], axis=1)
+
+
+def normal_of(arena: Arena, counts: CountArray, kind: Kind) -> Normal | None:
+    """Give what is normal of a stream of which counts of bins alone are known, shape (width,); None without values."""
+    own = counts[: VALUE_SPANS[arena]]
+    return Normal(_settled(arena, own, kind, None)) if kind is not Kind.VOLUME and own.any() else None
+
+
 def first_classes(arena: Arena, counts: CountArray, kinds: Sequence[Kind]) -> npt.NDArray[np.uint8]:
     """Give the classes of value bins by their counts so far, shape (n, B); bins not seen yet take the nearest rank."""
     if arena is Arena.FLAGS:
         return np.tile(np.array([NO, YES], dtype=np.uint8), (len(counts), 1))
     is_categorical = np.array([kind is Kind.CATEGORICAL for kind in kinds])[:, None]
-    return np.where(is_categorical, _by_frequency(counts), _by_value(counts))
-
-
-def _by_value(counts: CountArray) -> npt.NDArray[np.uint8]:
-    classes = by_value(counts)
-    below = np.cumsum(counts, axis=1) == 0
-    return np.where(classes == NOVEL, np.where(below, np.uint8(0), np.uint8(NOVEL - 1)), classes)
+    return np.where(is_categorical, _by_frequency(counts), classes_by_value(counts))
 
 
 def _by_frequency(counts: CountArray) -> npt.NDArray[np.uint8]:
@@ -188,10 +192,6 @@ def _by_frequency(counts: CountArray) -> npt.NDArray[np.uint8]:
 def _settled(
     arena: Arena, counts: CountArray, kind: Kind, first: npt.NDArray[np.uint8] | None
 ) -> npt.NDArray[np.uint8]:
-    """Give the classes for good: as first set, and novel where the whole reference holds nothing."""
-    one = counts[None, :]
-    classes = first_classes(arena, one, [kind])[0] if first is None else first
-    if arena is Arena.FLAGS:
-        return classes
-    whole = (classes_by_frequency if kind is Kind.CATEGORICAL else by_value)(one)[0]
-    return np.where(whole == NOVEL, np.uint8(NOVEL), classes)
+    """Give the classes for good: as first set, and novel those of categories that the whole reference never saw."""
+    classes = first_classes(arena, counts[None, :], [kind])[0] if first is None else first
+    return np.where((counts == 0) & (kind is Kind.CATEGORICAL), np.uint8(NOVEL), classes)

@@ -55,7 +55,10 @@ class Normal:
             raise ValueError(f"classes must be of {bins} bins, and below {CLASSES}")
         events = inflation = profile = None
         if "inflation" in found:
-            events, inflation = _shaped(found["block_events"], (LEVELS,)), _shaped(found["inflation"], (scores, LEVELS))
+            events, inflation = (
+                _shaped(found.get("block_events"), (LEVELS,)),
+                _shaped(found["inflation"], (scores, LEVELS)),
+            )
             if not (np.all(inflation >= 1.0) and np.all(np.diff(events) >= 0.0)):
                 raise ValueError("inflation must be 1 or more, and block_events must ascend")
         if "hours" in found:

@@ -14,7 +14,6 @@ import numpy as np
 
 from monitor.domain import FloatArray, IntArray
 from monitor.rows import grown
-from monitor.sequential.engine import ODDS_MAX
 from monitor.sequential.fluctuation import Inflation
 
 RATIOS_ABOVE: Final = np.array([1.3, 1.7, 2.4, 4.0, 9.0, 25.0])
@@ -27,6 +26,15 @@ BOTH: Final = 0
 ABOVE: Final = 1
 BELOW: Final = -1
 RATE_LEAST: Final = 1e-7
+ODDS_MAX: Final = 1e30
+"""Where odds stop growing: 69 nats, beyond any budget."""
+LOST_LEAST: Final = 1e-9
+"""Nats below which quiet events take off nothing: (1 - exp(-x)) / x is then 1 within a billionth."""
+LOGS_MAX: Final = 300.0
+"""Greatest change of odds at once, in nats: beyond any budget, and nothing overflows to infinity, or 0 times it."""
+WEIGHT_LEAST: Final = 1e-12
+DOUBT_MAX: Final = 0.5
+"""Greatest inflation * needed / events of what is looked for: see terms."""
 _UP: Final = len(RATIOS_ABOVE)
 
 
@@ -42,17 +50,24 @@ class RateTracks:
         self.evidence = np.zeros(0)
 
     def __len__(self) -> int:
+        """How many tracks there is room for."""
         return len(self.evidence)
 
     def watch(self, tracks: IntArray, limit: FloatArray, direction: IntArray, temper: FloatArray, now_s: float) -> None:
-        """Begin tracks: their limits, ABOVE, BELOW or BOTH, and the powers of their likelihoods, (n, ALTERNATIVES)."""
+        """Begin tracks: their limits, ABOVE, BELOW or BOTH, and the powers of their likelihoods, (n, ALTERNATIVES).
+
+        Alternatives of power 0 are left out, and the others share their weight.
+        """
         size = int(tracks.max(initial=-1)) + 1
         if size > len(self):
+            before = len(self)
             for name, value in list(vars(self).items()):
-                setattr(self, name, grown(value, size))
+                setattr(self, name, grown(value, max(16, size * 3 // 2)))
+            self.evidence[before:] = -np.inf
         self._psi[tracks] = cumulant(limit)
         self._temper[tracks] = temper
-        self._weights[tracks] = weights_of(direction)
+        weights = weights_of(direction) * (temper > 0.0)
+        self._weights[tracks] = weights / np.maximum(weights.sum(axis=1, keepdims=True), WEIGHT_LEAST)
         self.restart(tracks, now_s)
 
     def restart(self, tracks: IntArray, now_s: float) -> None:
@@ -61,15 +76,37 @@ class RateTracks:
         self._last_s[tracks] = now_s
         self.evidence[tracks] = -np.inf
 
-    def observe(self, tracks: IntArray, hits: FloatArray, events: FloatArray, end_s: float) -> None:
-        """Take in the hits among a pane's events of each of n tracks, all of shape (n,)."""
-        logs = hits[:, None] * THETAS - events[:, None] * self._psi[tracks]
-        odds = self._odds[tracks] + (end_s - self._last_s[tracks])[:, None]
-        with np.errstate(over="ignore", under="ignore"):
-            odds *= np.exp(logs * self._temper[tracks])
+    def adopt(self, tracks: IntArray, other: RateTracks, its: IntArray) -> None:
+        """Go on with the odds that tracks of another had."""
+        self._odds[tracks], self._last_s[tracks] = other._odds[its], other._last_s[its]
+        self.evidence[tracks] = other.evidence[its]
+
+    def observe(
+        self, tracks: IntArray, hits: FloatArray, events: FloatArray, end_s: float, quiet: FloatArray | None = None
+    ) -> None:
+        """Take in the hits among the events since each of n tracks was last told, all of shape (n,).
+
+        Panes without hits need not be told one by one: quiet is how many of the events came in such panes, before the
+        one that ends now (None: all are of this pane). They take x nats off the odds; of the time since, over which
+        they came evenly, (1 - exp(-x)) / x is left on average. The hits of this pane speak for the time before it, too,
+        and its events against it: hits told as if quiet events had come with them would be evidence of nothing.
+        """
+        power = self._temper[tracks]
+        drain = self._psi[tracks] * power
+        since = np.maximum(end_s - self._last_s[tracks], 0.0)
+        odds = self._odds[tracks]
+        own = events
+        if quiet is None or not quiet.any():
+            odds += since[:, None]
+        else:
+            own = events - quiet
+            lost = np.clip(quiet[:, None] * drain, -LOGS_MAX, LOGS_MAX)
+            left = np.divide(-np.expm1(-lost), lost, out=np.ones_like(lost), where=np.abs(lost) > LOST_LEAST)
+            odds = odds * np.exp(-lost) + since[:, None] * left
+        odds *= np.exp(np.clip(hits[:, None] * THETAS * power - own[:, None] * drain, -LOGS_MAX, LOGS_MAX))
         np.minimum(odds, ODDS_MAX, out=odds)
         self._odds[tracks] = odds
-        self._last_s[tracks] = end_s
+        self._last_s[tracks] += since
         with np.errstate(divide="ignore"):
             self.evidence[tracks] = np.log(np.einsum("ij,ij->i", odds, self._weights[tracks]))
 
@@ -95,7 +132,8 @@ def temper_of(
 ) -> FloatArray:
     """Give the power of each likelihood, shape (n, ALTERNATIVES): 1 for independent events and a limit that is known.
 
-    nats: that will be needed. events: what a limit learned from a reference rests on; None: it is known.
+    nats: that will be needed. events: what a limit learned from a reference rests on; None: it is known. 0 for what the
+    limit's own error may look like, which is not looked for (see terms).
     """
     p = np.clip(limit, RATE_LEAST, 1.0 - RATE_LEAST)[:, None]
     psi = cumulant(limit)
@@ -105,7 +143,8 @@ def temper_of(
     factor = np.ones_like(needed)
     if inflation is not None:
         factor = inflation.at_horizon(needed, np.zeros(ALTERNATIVES, dtype=np.int64))
-    if events is not None:
-        factor = factor * (1.0 + factor * needed / np.maximum(events, 1.0)[:, None])
-    powers: FloatArray = 1.0 / factor
-    return powers
+    if events is None:
+        powers: FloatArray = 1.0 / factor
+        return powers
+    doubt = factor * needed / np.maximum(events, 1.0)[:, None]
+    return np.where(doubt > DOUBT_MAX, 0.0, 1.0 / (factor * (1.0 + doubt)))

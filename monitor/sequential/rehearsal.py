@@ -25,18 +25,21 @@ TOPS: Final = 4
 """Greatest block maxima kept."""
 BLOCKS: Final = 16
 """Blocks that a rehearsal is cut into, of its length as foreseen: as long as the reference was till then."""
-PEAKS: Final = 0.8
-"""Blocks of b seconds have a maximum above x with chance b * PEAKS * exp(-x), for independent events and high x:
-measured, see benchmarks/detection/overshoot.py."""
-GUMBEL_SD: Final = 1.3
-"""Nats within which the greatest peak is known: one that is higher by more tells of a tail."""
+PEAKS: Final = (0.8, 0.8, 0.8, 0.85)
+"""The k-th greatest maximum of t seconds is about log(t * PEAKS[k] / k), for independent events: measured, see
+benchmarks/detection/overshoot.py."""
+PEAKS_OF_RATES: Final = (0.8, 1.4, 2.0, 2.5)
+"""The same for rare hits, after each of which evidence falls so slowly that neighbouring blocks share it."""
+LUCK: Final = 2.3
+"""Nats by which the greatest peak is beyond its usual height one time in ten: more than that tells of a tail."""
 NATS_MIN: Final = 3.0
 
 
 class Peaks:
     """The greatest block maxima of the evidence of many rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, usual: tuple[float, ...]) -> None:
+        self._usual_of = usual
         self._tops = np.zeros((0, TOPS), dtype=np.float32)
         self._peak = np.zeros(0, dtype=np.float32)
         self._block_s = np.zeros(0)
@@ -48,7 +51,8 @@ class Peaks:
         if row >= len(self._peak):
             capacity = (row + 1) * 3 // 2
             for name, old in vars(self).items():
-                setattr(self, name, grown(old, capacity))
+                if isinstance(old, np.ndarray):
+                    setattr(self, name, grown(old, capacity))
         self._tops[row], self._peak[row], self._blocks[row] = 0.0, 0.0, 0.0
         self._block_s[row], self._end_s[row] = block_s, now_s + block_s
 
@@ -75,15 +79,19 @@ class Peaks:
         The expected height of the k-th peak over that of those seen, as far as the excess stands out of its noise,
         and raised for being uncertain (see fluctuation.smoothed).
         """
+        if row >= len(self._blocks):
+            return 1.0  # its reference ended before any rehearsal began
         blocks = float(self._blocks[row])
         kept = int(min(TOPS, blocks // 2))
         if kept < 1:
             return 1.0
         seen = np.sort(self._tops[row].astype(np.float64))[::-1][:kept]
-        expected = np.log(PEAKS * blocks * float(self._block_s[row]) / np.arange(1.0, kept + 1.0))
+        expected = np.log(
+            np.array(self._usual_of[:kept]) * blocks * float(self._block_s[row]) / np.arange(1.0, kept + 1.0)
+        )
         height = max(float(expected.mean()), NATS_MIN)
         noise = 1.0 / (np.sqrt(kept) * height)
-        most = (seen[0] - expected[0] - GUMBEL_SD) / max(float(expected[0]), NATS_MIN)
+        most = (seen[0] - expected[0] - LUCK) / max(float(expected[0]), NATS_MIN)
         excess = max(0.0, float(seen.mean()) / height - 1.0, float(most))
         believed = float(beyond_noise(np.array([excess]), np.array([noise]))[0])
         return 1.0 / (1.0 + believed * (1.0 + NATS_TYPICAL / (4.0 * TOPS)))
@@ -97,7 +105,7 @@ class Stage:
         self._engine = Engine(WIDTHS[arena])
         self._tracks = RateTracks()
         self._classes = np.full((0, WIDTHS[arena]), NO_CLASS, dtype=np.uint8)
-        self._peaks = Peaks()
+        self._peaks = Peaks(PEAKS_OF_RATES if arena is Arena.FLAGS else PEAKS)
 
     def begin(self, row: int, counts: CountArray, normal: Normal, now_s: float, so_far_s: float) -> None:
         """Begin the rehearsal of a row anew, by its counts of value bins so far, shape (B,), and what is normal.

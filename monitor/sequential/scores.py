@@ -26,41 +26,82 @@ NO_CLASS: Final = 255
 """Class of bins that hold no values: null, not finite, wrong type."""
 CELLS: Final = 11
 """Ten tenths by rank, and the novel ones: what alternatives without direction are told in."""
-NOVEL_EVENTS: Final = 2.0
-"""Events that a novel value is taken to have had in the reference. After m events the chance that the next one is
-beyond all of them is 2/(m+1), for any continuous distribution."""
+NOVEL_EVENTS: Final = 0.5
+"""Events that a category never seen is taken to have had in the reference."""
 CELL_LEAST: Final = 1e-6
 SMOOTHING: Final = 0.5
 """Events added to each class, so that none is impossible."""
 
+FLAT_SCALE: Final = 1.72
+"""Of exp(-(x / scale)^4), so that its variance is 1."""
+SHAPE_MAX: Final = 3.0
+"""Greatest evidence of one value for or against a shape, in nats."""
 _Z: Final = np.concatenate([np.arange(-Z_MAX, Z_MAX + Z_STEP / 2, Z_STEP), [0.0]])
-SCORES: Final = np.stack(
+LOCATION, SCALE, SKEWNESS, TAILS, HUMPED, PEAKED, HEAVY, FLAT, SKEWED_UP, SKEWED_DOWN = range(10)
+POLYNOMIALS: Final = 4
+"""The first scores are Hermite polynomials of the class's normal quantile, orthonormal under the normal distribution:
+location, scale, skewness, tails (Neyman's smooth test (1937), with normal scores)."""
+FLUCTUATES_AS: Final = np.array([LOCATION, SCALE, SKEWNESS, TAILS, TAILS, TAILS, TAILS, TAILS, SKEWNESS, SKEWNESS])
+"""The polynomial by whose fluctuation that of each score is told."""
+
+
+def _shapes() -> FloatArray:
+    """Give log(g/f) of each rank class, shape (NOVEL, 6), for six shapes g with the mean and variance of the normal f.
+
+    Two humps (at 0.8 and -0.8), Laplace, t with 5 degrees of freedom, exp(-x^4), and skew normal (6) either way: the
+    alternatives that tests of shape are usually compared on.
+    """
+    x = np.linspace(-9.0, 9.0, 18001)
+    hump, width = 0.8, np.sqrt(1.0 - 0.8**2)
+    slant = 6.0 / np.sqrt(37.0) * np.sqrt(2.0 / np.pi)
+    spread = np.sqrt(1.0 - slant**2)
+    up = np.exp(-0.5 * (x * spread + slant) ** 2) * ndtr(6.0 * (x * spread + slant))
+    densities = np.stack(
+        [
+            np.exp(-0.5 * ((x - hump) / width) ** 2) + np.exp(-0.5 * ((x + hump) / width) ** 2),
+            np.exp(-np.sqrt(2.0) * np.abs(x)),
+            (1.0 + x * x / 3.0) ** -3.0,
+            np.exp(-((x / FLAT_SCALE) ** 4)),
+            up,
+            up[::-1],
+            np.exp(-0.5 * x * x),
+        ]
+    )
+    at = np.clip(np.rint((x + Z_MAX) / Z_STEP), 0, NOVEL - 1).astype(np.int64)
+    mass = np.stack([np.bincount(at, weights=own / own.sum(), minlength=NOVEL) for own in densities])
+    shapes: FloatArray = np.clip(np.log(mass[:-1] / mass[-1]), -SHAPE_MAX, SHAPE_MAX).T
+    return shapes
+
+
+SCORES: Final = np.concatenate(
     [
-        _Z,
-        (_Z**2 - 1.0) / np.sqrt(2.0),
-        (_Z**3 - 3.0 * _Z) / np.sqrt(6.0),
-        (_Z**4 - 6.0 * _Z**2 + 3.0) / np.sqrt(24.0),
+        np.stack(
+            [
+                _Z,
+                (_Z**2 - 1.0) / np.sqrt(2.0),
+                (_Z**3 - 3.0 * _Z) / np.sqrt(6.0),
+                (_Z**4 - 6.0 * _Z**2 + 3.0) / np.sqrt(24.0),
+            ],
+            axis=1,
+        ),
+        np.concatenate([_shapes(), np.zeros((1, 6))]),
     ],
     axis=1,
 )
-"""Shape (CLASSES, 4): Hermite polynomials of the class's normal quantile, orthonormal under the normal distribution:
-location, scale, skewness, tails (Neyman's smooth test (1937), with normal scores). A novel value has the scores of the
-middle: which side it is on is not known of categories, and the novel cell speaks for it."""
+"""Shape (CLASSES, 10): the polynomials, and the log likelihood ratios of six shapes. A novel value has the scores of
+the middle: which side it is on is not known of categories, and the novel cell speaks for it."""
 SCORES[NOVEL] = 0.0
-LOCATION, SCALE, SKEWNESS, TAILS = range(4)
 CELL_OF_CLASS: Final = np.concatenate([np.minimum((ndtr(_Z[:-1]) * 10.0).astype(np.int64), 9), [CELLS - 1]])
 
 
 def classes_by_value(counts: CountArray) -> npt.NDArray[np.uint8]:
     """Give the class of each bin, shape (S, B), of streams whose B value bins are in order of value.
 
-    Bins outside of all that the reference holds are novel; empty ones between take the rank they stand at.
+    Empty bins take the rank they stand at, so those beyond all that the reference holds are of the outermost classes.
     """
     mass = counts.astype(np.float64)
     until = np.cumsum(mass, axis=1)
-    classes = _classes_of_rank(until - 0.5 * mass, until[:, -1:])
-    outside = (until == 0.0) | (until - mass >= until[:, -1:])
-    return np.where(outside & (mass == 0.0), np.uint8(NOVEL), classes)
+    return _classes_of_rank(until - 0.5 * mass, until[:, -1:])
 
 
 def classes_by_frequency(counts: CountArray) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import FloatArray, IntArray
+from monitor.sequential.features import Floats32
 
 HOUR_S: Final = 3600.0
 HOURS: Final = 168
@@ -21,6 +22,8 @@ HOURS_FOR_DAY: Final = 72
 HOURS_FOR_WEEK: Final = 336
 DAY: Final = np.arange(HOURS) // 24
 HOUR: Final = np.arange(HOURS) % 24
+FLOAT16_MAX: Final = 6e4
+"""Just below the greatest number that profiles are kept as; scores are far below it."""
 
 
 class Seasons:
@@ -42,22 +45,28 @@ class Seasons:
         self._hours_seen = np.concatenate([self._hours_seen, np.zeros(more)])
 
     def observe(self, time_s: float, streams: IntArray, sums: FloatArray, events: FloatArray) -> None:
-        """Add a pane's sums of features, shape (n, features), and events, (n,), of n of the streams."""
+        """Add a pane's sums of features, shape (n, features), and events, (n,), of n of the streams.
+
+        Late panes, of an hour that is over, count in the one that is not.
+        """
         hour = int(time_s // HOUR_S)
-        if self._hour is not None and hour != self._hour:
-            self._close()
-        self._hour = hour
+        if self._hour is None:
+            self._hour = hour
+        elif hour > self._hour:
+            self._close(hour)
         self._current[streams, :-1] += sums
         self._current[streams, -1] += events
 
-    def _close(self) -> None:
-        assert self._hour is not None
+    def _close(self, hour: int) -> None:
+        """Keep what the hour till now had; another begins."""
         more = len(self._current) - len(self._sums)
         if more:
             self._sums = np.concatenate([self._sums, np.zeros((more, *self._sums.shape[1:]), dtype=np.float32)])
+        assert self._hour is not None
         self._sums[:, self._hour % HOURS] += self._current
         self._hours_seen += self._current[:, -1] > 0.0
         self._current[:] = 0.0
+        self._hour = hour
 
     def profile(self, streams: IntArray, variance: FloatArray, inflation: FloatArray) -> FloatArray | None:
         """Give what each hour of the week adds to the mean of each feature; None where no stream is known so well.
@@ -65,21 +74,21 @@ class Seasons:
         Shape (n, HOURS, features), zeros for streams seen for less than three days. variance: of one event's features,
         shape (n, features). inflation: of sums within an hour, shape (n,).
         """
-        if not len(self._sums) or not (self._hours_seen[streams] >= HOURS_FOR_DAY).any():
+        hours_seen = self._hours_seen[streams]
+        is_known = hours_seen >= HOURS_FOR_DAY
+        if not is_known.any():
             return None
-        if self._hour is not None:
-            self._close()
-            self._hour = None
-        sums = self._sums[streams].astype(np.float64)
+        sums = np.zeros((len(streams), HOURS, self._features + 1))
+        sums[is_known] = self._sums[streams[is_known]]
         noise = variance * inflation[:, None]
         by_day = sums.reshape(len(sums), 7, 24, -1).sum(axis=1)
         overall = sums.sum(axis=1)
         mean = overall[:, None, :-1] / np.maximum(overall[:, None, -1:], 1.0)
         day, day_raw = _shrunk(by_day, mean, noise)
         rest = _shrunk(sums, mean + day_raw[:, HOUR], noise)[0]
-        has_week = self._hours_seen[streams] >= HOURS_FOR_WEEK
+        has_week = hours_seen >= HOURS_FOR_WEEK
         out = day[:, HOUR] + rest * has_week[:, None, None]
-        profile: FloatArray = out * (self._hours_seen[streams] >= HOURS_FOR_DAY)[:, None, None]
+        profile: FloatArray = out * is_known[:, None, None]
         return profile
 
 
@@ -96,11 +105,48 @@ def _shrunk(sums: FloatArray, mean: FloatArray, noise: FloatArray) -> tuple[Floa
     return raw * between / np.maximum(between + expected, 1e-12), raw
 
 
-def at_time(profiles: npt.NDArray[np.float16], chosen: IntArray, time_s: float) -> FloatArray:
-    """Give chosen profiles at a time, between the middles of hours: (n, features) of (profiles, HOURS, features)."""
+def at_time(profiles: npt.NDArray[np.float16], chosen: IntArray, time_s: float) -> Floats32:
+    """Give chosen profiles at a time, between the middles of hours: (n, features) of (HOURS, profiles, features).
+
+    Linear between the middles of neighbouring hours, and around the week's end, so it never jumps.
+    """
     position = time_s / HOUR_S - 0.5
     before = int(np.floor(position))
-    share = position - before
-    first, second = profiles[chosen, before % HOURS], profiles[chosen, (before + 1) % HOURS]
-    between: FloatArray = first.astype(np.float64) * (1.0 - share) + second.astype(np.float64) * share
+    share = np.float32(position - before)
+    between: Floats32 = profiles[before % HOURS].take(chosen, axis=0).astype(np.float32)
+    between *= np.float32(1.0) - share
+    between += profiles[(before + 1) % HOURS].take(chosen, axis=0).astype(np.float32) * share
     return between
+
+
+class Profiles:
+    """The hours of the week of many streams, each in a slot. Slot 0 is for streams whose hours are all alike.
+
+    Memory: 5 KB per stream that has any.
+    """
+
+    def __init__(self, features: int) -> None:
+        self._values = np.zeros((HOURS, 1, features), dtype=np.float16)
+        self._used = 1
+
+    def __len__(self) -> int:
+        """How many slots are in use, but for the first."""
+        return self._used - 1
+
+    def kept(self, slot: int, profile: FloatArray | None) -> int:
+        """Keep a profile, shape (HOURS, features), of a stream that had this slot; give the slot it has from now on."""
+        if profile is None:
+            self._values[:, slot] = 0.0
+            return slot
+        if slot == 0:
+            slot = self._used
+            self._used += 1
+            if slot >= self._values.shape[1]:
+                more = np.zeros((HOURS, max(16, slot // 2), self._values.shape[2]), dtype=np.float16)
+                self._values = np.concatenate([self._values, more], axis=1)
+        self._values[:, slot] = np.clip(profile, -FLOAT16_MAX, FLOAT16_MAX)
+        return slot
+
+    def at(self, slots: IntArray, time_s: float) -> Floats32:
+        """Give what slots add to each feature at a time, shape (n, features)."""
+        return at_time(self._values, slots, time_s)
