@@ -298,7 +298,7 @@ def _times(column: Sequence[Any]) -> FloatArray | None:
     """Give all event times at once, or None if any of them wants a look of its own."""
     kinds = set(map(type, column))
     try:
-        if kinds <= {float, int}:
+        if kinds and kinds <= {float, int}:  # no event of the batch has a time: each is told so
             times = doubles(column)
             times = np.where(times > MILLISECONDS_FROM, times / 1000.0, times)
         elif kinds == {str}:

@@ -323,6 +323,16 @@ def test_every_message_ends_as_exactly_one_of_event_outcome_rejection(values: li
     assert {len(columns)} == lengths
 
 
+@pytest.mark.parametrize("others", [[], [b""], [None]])
+def test_batch_in_which_no_event_has_a_time_is_rejected(others: list[bytes | None]) -> None:
+    adapter = CanonicalAdapter()
+    for _ in range(2):
+        columns = adapter.decode([b'{"model": "m", "features": {"a": 1.0}}', *others])
+
+        assert (0, Rejection.NO_TIME) in columns.rejected
+        assert 0 == len(columns)
+
+
 def test_a_hundred_thousand_random_and_mutated_messages_never_raise() -> None:
     rng = random.Random(11)
     seeds = [text(score=1.5, status="ok", segment={"c": "d"}), text(type="outcome", kind="label", request_id="r")]
