@@ -69,7 +69,7 @@ class Values:
         self._engine.watch(self._rows, counts, normals, np.full(streams, nats), float(past.times_s[-1]))
 
     def _learn(self, bins: IntArray, counts: np.typing.NDArray[np.uint32], times_s: FloatArray) -> list[Normal]:
-        learner = Learner(self._arena)
+        learner = Learner(self._arena, float(times_s[1] - times_s[0]))
         kinds = [KINDS[self._shape]] * len(bins)
         seen = np.zeros((len(bins), self._width), dtype=np.uint32)
         panes = (times_s // (times_s[1] - times_s[0])).astype(np.int64)
@@ -152,7 +152,8 @@ class Rates:
 
 
 def _learned_rates(values: FloatArray, times_s: FloatArray) -> list[Normal]:
-    learner, rows, width = Learner(Arena.FLAGS), np.arange(len(values)), WIDTHS[Arena.FLAGS]
+    learner = Learner(Arena.FLAGS, float(times_s[1] - times_s[0]))
+    rows, width = np.arange(len(values)), WIDTHS[Arena.FLAGS]
     seen = np.zeros((len(values), width), dtype=np.uint32)
     panes = (times_s // (times_s[1] - times_s[0])).astype(np.int64)
     for look in range(values.shape[1]):

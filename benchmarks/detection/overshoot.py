@@ -5,7 +5,8 @@
 Both are averages over families of independent values, of which the engine's guarantee is exact but for them:
 
 * budget.OVERSHOOT: the mean interval between false alarms over the limit that odds must pass. Odds less time are a
-  martingale, so the mean time is that of the odds when they pass, and they pass in a step, not at the limit.
+  martingale, so the mean time is that of the odds when they pass, and they pass in a step, not at the limit. What is
+  checked in is less: a margin for streams whose fluctuation had to be learned, see there.
 * rehearsal.PEAKS and PEAKS_OF_RATES: the k-th greatest of the evidence's block maxima in a rehearsal of t seconds is
   log(t * PEAKS[k] / k) on average.
 """

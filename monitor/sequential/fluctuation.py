@@ -14,11 +14,10 @@ from typing import Final, Protocol
 import numpy as np
 
 from monitor.domain import FloatArray, IntArray
+from monitor.sequential.seasons import HOUR_S
 
 LEVELS: Final = 21
 """Block lengths of 1, 2, 4, ... panes: with panes of a second up to twelve days."""
-LEVEL_OF_HOUR: Final = 11
-"""Greatest level whose blocks are shorter than an hour, with panes of a second."""
 BLOCKS_MIN: Final = 16
 """Fewest blocks of a length from which its fluctuation is believed."""
 NATS_TYPICAL: Final = 15.0
@@ -81,13 +80,14 @@ class Inflation:
 
 
 class Fluctuation:
-    """Block sums of S streams at all levels, learned pane by pane. Memory: about 2 KB per stream, while learning.
+    """Block sums of S streams at all levels, learned pane by pane. Memory: 2.5 KB per stream, while learning.
 
     Panes are aligned to the clock, so that all streams close a block together: a level costs one pass over all streams
     each time it closes, two passes per pane in all, and gaps cost nothing.
     """
 
-    def __init__(self, scores: int) -> None:
+    def __init__(self, scores: int, pane_s: float = 1.0) -> None:
+        self._pane_s = pane_s
         self._open = np.zeros((LEVELS, 0, scores + 1))
         self._squares = np.zeros((LEVELS, 0, scores + 1))
         self._crossed = np.zeros((LEVELS, 0, scores))
@@ -177,9 +177,14 @@ class Fluctuation:
         if profile is not None:
             explained = profile.var(axis=1) / np.maximum(variance, 1e-12)
             ratio = ratio - explained[:, :, None] * per_block[:, None, :]
-            blocks = np.where(np.arange(LEVELS) <= LEVEL_OF_HOUR, blocks, 0.0)
+            blocks = np.where(np.arange(LEVELS) <= level_within(HOUR_S, self._pane_s), blocks, 0.0)
         kurtosis = KURTOSIS if len(KURTOSIS) == variance.shape[1] else 1.0 / np.maximum(variance, 1e-9)
         return smoothed(per_block, ratio, blocks, np.broadcast_to(kurtosis, variance.shape))
+
+
+def level_within(span_s: float, pane_s: float) -> int:
+    """Give the greatest level whose blocks are no longer than a span."""
+    return int(np.clip(np.floor(np.log2(span_s / pane_s)), 0, LEVELS - 1))
 
 
 def smoothed(events: FloatArray, ratio: FloatArray, blocks: FloatArray, kurtosis: FloatArray) -> Inflation:

@@ -46,8 +46,9 @@ def looked(
     kept = max(0, 1 - expected / distance), so it stays silent while nothing changes. It only rests on earlier panes, so
     the ratio stays 1 on average (a plug-in martingale: Robbins and Siegmund (1974)).
     """
+    values = np.maximum(n, np.float32(1.0))[:, None]  # a count of none is told, too, and nothing is divided by it
     fresh = -np.expm1(n[:, None] * DECAY)
-    expected = noise[:, None] * fresh / (n[:, None] * (np.float32(2.0) - fresh)) + error[:, None]
+    expected = noise[:, None] * fresh / (values * (np.float32(2.0) - fresh)) + error[:, None]
     distance = _summed(gaps * gaps, reference)
     kept = np.maximum(np.float32(1.0) - expected / np.maximum(distance, DISTANCE_LEAST), np.float32(0.0))
     ratio = gaps * np.repeat(kept, CELLS, axis=1)
@@ -55,7 +56,7 @@ def looked(
     np.maximum(ratio, np.float32(SHARE_LEAST), out=ratio)
     whole = _summed(ratio, reference)
     out = _summed(np.log(ratio, out=ratio), cells) - n[:, None] * np.log(whole)
-    seen = cells / (n[:, None] * reference)
+    seen = cells / (values * reference)
     seen -= np.float32(1.0)
     seen -= gaps
     seen *= np.repeat(fresh, CELLS, axis=1)
@@ -64,6 +65,9 @@ def looked(
 
 
 def _summed(values: Floats32, weights: Floats32) -> Floats32:
-    """Give the weighted sum of the cells of each memory, (S, MEMORIES) of (S, WIDTH), in an order of its own."""
+    """Give the weighted sum of the cells of each memory, (S, MEMORIES) of (S, WIDTH).
+
+    By einsum, whose order of addition does not depend on S, as a matrix product's does.
+    """
     summed: Floats32 = np.einsum("ij,ij->i", values.reshape(-1, CELLS), weights.reshape(-1, CELLS))
     return summed.reshape(-1, len(MEMORIES))

@@ -17,31 +17,33 @@ from monitor.bins import NO, VALUE_SPANS, WIDTHS, YES, Arena
 from monitor.domain import BoolArray, CountArray, FloatArray, IntArray, Kind
 from monitor.rows import grown
 from monitor.sequential.features import FEATURES, SCORE_COUNTS, Floats32, summed
-from monitor.sequential.fluctuation import Fluctuation
+from monitor.sequential.fluctuation import Fluctuation, level_within
 from monitor.sequential.normal import Normal
-from monitor.sequential.rehearsal import Stage
+from monitor.sequential.rehearsal import History, Stage
 from monitor.sequential.scores import NO_CLASS, NOVEL, classes_by_frequency, classes_by_value
 from monitor.sequential.seasons import Seasons
 
 REHEARSE_FROM: Final = 2500
-"""Values after which the first rehearsal begins; then again each time as many have come as there were."""
+"""Values after which the first rehearsal begins; then again each time as many have come as there were,
+or when the hours of the day, or of the week, are known."""
 CLASSES_FROM: Final = 1000
 """Values that set a stream's classes. Ranks are then known within 1.6 %, which costs next to no power; shares are
 counted in all of the reference, so no verdict rests on these few."""
 EVENTS_MIN: Final = 500
 """Values after that from which fluctuation is learned at all."""
-WITHIN_HOUR_LEVEL: Final = 8
-"""Blocks of four minutes, with panes of a second: their inflation says how sure an hour's mean is."""
+WITHIN_HOUR_S: Final = 300.0
+"""Length of blocks whose inflation says how sure an hour's mean is: longer than memory, and short beside an hour."""
 
 
 class Learner:
-    """What is normal for the streams of one arena, while they learn. Memory: 2 KB per learning stream, 13 KB if long.
+    """What is normal for the streams of one arena, while they learn. Memory: 4 KB per learning stream, 19 KB if long.
 
     Rows are those of the arena; slots, of streams that learn.
     """
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, pane_s: float = 1.0) -> None:
         self._arena = arena
+        self._pane_s = pane_s
         self._features = FEATURES[arena].shape[1]
         self._scores = SCORE_COUNTS[arena]
         self._table = _with_squares(FEATURES[arena])
@@ -50,7 +52,7 @@ class Learner:
     def _forget(self) -> None:
         self._classes = np.full((0, WIDTHS[self._arena]), NO_CLASS, dtype=np.uint8)
         self._slot = np.zeros(0, dtype=np.int64)
-        self._fluctuation = Fluctuation(self._scores)
+        self._fluctuation = Fluctuation(self._scores, self._pane_s)
         self._seasons = Seasons(self._features)
         self._slots = 0
         self._sums = np.zeros((0, self._table.shape[1]))
@@ -58,6 +60,7 @@ class Learner:
         self._begun = np.zeros(0, dtype=bool)
         self._next = np.zeros(0)
         self._since_s = np.zeros(0)
+        self._known = np.zeros(0, dtype=np.int64)
         self._stage = Stage(self._arena)
         self._now_s = 0.0
 
@@ -85,19 +88,27 @@ class Learner:
             new = rows[at]
             self._slot[new] = np.arange(self._slots - len(at), self._slots)
             self._begun[new] = True
-            self._next[new], self._since_s[new] = REHEARSE_FROM, self._now_s
+            self._next[new], self._since_s[new], self._known[new] = REHEARSE_FROM, self._now_s, 0
             self._classes[new, :span] = first_classes(
                 self._arena, reference[at][:, :span], [kinds[i] for i in at.tolist()]
             )
-        for i in np.flatnonzero(self._is_begun(rows)).tolist():
-            if values[i] >= self._next[rows[i]]:
-                self._rehearse(int(rows[i]), reference[i, :span], kinds[i])
+        begun = np.flatnonzero(self._is_begun(rows))
+        has_begun = values[begun] >= REHEARSE_FROM
+        known = self._seasons.known(self._slot[rows[begun]])
+        is_new = known > self._known[rows[begun]]
+        is_due = (values[begun] >= self._next[rows[begun]]) | (has_begun & is_new)
+        due = begun[is_due]
+        if due.size:
+            self._known[rows[due]] = known[is_due]
+            history = History(self._now_s - self._since_s[rows[due]], is_new[is_due])
+            self._rehearse(rows[due], reference[due, :span], [kinds[i] for i in due.tolist()], history)
 
-    def _rehearse(self, row: int, counts: CountArray, kind: Kind) -> None:
-        """Begin a rehearsal by what is known so far."""
-        self._next[row] = 2 * counts.sum()
-        so_far_s = self._now_s - float(self._since_s[row])
-        self._stage.begin(row, counts, self._normal(row, counts, kind), self._now_s, so_far_s)
+    def _rehearse(self, rows: IntArray, counts: CountArray, kinds: Sequence[Kind], history: History) -> None:
+        """Begin rehearsals of rows by what is known so far: counts of value bins, shape (n, B)."""
+        self._next[rows] = 2 * counts.sum(axis=1)
+        each = zip(rows.tolist(), counts, kinds, strict=True)
+        normals = [self._normal(row, own, kind) for row, own, kind in each]
+        self._stage.begin(rows, counts, normals, self._now_s, history)
 
     def _is_begun(self, rows: IntArray) -> BoolArray:
         if not len(self._begun):
@@ -112,6 +123,7 @@ class Learner:
             self._begun = np.concatenate([self._begun, np.zeros(room, dtype=bool)])
             self._next = np.concatenate([self._next, np.zeros(room)])
             self._since_s = np.concatenate([self._since_s, np.zeros(room)])
+            self._known = np.concatenate([self._known, np.zeros(room, dtype=np.int64)])
         self._slots += more
         room = self._slots * 3 // 2 if self._slots > len(self._events) else len(self._events)
         self._fluctuation.reserve(room)
@@ -150,11 +162,16 @@ class Learner:
         # Of what is 0 or 1, such as a cell, the square is itself.
         squares = np.concatenate([squares, mean[:, squares.shape[1] :]], axis=1)
         variance = np.maximum(squares - mean * mean, 0.0)
-        learned = self._fluctuation.inflation(slot, mean[:, scores], variance[:, scores], events)
-        profile = self._seasons.profile(slot, variance, learned.factor[:, :, WITHIN_HOUR_LEVEL].max(axis=1))
+        terms = slot, mean[:, scores], variance[:, scores], events
+        learned = self._fluctuation.inflation(*terms)
+        # What hours explain must not make their means look unsure, so first they are taken for sure.
+        profile = self._seasons.profile(slot, variance, np.ones(1))
         if profile is not None:
-            terms = mean[:, scores], variance[:, scores], events
-            learned = self._fluctuation.inflation(slot, *terms, profile[:, :, scores])
+            level = level_within(WITHIN_HOUR_S, self._pane_s)
+            within = self._fluctuation.inflation(*terms, profile[:, :, scores]).factor[:, :, level]
+            profile = self._seasons.profile(slot, variance, within.max(axis=1))
+        if profile is not None:
+            learned = self._fluctuation.inflation(*terms, profile[:, :, scores])
         hours = profile[0] if profile is not None and profile.any() else None
         return Normal(classes, learned.events[0], learned.factor[0], hours)
 

@@ -43,6 +43,11 @@ DIVERGENCE_LEAST: Final = 1e-9
 """Nats per value below which an alternative is the reference itself: no length proves it."""
 DOUBT_MAX: Final = 0.5
 """Greatest I * needed / m, in terms of the reference, of what is looked for: the same as sqrt(nats) standard errors."""
+HOURS_APART: Final = 120.0
+"""Where hours are told apart, each rests on a 24th of the reference; and as each has an error of its own, the hour with
+the worst one counts: a fifth of that."""
+MEMORIES_LAST: Final = 4.0
+"""How many of its memories "any change" usually takes."""
 MUTED: Final = 1e3
 """Cost per value, in nats, of what is not looked for: its odds are 0 whatever comes."""
 POWERS: Final = THETAS[:, None] * SCORES[:, TILTED].T
@@ -67,7 +72,7 @@ class Terms:
 def terms_of(counts: CountArray, normals: Sequence[Normal], nats: FloatArray) -> Terms:
     """Give the terms of streams by the counts of their value bins, shape (S, B), what is normal, and the nats needed.
 
-    Cost: about 40 us and 20 KB of passing memory per stream.
+    Cost: about 40 us and 40 KB of passing memory per stream.
     """
     shares, events = class_shares(counts, np.stack([normal.classes for normal in normals]))
     cells = cell_shares(shares)
@@ -76,8 +81,11 @@ def terms_of(counts: CountArray, normals: Sequence[Normal], nats: FloatArray) ->
     miss = np.repeat(np.log1p(-np.array(ADDED)), CELLS)
     inflation = Inflation.of(normals, POLYNOMIALS)
     over_memories = _worst(inflation, np.full((len(events), 1), 2.0 * max(MEMORIES)))
-    power, is_muted = _power(nats, np.concatenate([divergence, added_divergence], axis=1), inflation, events)
-    power = np.concatenate([power, 1.0 / np.repeat(over_memories, len(MEMORIES), axis=1)], axis=1)
+    needs = np.concatenate([divergence, added_divergence], axis=1)
+    apart = np.where([normal.profile is not None for normal in normals], HOURS_APART, 1.0)
+    power, is_muted = _power(nats, needs, inflation, events / apart)
+    doubt = over_memories * MEMORIES_LAST * np.array(MEMORIES) * (apart / np.maximum(events, 1.0))[:, None]
+    power = np.concatenate([power, 1.0 / (over_memories * (1.0 + doubt))], axis=1)
     power *= np.array([normal.scale for normal in normals])[:, None]
     gain = np.concatenate([np.broadcast_to(THETAS, psi.shape), hit - miss, np.ones((len(psi), len(MEMORIES)))], axis=1)
     cost = np.concatenate([psi, np.broadcast_to(-miss, hit.shape), np.zeros((len(psi), len(MEMORIES)))], axis=1)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.bins import NULL, VALUE_BINS, VALUES_WIDTH, WIDTHS, Arena
+from monitor.bins import NULL, VALUE_BINS, WIDTHS, Arena
 from monitor.domain import CountArray, FloatArray, IntArray
 from monitor.sequential import engine as module
-from monitor.sequential.alternatives import ALTERNATIVES, FIRST_ANY, TILTED, change_of
+from monitor.sequential.alternatives import FIRST_ANY, change_of
 from monitor.sequential.engine import Engine
 from monitor.sequential.normal import Normal
 from monitor.sequential.scores import LOCATION, NO_CLASS, class_shares, classes_by_value
@@ -90,6 +90,19 @@ def test_no_values_change_nothing() -> None:
     assert before.tolist() == engine.evidence.tolist()
 
 
+def test_counts_of_none_change_nothing_but_the_time() -> None:
+    told, silent = watching(np.arange(2)), watching(np.arange(2))
+    rng = np.random.default_rng(1)
+    for own in (told, silent):
+        observe(own, pane(np.random.default_rng(7), 2, 5), 1.0)
+    told.observe(np.array([20, 21]), np.zeros(2, dtype=np.uint32), 2.0)
+    told.observe(np.array([20, WIDTH + 20]), np.array([0, 1], dtype=np.uint32), 2.0)
+    counts = pane(rng, 2, 5)
+    observe(told, counts, 3.0)
+    observe(silent, counts, 3.0)
+    assert silent.evidence[0] == pytest.approx(told.evidence[0], abs=1e-5)
+
+
 def test_a_gap_adds_its_seconds_to_the_odds() -> None:
     # One value after a gap: odds are (gap) * L, whose log has the gap's as its only difference.
     short, long = watching(np.arange(1)), watching(np.arange(1))
@@ -100,11 +113,13 @@ def test_a_gap_adds_its_seconds_to_the_odds() -> None:
 
 
 def test_late_panes_count_but_turn_no_time_back() -> None:
-    engine = watching(np.arange(1))
-    rng = np.random.default_rng(1)
-    for end_s in (10.0, 3.0, 10.0, 9.0, 11.0):
-        observe(engine, pane(rng, 1, 3), end_s)
-        assert np.isfinite(engine.evidence[0])
+    late, prompt = watching(np.arange(1)), watching(np.arange(1))
+    for own, times_s in ((late, (10.0, 3.0, -50.0, 11.0)), (prompt, (10.0, 10.0, 10.0, 11.0))):
+        rng = np.random.default_rng(1)
+        for end_s in times_s:
+            observe(own, pane(rng, 1, 3), end_s)
+            assert np.isfinite(own.evidence[0])
+    assert prompt.evidence[0] == late.evidence[0]
 
 
 def test_a_shift_is_found_and_named() -> None:
@@ -273,8 +288,3 @@ def test_what_an_hour_is_expected_to_add_is_no_evidence() -> None:
         observe(engine, pane(rng, 2, 1, shifted(4)), look + 1.0)
     assert engine.evidence[0] > 15.0
     assert engine.evidence[1] < 12.0
-
-
-def test_each_alternative_counts() -> None:
-    assert len(TILTED) < FIRST_ANY < ALTERNATIVES
-    assert VALUES_WIDTH == WIDTH
