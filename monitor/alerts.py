@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeVar
 
 from monitor.bins import Arena
-from monitor.domain import Alert, AlertState, Band, Reason, Seen, Severity, StreamKey, Transition
+from monitor.domain import Alert, AlertState, Band, Histogram, Reason, Seen, Severity, StreamKey, Transition
 from monitor.rules import Rule
+
+T = TypeVar("T", bound=Hashable)
 
 
 class Event(Enum):
@@ -58,6 +60,7 @@ class Observation:
     """One look at one stream under one rule, with its evidence.
 
     threshold: of the band seen (of the lowest, if none). where, row: statistic, arena and row, for dating the onset.
+    since_s: the onset, None while it is to be dated. change, rank, together, histogram: as in Alert.
     """
 
     rule: Rule
@@ -73,6 +76,11 @@ class Observation:
     reference: str
     where: tuple[str, Arena]
     row: int
+    since_s: float | None = None
+    change: str = ""
+    rank: int = 1
+    together: int = 1
+    histogram: Histogram | None = None
 
 
 @dataclass(slots=True)
@@ -97,15 +105,27 @@ class AlertBook:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, StreamKey], Entry] = {}
         self._incidents: dict[str, str] = {}
+        self._of_models: Counter[str] = Counter()
+        self._alerted: Counter[tuple[str, str, str]] = Counter()
         self.transitions: Counter[tuple[str, str]] = Counter()
 
     def __contains__(self, identity: tuple[str, StreamKey]) -> bool:
         return identity in self._entries
 
+    def get(self, identity: tuple[str, StreamKey]) -> Alert | None:
+        """Give the alert of a rule's name and a stream, if there is one."""
+        entry = self._entries.get(identity)
+        return None if entry is None else entry.alert
+
     @property
     def alerts(self) -> Sequence[Alert]:
         """The alerts that are pending or firing."""
         return [entry.alert for entry in self._entries.values()]
+
+    @property
+    def alerted(self) -> Collection[tuple[str, str, str]]:
+        """The statistics, models and versions that have alerts which are pending or firing."""
+        return self._alerted.keys()
 
     def advance(
         self, observations: Iterable[Observation], now_s: float, date: Callable[[Observation], float]
@@ -129,6 +149,8 @@ class AlertBook:
                 return None
             entry = Entry(self._begin(seen, now_s, date(seen)), seen.rule, breach_s=now_s)
             self._entries[identity] = entry
+            self._of_models[seen.key.model] += 1
+            self._alerted[seen.rule.statistic, *seen.key[:2]] += 1
             before = None
         else:
             before = entry.alert.state
@@ -163,7 +185,8 @@ class AlertBook:
 
     def _end(self, alert: Alert) -> None:
         del self._entries[alert.rule, alert.key]
-        if not any(entry.alert.key.model == alert.key.model for entry in self._entries.values()):
+        _take(self._alerted, (alert.statistic, *alert.key[:2]))
+        if not _take(self._of_models, alert.key.model):
             self._incidents.pop(alert.key.model, None)
 
     def _begin(self, seen: Observation, now_s: float, since_s: float) -> Alert:
@@ -195,7 +218,17 @@ class AlertBook:
             runbook=seen.rule.runbook,
             reference=seen.reference,
             summary=_summary(seen),
+            change=seen.change,
+            rank=seen.rank,
+            together=seen.together,
+            histogram=seen.histogram,
         )
+
+
+def _take(held: Counter[T], one: T) -> int:
+    """Take one off a count, and forget it when none is left; give how many are."""
+    held[one] -= 1
+    return held[one] or held.pop(one)
 
 
 def _note(entry: Entry, seen: Observation, now_s: float) -> None:
@@ -252,6 +285,7 @@ def _measured(alert: Alert, seen: Observation) -> Alert:
         samples=seen.samples,
         evidence=seen.evidence,
         window_s=seen.window_s,
+        histogram=seen.histogram or alert.histogram,
         summary=_summary(seen),
     )
 
@@ -275,7 +309,8 @@ def _summary(seen: Observation) -> str:
     side = "above" if seen.rule.is_above else "below"
     if seen.seen is Seen.CLEAR:
         side = "back within"
-    return f"{seen.key.model}: {seen.rule.name}{where} is {seen.value:.4g}, {side} {seen.threshold:.4g}{_basis(seen)}"
+    told = f"{seen.key.model}: {seen.rule.name}{where} is {seen.value:.4g}, {side} {seen.threshold:.4g}"
+    return told + (f": {seen.change}" if seen.change else "") + _basis(seen)
 
 
 def _basis(seen: Observation) -> str:

@@ -13,15 +13,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import structlog
 
 from monitor.domain import Picture, SinkStatus, Snapshot, Transition
+from monitor.drills import marked, marked_transitions
 from monitor.errors import BaselineError, SourceError
+from monitor.ledger import Ledger
 from monitor.pipeline import Pipeline, Step
 from monitor.references import Reference
+from monitor.rules import Budget
 from monitor.sources.base import Source
 
 PUBLISH_S: Final = 1.0
@@ -85,7 +88,7 @@ class AppTerms:
     """How the loop runs.
 
     shutdown_s: budget from the signal to the end. save: keeps a learned reference; raises BaselineError. about: what
-    the first line of the log tells.
+    the first line of the log tells. budget: of false alarms, which pages are counted against.
     """
 
     poll_timeout_s: float = 0.2
@@ -93,6 +96,7 @@ class AppTerms:
     shutdown_s: float = 20.0
     save: Callable[[Reference], object] | None = None
     about: Mapping[str, object] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
 
 class Board:
@@ -137,6 +141,7 @@ class App:
         self._board = board
         self._terms = terms
         self._clock = clock
+        self.ledger = Ledger(terms.budget)
         self._started_s = clock()
         self._is_stopping = False
         self._assigned: frozenset[object] | None = None
@@ -211,8 +216,11 @@ class App:
     def _tell(self, step: Step) -> None:
         for reference in step.references:
             self._keep(reference)
-        if step.transitions:
-            self._delivery.offer(step.transitions, self._clock())
+        transitions = marked_transitions(step.transitions)
+        if transitions:
+            now_s = self._clock()
+            self._delivery.offer(transitions, now_s)
+            self.ledger.take(transitions, now_s)
             self._due_publish_s = 0.0
 
     def _keep(self, reference: Reference) -> None:
@@ -232,6 +240,7 @@ class App:
     def _publish(self, reason: str = "") -> None:
         began_s = time.perf_counter()
         picture = self._pipeline.picture()
+        picture = replace(picture, alerts=marked(picture.alerts))
         self._has_looked = self._has_looked or picture.looks > 0
         why = reason or self._not_ready_because(picture)
         now_s = self._clock()
@@ -249,6 +258,7 @@ class App:
                 busy_s=self._busy_s,
                 commits=self._commits,
                 source_errors=dict(self.source.errors()),
+                pages=self.ledger.pages(picture.watermark_s),
             )
         )
         cost_s = time.perf_counter() - began_s

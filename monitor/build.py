@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from monitor.anomalies import ANOMALY_KINDS
 from monitor.app import App, AppTerms, Board, ErrorLog
 from monitor.config import BUILT_IN_RULES, Settings
 from monitor.config.alerts import AlertSettings, ModelSettings
@@ -34,7 +35,8 @@ from monitor.pipeline import Pipeline
 from monitor.pipeline_terms import LearnTerms, PipelineTerms, TimeTerms
 from monitor.reference_files import read_references, write_reference
 from monitor.references import Reference
-from monitor.rules import Budget, Level, Plan, Rule
+from monitor.river import RIVER
+from monitor.rules import ANOMALY, DRIFT, DRIFT_KINDS, Budget, Level, Plan, Rule
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
 from monitor.sources.kafka import FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaSource, KafkaTerms
@@ -72,6 +74,10 @@ class Plans:
         """Give all windows that any rule looks at, ascending."""
         rules = [rule for _, plan in self.named() for rule in plan.rules]
         return tuple(sorted({window_s for rule in rules for window_s in rule.windows_s}))
+
+    def has_river(self) -> bool:
+        """Tell whether any rule asks for one of river's detectors."""
+        return any(rule.statistic in RIVER for _, plan in self.named() for rule in plan.rules)
 
 
 def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
@@ -116,7 +122,7 @@ def _level(limit: Limit | None) -> Level | None:
 
 def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
     """Refuse a rule that names a fixed field which its statistic can't judge: it would never say anything."""
-    kinds = DETECTORS[given.statistic].kinds
+    kinds = _kinds(given.statistic)
     for field in given.fields:
         kind = Kind.VOLUME if field == VOLUME else FIELDS.get(field)
         if kind is not None and kind not in kinds:
@@ -127,6 +133,11 @@ def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
             )
 
 
+def _kinds(statistic: str) -> frozenset[Kind]:
+    apart = {DRIFT: DRIFT_KINDS, ANOMALY: ANOMALY_KINDS, **{name: own.kinds for name, own in RIVER.items()}}
+    return apart[statistic] if statistic in apart else DETECTORS[statistic].kinds
+
+
 def pipeline_terms(settings: Settings) -> PipelineTerms:
     """Give what a pipeline is told."""
     plans = Plans(settings)
@@ -135,7 +146,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         plan_of=plans,
         detectors=DETECTORS,
         windows_s=plans.windows_s() or tuple(settings.alerts.windows),
-        budget=Budget(settings.alerts.false_alarm_budget, settings.alerts.budget_period_s),
+        budget=Budget(settings.alerts.false_alarm_budget, settings.alerts.budget_period_s, plans.has_river()),
         time=TimeTerms(time_.pane_s, time_.disorder_s, time_.grace_s, time_.future_s),
         learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min),
         limits=StreamLimits(
@@ -264,6 +275,7 @@ def app(settings: Settings, board: Board, clock: Callable[[], float] = time.time
         commit_s=settings.kafka.commit_s,
         shutdown_s=settings.run.shutdown_s,
         save=save,
+        budget=terms.budget,
         about={
             "brokers": list(settings.kafka.bootstrap_servers),
             "topics": list(settings.kafka.topics),
@@ -286,7 +298,10 @@ def app(settings: Settings, board: Board, clock: Callable[[], float] = time.time
 
 
 def only_learning(settings: Settings) -> PipelineTerms:
-    """Give terms for building references: a pipeline counts all it is given, in any order, and judges nothing."""
+    """Give terms for building references: a pipeline counts all it is given, in any order, and judges nothing.
+
+    What streams fluctuate by themselves, and their hours, are learned of events that come in order.
+    """
     plans = Plans(settings)
 
     def plan_of(model: str, version: str) -> Plan:
@@ -296,8 +311,8 @@ def only_learning(settings: Settings) -> PipelineTerms:
     return replace(
         pipeline_terms(settings),
         plan_of=plan_of,
-        windows_s=(86_400.0,),
-        time=TimeTerms(pane_s=86_400.0, disorder_s=0.0, grace_s=endless, future_s=endless),
+        windows_s=(settings.time.pane_s,),
+        time=TimeTerms(settings.time.pane_s, settings.time.disorder_s, grace_s=endless, future_s=endless),
         learn=LearnTerms(events=2**62, seconds=endless, events_min=2**62),
         event_ids_max=0,
     )

@@ -1,4 +1,4 @@
-"""What `driftd check` says: what would be watched, and what is worth a second look."""
+"""What `driftd check` says: what would be watched, what that can detect, and what is worth a second look."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from monitor.build import Plans
 from monitor.config import Settings, cautions
+from monitor.detectors import DETECTORS
+from monitor.power.analysis import Analysis, Traffic, analysis
 from monitor.references import Reference
 from monitor.rules import Level, Plan, Rule
 from monitor.tables import span_text
@@ -21,6 +23,7 @@ class Report:
     plans: Sequence[tuple[str, Plan]]
     references: Sequence[Reference]
     cautions: Sequence[str]
+    power: Analysis
 
     def to_dict(self) -> dict[str, Any]:
         """Give it for programs."""
@@ -37,6 +40,7 @@ class Report:
             ],
             "receivers": {name: receiver.type for name, receiver in self.settings.receivers.items()},
             "cautions": list(self.cautions),
+            "power": self.power.to_dict(),
         }
 
     def to_text(self) -> str:
@@ -72,14 +76,16 @@ class Report:
                 f"models {name}" + (f", segments {', '.join(plan.watch.segments)}" if plan.watch.segments else ""),
             ]
             lines += [f"  {_rule_text(rule)}" for rule in plan.rules] or ["  no rules: counted and exported only"]
+        lines += self.power.to_lines()
         if self.cautions:
             lines += ["", *(f"caution: {text}" for text in self.cautions)]
         return "\n".join(lines)
 
 
-def report(settings: Settings, references: Sequence[Reference]) -> Report:
-    """Give the report of settings that load."""
-    return Report(settings, Plans(settings).named(), references, cautions(settings))
+def report(settings: Settings, references: Sequence[Reference], traffic: Traffic) -> Report:
+    """Give the report of settings that load, and what they can detect at some traffic."""
+    power = analysis(settings, references, traffic)
+    return Report(settings, Plans(settings).named(), references, cautions(settings), power)
 
 
 def _named(reference: Reference) -> str:
@@ -96,8 +102,8 @@ def _rule_text(rule: Rule) -> str:
         )
         if level is not None
     ]
-    windows = "/".join(span_text(w) for w in rule.windows_s)
-    return f"{rule.name:<18} {rule.statistic} of {', '.join(rule.fields)}: {', '.join(bands)}; windows {windows}"
+    windows = f"; windows {'/'.join(span_text(w) for w in rule.windows_s)}" if rule.statistic in DETECTORS else ""
+    return f"{rule.name:<18} {rule.statistic} of {', '.join(rule.fields)}: {', '.join(bands)}{windows}"
 
 
 def _level_text(rule: Rule, level: Level) -> str:

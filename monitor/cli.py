@@ -19,9 +19,14 @@ from monitor.app import Board
 from monitor.baseline import Input, build_references, diff_text, kafka_range, show_text
 from monitor.checking import report
 from monitor.config import Settings, load_settings, settings_schema
+from monitor.drill.incidents import INCIDENTS
+from monitor.drill.report import Order
 from monitor.errors import ConfigError, DriftdError
+from monitor.explain import finding, words
+from monitor.power.analysis import Traffic
 from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
 from monitor.replaying import Outputs, replay_files
+from monitor.scoring import score_file
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -140,14 +145,37 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
 
 @cli.command()
-def check(config: ConfigPath = None, as_json: Json = False) -> None:
-    """Check the configuration and print what would be watched; connects to nothing."""
+def check(
+    config: ConfigPath = None,
+    as_json: Json = False,
+    events_per_s: Annotated[
+        float | None, typer.Option(help="Traffic of each model, in place of that of its reference.")
+    ] = None,
+    within: Annotated[str, typer.Option(help="Time in which the smallest changes told are to be detected.")] = "1h",
+) -> None:
+    """Check the configuration; print what would be watched and what that can detect. Connects to nothing."""
     with _errors():
-        settings = _settings(config)
+        settings, traffic = _settings(config), Traffic.of(events_per_s, within)
         build.check_kafka(settings)
-        found = report(settings, build.references(settings))
+        found = report(settings, build.references(settings), traffic)
         build.app(settings, Board())
         typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
+
+
+@cli.command()
+def score(
+    input_path: Annotated[
+        Path, typer.Option("--input", "-i", help="Series: CSV with the columns timestamp and value.")
+    ],
+    output_path: Annotated[
+        Path, typer.Option("--output", "-o", help="Where to write it with anomaly_score and alarm.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Score a recorded metric series: how surprising each point is, and one alarm per incident."""
+    with _errors():
+        summary = score_file(input_path, output_path)
+        typer.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
 
 
 @cli.command()
@@ -177,6 +205,36 @@ def replay(
 
 
 @cli.command()
+def explain(
+    alert: Annotated[
+        str | None,
+        typer.Argument(help="dedup_key or incident, or its beginning, or words of rule, stream, model; none: a list."),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Where the daemon listens [default: as configured].")] = None,
+    alerts: Annotated[
+        Path | None, typer.Option(help="File of `replay --alerts-out`, to read in place of asking a daemon.")
+    ] = None,
+    config: ConfigPath = None,
+    as_json: Json = False,
+) -> None:
+    """Say in words what an alert found and why it fired, with reference and current values side by side."""
+    with _errors():
+        known = finding.from_file(alerts) if alerts else finding.from_daemon(url or _daemon_url(config))
+        if alert is None and not as_json:
+            typer.echo("\n".join(finding.listed(known) or ["no alert is active, and none ended lately"]))
+            return
+        found = known if alert is None else finding.select(known, alert)
+        typer.echo(words.to_json(found) if as_json else words.to_text(found))
+
+
+def _daemon_url(config: Path | None) -> str:
+    """Give where the configured daemon is asked from the machine it runs on."""
+    http = _settings(config, topics_required=False).http
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(http.host, http.host)  # noqa: S104 - told apart, not listened on
+    return f"http://{host}:{http.port}"
+
+
+@cli.command()
 def demo(
     seconds: Annotated[float, typer.Option(min=30, help="How long it takes, with set-up.")] = 90,
     forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C, incident after incident.")] = False,
@@ -192,6 +250,55 @@ def demo(
     with _errors():
         is_good = run_demo(None if forever else seconds, as_json=as_json, port=port)
         raise typer.Exit(0 if is_good else FAILED)
+
+
+@cli.command()
+def drill(  # noqa: PLR0913, PLR0917 - one parameter per option
+    incident: Annotated[str, typer.Option(help=f"What goes wrong: {', '.join(INCIDENTS)}.")] = next(iter(INCIDENTS)),
+    is_twin: Annotated[
+        bool, typer.Option("--twin", help="Replay instead of live: no Kafka, no daemon, but the real receivers.")
+    ] = False,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option("--input", "-i", help="Healthy events for the twin [default: generated]; may be repeated."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Whose events go wrong in the twin [default: the first fit].")
+    ] = None,
+    field: Annotated[str | None, typer.Option(help="Feature that goes wrong [default: the first fit].")] = None,
+    size: Annotated[float | None, typer.Option(help="How wrong: sd, times or share [default: the incident's].")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for each step.")] = 120.0,
+    topic: Annotated[str | None, typer.Option(help="Topic to write to [default: the first of kafka.topics].")] = None,
+    url: Annotated[str | None, typer.Option(help="Where the daemon listens [default: as configured].")] = None,
+    config: ConfigPath = None,
+    as_json: Json = False,
+) -> None:
+    """Plant an incident, and prove that it is detected and that every receiver hears of it. Alerts say [DRILL].
+
+    Live, unless `--twin` or `--input` is given: events of a made-up model go to the configured topic, which takes the
+    right to write. Exits with 0 only if the alert fired and every receiver accepted it.
+    """
+    from monitor.drill import live, twin  # noqa: PLC0415 - only this command needs a producer
+
+    with _errors():
+        if incident not in INCIDENTS:
+            raise typer.BadParameter(f"{incident}: not an incident; these are: {', '.join(INCIDENTS)}")
+        is_twin = is_twin or bool(inputs)
+        settings = _settings(config, topics_required=not is_twin)
+        logs.set_up("warning", settings.log.format)
+        order = Order(incident, model, field, size, timeout)
+        if is_twin:
+            given = twin.recorded(inputs, model) if inputs else twin.generated()
+            result = twin.drill(settings, given, order, _say)
+        else:
+            result = live.drill(settings, order, (url or _daemon_url(config), topic), _say)
+        typer.echo(json.dumps(result.to_dict()) if as_json else result.to_text())
+        raise typer.Exit(0 if result.is_good else FAILED)
+
+
+def _say(text: str) -> None:
+    """Tell how the work goes on, beside what it gives."""
+    typer.echo(text, err=True)
 
 
 @cli.command()

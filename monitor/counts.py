@@ -4,32 +4,34 @@ A pane's counts are a flat array over all streams of one arena (row * width + bi
 older array is a shorter one and the missing tail is zero: nothing is rewritten when a stream appears.
 
 Guarantee: every count is in exactly one bucket; a window's sum is the exact sum of the buckets that overlap it, and its
-true span is known and told. Counts are 32-bit: one bin of one stream overflows after 4.29e9 events in one window.
+true span is known and told. Sums are 32-bit: one bin of one stream overflows after 4.29e9 events in one window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.domain import CountArray, IntArray
 
 BUCKETS_PER_LEVEL: Final = 4
 """Closed buckets of one length before the two oldest merge: a window spans at most a third more than was asked."""
-SPARSE_BELOW: Final = 0.4
-"""Share of non-zero bins below which (index, count) pairs take less room than the array."""
+INDEX_BYTES: Final = 4
+"""What the place of a non-zero bin takes; (index, count) pairs are kept where they take less room than the array."""
+NARROW: Final = (np.uint8, np.uint16)
 
 
 class Counts:
-    """An immutable flat array of counts, stored as pairs when few bins are hit."""
+    """An immutable flat array of counts, as narrow as its greatest allows, stored as pairs when few bins are hit."""
 
     __slots__ = ("_at", "_counts", "size")
 
-    def __init__(self, counts: CountArray, at: IntArray | None, size: int) -> None:
-        self._counts = counts
+    def __init__(self, counts: npt.NDArray[Any], at: npt.NDArray[np.uint32] | None, size: int) -> None:
+        self._counts = _narrow(counts)
         self._at = at
         self.size = size
 
@@ -45,10 +47,10 @@ class Counts:
     @classmethod
     def of_array(cls, counts: CountArray) -> Counts:
         """Take over a dense array (not to be changed afterwards)."""
-        at = np.flatnonzero(counts)
-        if at.size < SPARSE_BELOW * counts.size:
-            return cls(counts[at], at.astype(np.uint32), counts.size)
-        return cls(counts, None, counts.size)
+        at, narrow = np.flatnonzero(counts), _narrow(counts)
+        if at.size * (INDEX_BYTES + narrow.itemsize) < narrow.nbytes:
+            return cls(narrow[at], at.astype(np.uint32), counts.size)
+        return cls(narrow, None, counts.size)
 
     def add_to(self, total: CountArray) -> None:
         """Add to an array at least as long, in place."""
@@ -94,12 +96,22 @@ class Counts:
     def pairs(self) -> tuple[IntArray, CountArray]:
         """Give the flat indices of the bins that are not zero, and their counts."""
         at = self.hits()
-        return at, self._counts[at] if self._at is None else self._counts
+        counts = self._counts[at] if self._at is None else self._counts
+        return at, counts.astype(np.uint32)
 
     @property
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
         return self._counts.nbytes + (0 if self._at is None else self._at.nbytes)
+
+
+def _narrow(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give the counts in the narrowest type that holds them all."""
+    greatest = int(counts.max(initial=0))
+    for dtype in NARROW:
+        if greatest <= np.iinfo(dtype).max:
+            return counts.astype(dtype, copy=False)
+    return counts
 
 
 EMPTY: Final = Counts(np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint32), 0)
@@ -135,7 +147,7 @@ class Window:
 
     def _reserve(self, size: int) -> None:
         if size > self._total.size:
-            grown = np.zeros(max(size, self._total.size * 3 // 2), dtype=np.uint32)
+            grown = np.zeros(max(size, self._total.size * 5 // 4), dtype=np.uint32)
             grown[: self._total.size] = self._total
             self._total = grown
 
@@ -172,14 +184,15 @@ class Window:
 class Ladder:
     """Closed panes of one arena, merged geometrically with age (Datar et al. 2002), and the windows over them.
 
-    Memory: about 3.5 * log2(longest window / pane) count arrays, the younger ones sparse. Cost of a pane: amortised
-    O(bins hit) while sparse, O(bins) for each array merged.
+    past_s: how long buckets are kept at least, beyond the longest window. Memory: about 3.5 * log2(past_s / pane) count
+    arrays, the younger ones sparse. Cost of a pane: amortised O(bins hit) while sparse, O(bins) for each array merged.
     """
 
-    __slots__ = ("_buckets", "windows")
+    __slots__ = ("_buckets", "_past_s", "windows")
 
-    def __init__(self, spans_s: Iterable[float]) -> None:
+    def __init__(self, spans_s: Iterable[float], past_s: float = 0.0) -> None:
         self._buckets: list[Bucket] = []
+        self._past_s = past_s
         self.windows = tuple(Window(span_s) for span_s in spans_s)
 
     @property
@@ -235,8 +248,11 @@ class Ladder:
                         window.pass_gap(bucket, now_s)
                         break
                     window.leave(bucket)
-        while self._buckets and not any(window.includes(self._buckets[0]) for window in self.windows):
+        while self._buckets and self._is_past(self._buckets[0], now_s):
             self._buckets.pop(0)
+
+    def _is_past(self, bucket: Bucket, now_s: float) -> bool:
+        return bucket.end_s <= now_s - self._past_s and not any(window.includes(bucket) for window in self.windows)
 
     @property
     def nbytes(self) -> int:

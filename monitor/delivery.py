@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from monitor.domain import AlertState, Reason, SinkStatus, Transition
+from monitor.domain import AlertState, Reason, Receipt, SinkStatus, Transition
 from monitor.errors import SinkError
+from monitor.ledger import DelayCounts, is_page
 from monitor.sinks.base import Notice, SinkBusyError
-from monitor.sinks.outbox import Outbox, Put
+from monitor.sinks.outbox import NOTICES_MAX, Outbox, Put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 BACKOFF_MIN_S: Final = 1.0
 BACKOFF_MAX_S: Final = 60.0  # ours: after an outage, an alert is told at most a minute after the receiver is back
+RECEIPTS_MAX: Final = 500
+"""Alerts of which a sink remembers when its receiver accepted them; about 200 bytes each."""
 FULL: Final = "outbox_full"
 """The reason, beside those of a sink, under which a notice is counted that found no room."""
 _CLOSE_WAIT_S: Final = 1.0  # for a thread between two attempts; one that hangs in a request is left behind
@@ -114,6 +117,9 @@ class Worker:
         self._failures_in_row = 0
         self._paused_until_s = -math.inf
         self._delivered = 0
+        self._delays = DelayCounts()
+        self._receipts: dict[str, Receipt] = {}
+        self._decided_wall_s: dict[str, float] = {}  # of alerts that fire and whose receiver has not heard of it yet
         self._failed: Counter[str] = Counter()
         self._is_full = False
         self._singly = 0  # how many calls to come carry one notice only
@@ -130,6 +136,8 @@ class Worker:
             return
         now_s = self._clocks.steady()
         with self._changed:
+            for notice in wanted:
+                self._note_decision(notice)
             refused = sum(self._outbox.put(notice, now_s) is Put.FULL for notice in wanted)
             self._failed.update({FULL: refused} if refused else {})
             is_news = bool(refused) and not self._is_full
@@ -149,6 +157,8 @@ class Worker:
                 queued=self._outbox.queued,
                 oldest_s=self._outbox.oldest_s(now_s),
                 is_healthy=self._failures_in_row == 0 and not self._is_full,
+                delays=self._delays.frozen(),
+                receipts=tuple(self._receipts.values()),
             )
 
     def hurry(self) -> None:
@@ -219,6 +229,7 @@ class Worker:
             self._note_success(notices)
 
     def _note_success(self, notices: Sequence[Notice]) -> None:
+        wall_s = self._clocks.wall()
         with self._changed:
             now_s = self._clocks.steady()
             is_recovered = self._failures_in_row > 0
@@ -226,14 +237,34 @@ class Worker:
             self._is_full = False
             told = [notice for notice in notices if self._outbox.done(notice, now_s)]
             self._delivered += len(told)
+            for notice in told:
+                self._note_receipt(notice, wall_s)
             self._changed.notify_all()
         if is_recovered:
             _log.info("sink recovered", sink=self.sink.name)
         if not self.sink.terms.is_every_change_told:
-            self._log_told(told)
+            self._log_told(told, wall_s)
 
-    def _log_told(self, notices: Sequence[Notice]) -> None:
-        wall_s = self._clocks.wall()
+    def _note_decision(self, notice: Notice) -> None:
+        """Keep when an alert began to fire: during an outage newer states of it take the place of that notice."""
+        if is_page(notice.transition):
+            self._decided_wall_s[notice.key] = notice.decided_wall_s
+            if len(self._decided_wall_s) > NOTICES_MAX:
+                del self._decided_wall_s[next(iter(self._decided_wall_s))]
+
+    def _note_receipt(self, notice: Notice, wall_s: float) -> None:
+        """Keep when the receiver accepted the first word of an alert that fires."""
+        decided_wall_s = self._decided_wall_s.pop(notice.key, None)
+        if notice.is_resolved or notice.alert.firing_s is None or decided_wall_s is None:
+            return
+        self._receipts.pop(notice.key, None)
+        self._receipts[notice.key] = Receipt(notice.key, notice.alert.firing_s, decided_wall_s, wall_s)
+        if len(self._receipts) > RECEIPTS_MAX:
+            del self._receipts[next(iter(self._receipts))]
+        if not notice.alert.is_drill:
+            self._delays.add(wall_s - decided_wall_s)
+
+    def _log_told(self, notices: Sequence[Notice], wall_s: float) -> None:
         for notice in notices:
             delay_s = round(wall_s - notice.decided_wall_s, 3)
             _log.info("notification delivered", sink=self.sink.name, delay_s=delay_s, **_named(notice))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 CountArray = npt.NDArray[np.uint32]
 BoolArray = npt.NDArray[np.bool_]
+
+DRILL_MODEL: Final = "driftd-drill"
+"""The served model that does not exist: its events are those of `driftd drill`, and its alerts are drills."""
 
 
 class Kind(StrEnum):
@@ -144,12 +147,30 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """Shares of a stream's values, reference beside what was judged; all of one length, in order of value.
+
+    labels: the group's range or category, for people. reference, current: shares, each summing to 1. samples,
+    reference_samples: the values they rest on.
+    """
+
+    labels: tuple[str, ...]
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+    samples: int
+    reference_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One rule on one stream, in a state, with the evidence that put it there.
 
     value, threshold, interval: in the statistic's unit. evidence, evidence_needed: nats (-log of a probability bound).
     since_s: estimated onset. pending_s, firing_s, resolved_s: event time of the decisions, None if not reached.
-    reference: identity of the reference judged against, "" for an absolute threshold without one.
+    reference: identity of the reference judged against, "" for an absolute threshold without one. change: what kind of
+    drift it is (location, scale, shape, ...), "" where the statistic itself says it. rank: 1 for the strongest evidence
+    of those that began together in one model, of `together`. histogram: of what was judged, where the stream has one.
+    is_drill: begun by a drill, not by real traffic.
     """
 
     rule: str
@@ -175,6 +196,11 @@ class Alert:
     runbook: str
     reference: str
     summary: str
+    change: str = ""
+    rank: int = 1
+    together: int = 1
+    histogram: Histogram | None = None
+    is_drill: bool = False
     details: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -233,6 +259,16 @@ class StatisticTable:
     values: FloatArray
 
 
+class AnomalyScore(NamedTuple):
+    """How odd the last point of a metric series is, 0 to 1 (0.5: an alarm). statistic: volume, p50, p95, mean, rate."""
+
+    model: str
+    model_version: str
+    field: str
+    statistic: str
+    score: float
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What the pipeline knows, as immutable values; the numbers of one event-time instant.
@@ -258,11 +294,39 @@ class Picture:
     tables: Sequence[StatisticTable]
     alerts: Sequence[Alert]
     transitions: Mapping[tuple[str, str], int]
+    anomalies: Sequence[AnomalyScore] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """How long something took, each time it happened.
+
+    bounds_s: ascending. counts: how often it took up to each bound and longer than the one before; one more than
+    bounds_s, the last being those that took longer than all.
+    """
+
+    bounds_s: tuple[float, ...] = ()
+    counts: tuple[int, ...] = (0,)
+    sum_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receiver has accepted word that an alert fires, which it did from firing_s on (event time)."""
+
+    dedup_key: str
+    firing_s: float
+    decided_wall_s: float
+    accepted_wall_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class SinkStatus:
-    """One receiver. failed counts attempts by bounded reason; queued are alerts whose newest state is undelivered."""
+    """One receiver. failed counts attempts by bounded reason; queued are alerts whose newest state is undelivered.
+
+    delays: from each decision to fire until it was accepted here, drills left out. receipts: the latest ones, drills
+    too.
+    """
 
     name: str
     delivered: int
@@ -270,6 +334,23 @@ class SinkStatus:
     queued: int
     oldest_s: float
     is_healthy: bool
+    delays: Delays = Delays()
+    receipts: Sequence[Receipt] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What was made of the alerts that fired, drills left out except among `ended`.
+
+    spent: by model and version, alerts that began to fire within the last budget period over those the budget allows;
+    absent: none. decided: from each estimated onset to the decision, in event time. behind: from there until it was
+    decided by the wall clock. ended: alerts that fired and were resolved, the newest last.
+    """
+
+    spent: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    decided: Delays = Delays()
+    behind: Delays = Delays()
+    ended: Sequence[Alert] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +369,4 @@ class Snapshot:
     busy_s: float
     commits: int
     source_errors: Mapping[str, int]
+    pages: Pages = field(default_factory=Pages)

@@ -181,15 +181,14 @@ class _Befores(dict[Labels, bytes]):
 
     def __init__(self, family: Family[Source]) -> None:
         super().__init__()
-        self._name = family.name
-        self._labels = family.labels
+        self._series = family.series
         text = family.help.replace("\\", r"\\").replace("\n", r"\n")
         self.head = f"# HELP {family.name} {text}\n# TYPE {family.name} {family.kind}".encode()
 
     def __missing__(self, values: Labels) -> bytes:
-        pairs = zip(self._labels, map(label_text, values), strict=True)
-        labels = ",".join([f'{name}="{_escaped(value)}"' for name, value in pairs])
-        before = self[values] = f"\n{self._name}{{{labels}}} ".encode() if labels else f"\n{self._name} ".encode()
+        name, pairs = self._series(tuple(map(label_text, values)))
+        labels = ",".join([f'{label}="{_escaped(value)}"' for label, value in pairs])
+        before = self[values] = f"\n{name}{{{labels}}} ".encode() if labels else f"\n{name} ".encode()
         return before
 
     def lines(self, samples: Sequence[Sample]) -> bytes:
@@ -268,7 +267,7 @@ class SnapshotCollector(Collector):
         for family in FAMILIES:
             metric = Metric(family.name.removesuffix("_total"), family.help, family.kind)
             for labels, value in family.read(snapshot):
-                named = zip(family.labels, map(label_text, labels), strict=True)
-                metric.add_sample(family.name, dict(named), value)
+                name, named = family.series(tuple(map(label_text, labels)))
+                metric.add_sample(name, dict(named), value)
             if metric.samples:
                 yield metric

@@ -12,68 +12,46 @@ once a shorter one proves that it is over: then, and for as long as it remembers
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.alerts import AlertBook, Observation
+from monitor.anomalies import Anomalies
 from monitor.bins import Arena
+from monitor.counts import Counts
 from monitor.detectors.base import Detector, View
-from monitor.domain import BoolArray, FloatArray, IntArray, Kind, Seen, StreamKey, Transition
-from monitor.rules import Budget, Level, Plan, PlanOf, Rule
-from monitor.scopes import Subject
+from monitor.domain import AlertState, Band, BoolArray, IntArray, Seen, StreamKey, Transition
+from monitor.drifts import Drifts
+from monitor.lines import LineMaker, Lines, Part, Terms, Where, rejoined
+from monitor.onsets import Limit, Onsets, Over
+from monitor.rules import PlanOf
 from monitor.streams import StreamTable
+from monitor.tracks import Countable, Limits, Tracks
 from monitor.views import Views
+from monitor.watchmen import Watchmen
 
+PATIENCE: Final = 0.1
+"""Share of its age after which a breach with too few samples is looked at again."""
 CLEAR_EVIDENCE: Final = 6.9
 """Nats that the good side must be proven with (one in a thousand) before an alert may end."""
 REFRESHES_MAX: Final = 200
 """Models whose lines are made at one look: a fifth of a millisecond each."""
-DATINGS_MAX: Final = 100
-"""New alerts whose onset is estimated at one look: a millisecond each."""
-LOOKS_PER_SPAN: Final = 60
-"""A window is judged this often in its own length, but not more often than once per pane."""
+PASTS_MAX: Final = 100
+"""Lines whose past is looked through at one look: a millisecond each."""
+OVER_EVERY_S: Final = 60.0
+"""How often the past of an alert is asked whether it is over, where no window is of the right length to say so."""
+OVER_EVIDENCE: Final = 9.2
+"""Nats that it must be proven with (one in ten thousand), for every suffix of the past is asked."""
+OVERS_MAX: Final = 10
+"""Alerts whose past is asked at one look: a millisecond each."""
+CHANGES: Final = {"null_rate": "missing values", "unseen_rate": "new category", "out_of_range_rate": "out of range"}
+"""The kind of change that a statistic is by itself."""
 
-
-@dataclass(slots=True)
-class Lines:
-    """Lines of one statistic on one arena; arrays of shape (n,), or (windows, n) where it says so.
-
-    subject, rule: indices; yellow, red: thresholds (NaN: none). lowest: the first of them reached. clear: where an
-    alert may end. sign: 1 breached above, -1 below. needed: nats. in_window, seen (windows, n): which windows count,
-    and what they last said.
-    """
-
-    subject: IntArray
-    rule: IntArray
-    row: IntArray
-    sign: FloatArray
-    yellow: FloatArray
-    red: FloatArray
-    lowest: FloatArray
-    clear: FloatArray
-    samples_min: FloatArray
-    needed: FloatArray
-    in_window: BoolArray
-    seen: npt.NDArray[np.int8]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Lines]) -> Lines:
-        """Join the lines of many subjects. The parts go on sharing `seen` with the whole: what was seen is kept."""
-        whole = cls(*(np.concatenate([getattr(part, f.name) for part in parts], axis=-1) for f in fields(cls)))
-        start = 0
-        for part in parts:
-            stop = start + len(part.row)
-            part.seen = whole.seen[:, start:stop]
-            start = stop
-        return whole
-
-
-Where = tuple[str, Arena]
-"""A statistic and the arena it is judged on."""
+Identity = tuple[str, StreamKey]
+"""A rule's name and a stream: what an alert is of."""
 
 
 class Judge:
@@ -88,30 +66,76 @@ class Judge:
         self._table = table
         self._views = views
         self._detectors = detectors
-        self._plan_of = plan_of
         self._terms = terms
-        self._rules: list[Rule] = []
-        self._tables: dict[int, RuleTable] = {}
-        self._parts: dict[Where, dict[int, Lines]] = defaultdict(dict)
+        self._maker = LineMaker(table, views, detectors, plan_of, terms)
+        self._rules = self._maker.rules
+        self._parts: dict[Where, dict[int, Part]] = defaultdict(dict)
         self._lines: dict[Where, Lines] = {}
+        self._tracks: dict[Where, Tracks] = {}
+        self._onsets = Onsets(views, detectors)
+        self._not_before_s: dict[Identity, float] = {}
         self._end_s = 0.0
-        self._datings = 0
-        self._ended: dict[tuple[str, StreamKey], tuple[float, int]] = {}
+        self._pasts = self._overs = 0
+        self._ended: dict[Identity, tuple[float, int]] = {}
+        self._begun: dict[Identity, tuple[Where, int, int]] = {}
+        self._over: dict[Identity, tuple[float, Over]] = {}
+        self._drifts = Drifts(table, views, plan_of, terms.budget)
+        self._watchmen = Watchmen(table, views, plan_of, terms.budget)
+        self.anomalies = Anomalies(table, views, plan_of, terms.windows_s)
         self.book = AlertBook()
+
+    def count(self, arena: Arena, counts: Counts, end_s: float) -> None:
+        """Take in the counts of a pane that has closed, before the look at its end."""
+        self._drifts.count(arena, counts, end_s)
+        self._watchmen.count(arena, counts)
+        own = [tracks for (_, place), tracks in self._tracks.items() if place is arena]
+        if own:
+            flat, held = counts.pairs()
+            for tracks in own:
+                tracks.observe(flat, held, end_s)
 
     def look(self, pane: int, end_s: float) -> list[Transition]:
         """Judge the windows that are due at the end of a pane; give the alerts that changed."""
-        self._end_s, self._datings = end_s, 0
+        self._end_s, self._pasts, self._overs = end_s, 0, 0
         self._refresh()
+        self._end_tracks()
         transitions: list[Transition] = []
         due = [i for i, every in enumerate(self._terms.every) if (pane + 1) % every == 0]
+        subjects = self._alerted_subjects()
         for where, lines in self._lines.items():
-            alerted = self._alerted(where, lines)
+            alerted = np.isin(lines.subject, subjects.get(where[0], []))
+            if where in self._tracks:
+                transitions += self.book.advance(self._reached(where, lines), end_s, self._date)
+                if not alerted.any():
+                    lines.seen[:] = Seen.UNKNOWN  # windows only say when an alert ends, and what they said is old then
+                    continue
             for window in reversed(due):  # so that what a long window finds, the shorter ones look at too
                 is_watched = alerted | (lines.seen >= Seen.YELLOW).any(axis=0)
                 lines.seen[window] = self._seen(where, lines, window, is_watched)
             transitions += self.book.advance(self._observations(where, lines, alerted), end_s, self._date)
+        for own in (self._drifts, self._watchmen, self.anomalies):
+            transitions += self.book.advance(own.look(self.book, end_s), end_s, self._date)
         return transitions
+
+    def _alerted_subjects(self) -> dict[str, list[int]]:
+        """Give the subjects that have alerts, by statistic."""
+        alerted: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for statistic, *model in self.book.alerted:
+            alerted[statistic].add((model[0], model[1]))
+        return {
+            statistic: [s.index for s in self._table.subjects if (s.model, s.model_version) in models]
+            for statistic, models in alerted.items()
+        }
+
+    def _end_tracks(self) -> None:
+        """Begin anew the tracks of alerts that have ended: what they told of is over."""
+        ended: dict[Where, list[tuple[int, int]]] = defaultdict(list)
+        for identity in [identity for identity in self._begun if identity not in self.book]:
+            where, rule, row = self._begun.pop(identity)
+            ended[where].append((rule, row))
+            self._over.pop(identity, None)
+        for where, names in ended.items():
+            self._tracks[where].restart(names, self._end_s)
 
     # ---- lines
 
@@ -124,71 +148,32 @@ class Judge:
         for index in changed:
             subject = self._table.subjects[index]
             self._views.refresh(subject)
+            self._drifts.refresh(subject, self._end_s)
+            self._watchmen.refresh(subject)
+            self.anomalies.refresh(subject, self._end_s)
             for parts in self._parts.values():
                 parts.pop(index, None)
-            for where, lines in self._lines_of(subject):
-                self._parts[where][index] = lines
-        self._lines = {where: Lines.joined(list(parts.values())) for where, parts in self._parts.items() if parts}
+            for where, lines in self._maker.lines_of(subject):
+                self._parts[where][index] = Part.of(lines)
+        self._lines = {where: rejoined(parts) for where, parts in self._parts.items() if parts}
         same: dict[bytes, IntArray] = {}
         for lines in self._lines.values():  # lines on the same rows share one array, and so one view per look
             lines.row = same.setdefault(lines.row.tobytes(), lines.row)
+        self._track()
 
-    def _lines_of(self, subject: Subject) -> Iterator[tuple[Where, Lines]]:
-        rules = self._rules_of(self._plan_of(subject.model, subject.model_version))
-        found: dict[Where, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-        for arena, row in subject.rows:
-            rows = self._table.arenas[arena]
-            if rows.kinds[row] is Kind.NUMERIC and not self._table.values.has_grid[row]:
-                continue  # its values still wait, so its nulls alone say nothing
-            has_reference = subject.is_ready and not rows.is_learning[row]
-            for at in rules.matching(rows.keys[row].field, rows.kinds[row], has_reference=has_reference):
-                which, where = found[rules.rules[at].statistic, arena]
-                which.append(at)
-                where.append(row)
-        count = sum(len(which) for which, _ in found.values())
-        for place, (which, at_rows) in found.items():
-            yield place, self._make(subject, place, (rules, np.array(which)), np.array(at_rows), count)
-
-    def _rules_of(self, plan: Plan) -> RuleTable:
-        table = self._tables.get(id(plan))
-        if table is None:
-            table = self._tables[id(plan)] = RuleTable(plan, self._detectors, self._terms, len(self._rules))
-            self._rules.extend(plan.rules)
-        return table
-
-    def _make(
-        self, subject: Subject, where: Where, chosen: tuple[RuleTable, IntArray], rows: IntArray, count: int
-    ) -> Lines:
-        table, which = chosen
-        own = self._detectors[where[0]].of_reference(self._views.some(where[1], 0, rows))
-        yellow = table.yellow[which] * np.where(table.is_yellow_relative[which], own, 1.0)
-        red = table.red[which] * np.where(table.is_red_relative[which], own, 1.0)
-        lowest = np.where(np.isnan(yellow), red, yellow)
-        in_window = table.in_window[:, which]
-        return Lines(
-            subject=np.full(len(rows), subject.index),
-            rule=which + table.first,
-            row=rows,
-            sign=table.sign[which],
-            yellow=yellow,
-            red=red,
-            lowest=lowest,
-            clear=lowest * (1.0 - table.sign[which] * table.hysteresis[which]),
-            samples_min=table.samples_min[which],
-            needed=np.log(np.maximum(2.0, count * table.looks[which] / self._terms.budget.pages)),
-            in_window=in_window,
-            seen=np.zeros(in_window.shape, dtype=np.int8),
-        )
+    def _track(self) -> None:
+        """Make the tracks of all lines anew, going on with those there were."""
+        before, self._tracks = self._tracks, {}
+        for where, lines in self._lines.items():
+            detector = self._detectors[where[0]]
+            if isinstance(detector, Countable):
+                limits = Limits(lines.cut, lines.rate, lines.temper, lines.nats)
+                named = (lines.rule, lines.row, lines.sign > 0)
+                self._tracks[where] = tracks = Tracks(detector.ranks(where[1]), limits, named, self._end_s)
+                if where in before:
+                    tracks.adopt(before[where])
 
     # ---- a look
-
-    def _alerted(self, where: Where, lines: Lines) -> BoolArray:
-        """Tell which lines may have an alert: those of subjects that have one of this statistic."""
-        alerted = {alert.key[:2] for alert in self.book.alerts if alert.statistic == where[0]}
-        if not alerted:
-            return np.zeros(len(lines.row), dtype=bool)
-        indices = [s.index for s in self._table.subjects if (s.model, s.model_version) in alerted]
-        return np.isin(lines.subject, indices)
 
     def _seen(self, where: Where, lines: Lines, window: int, is_watched: BoolArray) -> npt.NDArray[np.int8]:
         """Give what a window says of each line: HOLD, unproven, of those on the good side that nobody asks about."""
@@ -230,17 +215,114 @@ class Judge:
         for i in np.flatnonzero(of_interest).tolist():
             rule, key = self._rules[int(lines.rule[i])], self._table.arenas[where[1]].keys[int(lines.row[i])]
             seen, window = Seen(int(verdict[i])), int(decided_by[i])
-            if (rule.name, key) in self.book:
+            alert = self.book.get((rule.name, key))
+            if alert is not None:
+                if where in self._tracks and seen is not Seen.CLEAR:
+                    verdict[i] = seen = self._seen_over(where, lines, i, (seen, window))
+                elif seen is Seen.CLEAR and not self._began_after(where[1], window, alert.since_s):
+                    verdict[i] = seen = Seen.HOLD
                 if seen is Seen.CLEAR:
                     self._ended[rule.name, key] = (self._end_s, window)
-            elif seen < Seen.YELLOW or self._remembers((rule.name, key), where[1], window):
+            elif seen < Seen.YELLOW or where in self._tracks or self._remembers((rule.name, key), where[1], window):
                 continue
             chosen.append(i)
         at = np.array(chosen, dtype=np.int64)
         for window in np.unique(decided_by[at]).tolist():
             yield from self._observe(where, lines, at[decided_by[at] == window], (verdict, window))
 
-    def _remembers(self, identity: tuple[str, StreamKey], arena: Arena, window: int) -> bool:
+    def _began_after(self, arena: Arena, window: int, since_s: float) -> bool:
+        """Tell whether a window holds nothing from before an onset: what was good then says nothing of now."""
+        return self._end_s - self._views.of(arena, window).span_s >= since_s
+
+    def _limit(self, where: Where, lines: Lines, line: int, threshold: float) -> Limit:
+        return Limit(where, int(lines.row[line]), float(lines.sign[line]), threshold)
+
+    def _seen_over(self, where: Where, lines: Lines, line: int, said: tuple[Seen, int]) -> Seen:
+        """Give what is seen of an alert that windows do not clear, now that its past is asked, too.
+
+        It may prove what no window does, for its suffixes are of all lengths; a shorter one overrules a window that
+        still remembers. Where windows hold too little to say anything, it tells silence from few samples.
+        """
+        seen, window = said
+        over = self._asked(where, lines, line)
+        if over.since_s is not None:
+            began_s = self._end_s - self._views.of(where[1], window).span_s
+            if seen < Seen.YELLOW or began_s < over.since_s:
+                return Seen.CLEAR
+        return Seen.HOLD if seen is Seen.UNKNOWN and not over.is_silent else seen
+
+    def _asked(self, where: Where, lines: Lines, line: int) -> Over:
+        """Give what the past of an alert says, as of the last minute."""
+        rule, key = self._rules[int(lines.rule[line])], self._table.arenas[where[1]].keys[int(lines.row[line])]
+        alert = self.book.get((rule.name, key))
+        asked_s, over = self._over.get((rule.name, key), (-np.inf, Over(None, is_silent=False)))
+        if alert is None or self._end_s - asked_s < OVER_EVERY_S or self._overs >= OVERS_MAX:
+            return over
+        self._overs += 1
+        limit = self._limit(where, lines, line, float(lines.lowest[line]))
+        least = (OVER_EVIDENCE, alert.since_s, self._end_s - 2.0 * max(rule.windows_s))
+        over = self._onsets.over(limit, float(lines.clear[line]), rule.samples_min, least)
+        self._over[rule.name, key] = self._end_s, over
+        return over
+
+    def _reached(self, where: Where, lines: Lines) -> Iterator[Observation]:
+        """Give the lines whose threshold is certainly passed by all that came since, whatever the windows say."""
+        tracks, keys = self._tracks[where], self._table.arenas[where[1]].keys
+        for line in tracks.reached(self._end_s).tolist():
+            rule, key = self._rules[int(lines.rule[line])], keys[int(lines.row[line])]
+            identity = (rule.name, key)
+            alert = self.book.get(identity)
+            is_settled = alert is not None and alert.state is AlertState.FIRING
+            if is_settled or self._not_before_s.get(identity, -np.inf) > self._end_s:
+                continue
+            if self._pasts >= PASTS_MAX:
+                return  # the rest has its turn at the next looks
+            observation = self._since_onset(where, lines, line)
+            if observation is not None:
+                self._begun[identity] = (where, int(lines.rule[line]), int(lines.row[line]))
+                yield observation
+
+    def _since_onset(self, where: Where, lines: Lines, line: int) -> Observation | None:
+        """Put a line into words by what came since its onset; None while that is too little to tell."""
+        self._pasts += 1
+        tracks, row = self._tracks[where], int(lines.row[line])
+        rule, key = self._rules[int(lines.rule[line])], self._table.arenas[where[1]].keys[row]
+        own = (rule.samples_min, float(tracks.since_s[line]))
+        nats, needed = float(tracks.evidence[line]), float(lines.nats[line])
+        lowest, red = float(lines.lowest[line]), float(lines.red[line])
+        passed = self._onsets.passed(self._limit(where, lines, line, lowest), *own)
+        if not passed.is_told:
+            self._not_before_s[rule.name, key] = self._end_s + PATIENCE * (self._end_s - passed.since_s)
+            return None
+        self._not_before_s.pop((rule.name, key), None)
+        is_red = np.isnan(lines.yellow[line])
+        if lines.sign[line] * (passed.value - red) > 0 and not is_red:
+            as_red = self._onsets.passed(self._limit(where, lines, line, red), *own)
+            if as_red.is_told and as_red.nats >= needed:
+                passed, nats, is_red = as_red, as_red.nats, True
+        return Observation(
+            rule=rule,
+            key=key,
+            seen=Seen.RED if is_red else Seen.YELLOW,
+            value=passed.value,
+            threshold=red if is_red else lowest,
+            interval=passed.interval,
+            samples=passed.samples,
+            evidence=nats,
+            evidence_needed=needed,
+            window_s=self._end_s - passed.since_s,
+            reference=self._reference_of(lines, line),
+            where=where,
+            row=row,
+            since_s=passed.since_s,
+            change=CHANGES.get(where[0], ""),
+        )
+
+    def _reference_of(self, lines: Lines, line: int) -> str:
+        reference = self._table.subjects[int(lines.subject[line])].reference
+        return reference.identity if reference else ""
+
+    def _remembers(self, identity: Identity, arena: Arena, window: int) -> bool:
         """Tell whether a window still holds an incident that a shorter one has proven to be over."""
         ended_s, ended_by = self._ended.get(identity, (-np.inf, window))
         return window > ended_by and self._end_s - self._views.of(arena, window).span_s < ended_s
@@ -257,11 +339,15 @@ class Judge:
         evidence = lines.sign[at] * detector.evidence(view, measure, threshold)
         keys = self._table.arenas[where[1]].keys
         for i, line in enumerate(at.tolist()):
-            subject = self._table.subjects[int(lines.subject[line])]
+            rule, key, seen = self._rules[int(lines.rule[line])], keys[int(rows[i])], Seen(int(verdict[line]))
+            alert = self.book.get((rule.name, key))
+            if alert is not None and alert.band is Band.RED and seen is Seen.YELLOW:
+                is_milder = lines.sign[line] * (measure.value[i] - lines.red[line]) <= 0
+                seen, threshold[i] = (seen, threshold[i]) if is_milder else (Seen.RED, lines.red[line])
             yield Observation(
-                rule=self._rules[int(lines.rule[line])],
-                key=keys[int(rows[i])],
-                seen=Seen(int(verdict[line])),
+                rule=rule,
+                key=key,
+                seen=seen,
                 value=float(measure.value[i]),
                 threshold=float(threshold[i]),
                 interval=(float(measure.low[i]), float(measure.high[i])),
@@ -269,82 +355,23 @@ class Judge:
                 evidence=float(evidence[i]),
                 evidence_needed=float(lines.needed[line]),
                 window_s=view.span_s,
-                reference=subject.reference.identity if subject.reference else "",
+                reference=self._reference_of(lines, line),
                 where=where,
                 row=int(rows[i]),
+                change=CHANGES.get(where[0], ""),
             )
 
     def _date(self, seen: Observation) -> float:
-        """Estimate the onset: the start of the suffix of the past in which the evidence is strongest. Cost: 1 ms.
+        """Estimate the onset, if it is not known: the start of the suffix of the past with the strongest evidence.
 
-        When very many alerts begin at one look, only the first DATINGS_MAX are dated so; the rest with their window's
-        start.
+        When very many alerts begin at one look, only the first are dated so; the rest with their window's start.
         """
-        self._datings += 1
-        if self._datings > DATINGS_MAX:
-            return self._end_s - seen.window_s
-        detector = self._detectors[seen.where[0]]
-        view, starts = self._views.suffixes(seen.where[1], seen.row)
-        threshold = np.full(len(starts), seen.threshold)
+        if seen.since_s is not None:
+            return seen.since_s
+        began_s = self._end_s - seen.window_s
+        self._pasts += 1
+        if self._pasts > PASTS_MAX:
+            return began_s
         sign = 1.0 if seen.rule.is_above else -1.0
-        evidence = sign * detector.evidence(view, detector.measure(view), threshold)
-        return float(starts[int(np.argmax(evidence))]) if np.any(evidence > 0) else self._end_s - seen.window_s
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the judge goes by for all models.
-
-    windows_s: ascending. every: panes from one look at each window to the next.
-    """
-
-    budget: Budget
-    windows_s: tuple[float, ...]
-    every: tuple[int, ...]
-
-    @classmethod
-    def of(cls, budget: Budget, windows_s: Iterable[float], pane_s: float) -> Terms:
-        """Give the terms for panes of this length."""
-        ordered = tuple(sorted(set(windows_s)))
-        return cls(budget, ordered, tuple(max(1, int(w / pane_s) // LOOKS_PER_SPAN) for w in ordered))
-
-
-class RuleTable:
-    """The rules of a plan as arrays of shape (rules,), in_window (windows, rules), and which rules are for a stream.
-
-    first: where the plan's rules begin among all rules. looks: independent looks in the budget's period, see
-    rules.Budget.
-    """
-
-    def __init__(self, plan: Plan, detectors: Mapping[str, Detector], terms: Terms, first: int) -> None:
-        rules = plan.rules
-        self.plan = plan  # held, so that its id stays its own
-        self.rules = rules
-        self.first = first
-        self._detectors = [detectors[rule.statistic] for rule in rules]
-        self._matching: dict[tuple[str, Kind, bool], list[int]] = {}
-        self.sign = np.array([1.0 if rule.is_above else -1.0 for rule in rules])
-        self.yellow, self.is_yellow_relative = _levels([rule.yellow for rule in rules])
-        self.red, self.is_red_relative = _levels([rule.red for rule in rules])
-        self.hysteresis = np.array([rule.hysteresis for rule in rules])
-        self.samples_min = np.array([float(rule.samples_min) for rule in rules])
-        self.looks = np.array([terms.budget.looks(rule.windows_s) for rule in rules])
-        self.in_window = np.array([[w in rule.windows_s for rule in rules] for w in terms.windows_s], dtype=bool)
-
-    def matching(self, field: str, kind: Kind, *, has_reference: bool) -> list[int]:
-        """Give the rules for a stream; without a reference only those that need none."""
-        key = (field, kind, has_reference)
-        if key not in self._matching:
-            self._matching[key] = [
-                at
-                for at, (rule, detector) in enumerate(zip(self.rules, self._detectors, strict=True))
-                if kind in detector.kinds
-                and rule.watches(field)
-                and (has_reference or not (detector.needs_reference or rule.is_relative))
-            ]
-        return self._matching[key]
-
-
-def _levels(levels: Sequence[Level | None]) -> tuple[FloatArray, BoolArray]:
-    values = np.array([np.nan if level is None else level.value for level in levels])
-    return values, np.array([level is not None and level.is_relative for level in levels], dtype=bool)
+        dated_s = self._onsets.date(Limit(seen.where, seen.row, sign, seen.threshold))
+        return began_s if dated_s is None else dated_s

@@ -17,8 +17,10 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from monitor.domain import (
+    DRILL_MODEL,
     Alert,
     AlertState,
+    Delays,
     ModelStatus,
     PartitionStatus,
     Rejection,
@@ -32,15 +34,20 @@ Labels: TypeAlias = tuple[str, ...]
 Sample: TypeAlias = tuple[Labels, float]
 Source = TypeVar("Source")
 Item = TypeVar("Item")
-Kind: TypeAlias = Literal["counter", "gauge", "summary"]
+Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary"]
 Reader: TypeAlias = Callable[[Source], Iterable[Sample]]
+
+SUM: Final = "_sum"
+COUNT: Final = "_count"
+"""What takes the place of a bucket's bound in a histogram's samples of all buckets together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family(Generic[Source]):
     """One metric. help: a sentence that tells the unit. read: gives label values, in the order of labels, and values.
 
-    A summary has quantiles and neither sum nor count: only that type may have a label `quantile`, says promtool.
+    A summary has quantiles and neither sum nor count: only that type may have a label `quantile`, says promtool. What a
+    histogram reads ends, after the label values, in the bound of a bucket, or in SUM or COUNT.
 
     read is called by the exporter's thread for each page, on values that do not change. Cost: it must stay below 0.3 us
     per series, so it does nothing per series that can be done per table.
@@ -51,6 +58,14 @@ class Family(Generic[Source]):
     help: str
     labels: Labels
     read: Reader[Source]
+
+    def series(self, values: Labels) -> tuple[str, Iterable[tuple[str, str]]]:
+        """Give the name and the labels, with their values, of the series that a sample belongs to."""
+        if self.kind != "histogram":
+            return self.name, zip(self.labels, values, strict=True)
+        *given, last = values
+        named = zip(self.labels, given, strict=True)
+        return (self.name + last, named) if last in (SUM, COUNT) else (f"{self.name}_bucket", [*named, ("le", last)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +170,30 @@ def _firing(snapshot: Snapshot) -> Iterator[Sample]:
         if alert.state is AlertState.FIRING:
             key = alert.key
             yield (key.model, key.model_version, alert.rule, key.field, key.segment, alert.severity.label), 1.0
+
+
+def _detection_delays(snapshot: Snapshot) -> Iterator[Sample]:
+    yield from _histogram(("decision", ""), snapshot.pages.decided)
+    yield from _histogram(("lag", ""), snapshot.pages.behind)
+    for status in snapshot.sinks:
+        yield from _histogram(("delivery", status.name), status.delays)
+
+
+def _histogram(labels: Labels, delays: Delays) -> Iterator[Sample]:
+    total = 0
+    for bound_s, count in zip((*map(str, delays.bounds_s), "+Inf"), delays.counts, strict=True):
+        total += count
+        yield (*labels, bound_s), total
+    yield (*labels, SUM), delays.sum_s
+    yield (*labels, COUNT), total
+
+
+def _budget_spent(snapshot: Snapshot) -> Iterator[Sample]:
+    """Read what each model has spent, 0 where it had no page, so that its first one is seen as a step."""
+    spent = snapshot.pages.spent
+    for status in snapshot.picture.models:
+        if status.model != DRILL_MODEL:
+            yield (status.model, status.model_version), spent.get((status.model, status.model_version), 0.0)
 
 
 def _last_event_s(status: ModelStatus) -> float | None:
@@ -399,6 +438,22 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         ("rule", "state"),
         _by_pair(lambda s: s.picture.transitions),
     ),
+    Family(
+        "driftd_detection_delay_seconds",
+        "histogram",
+        "How long alerts took, in seconds, by stage: from estimated onset to decision in event time (decision), from"
+        " there to the clock's time of it (lag), and on to acceptance by each sink (delivery). Drills are left out.",
+        ("stage", "sink"),
+        _detection_delays,
+    ),
+    Family(
+        "driftd_budget_spent_ratio",
+        "gauge",
+        "Alerts that began to fire within the last budget period, over the false alarms allowed in it; 1 is all of it."
+        " True alarms count too: only people can tell them apart. Drills do not. Counted since the start.",
+        _MODEL,
+        _budget_spent,
+    ),
     *_families("gauge", ("sink",), _sinks, _SINK_GAUGES),
     Family(
         "driftd_sink_delivered_total",
@@ -435,6 +490,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "Always 1: the identity of the reference that the model is judged against.",
         (*_MODEL, "reference"),
         _references,
+    ),
+    Family(
+        "driftd_anomaly_score",
+        "gauge",
+        "How odd the last minute of a metric series is by its own past, 0 to 1; 0.5 is an alarm, told once at its"
+        " beginning. Series: volume, and p50, p95, mean or rate of a field. Absent for a minute without enough values.",
+        (*_MODEL, "field", "statistic"),
+        lambda s: (((a.model, a.model_version, a.field, a.statistic), a.score) for a in s.picture.anomalies),
     ),
     *_families("gauge", (*_MODEL, *_WINDOW), _of_fields, _FIELD_GAUGES),
     *_families("summary", (*_MODEL, *_WINDOW, "quantile"), _of_fields, _FIELD_QUANTILES),
@@ -519,6 +582,7 @@ What `/metrics` shows. This page is written by `python -m monitor.metrics > docs
 
 * `segment` is empty for all traffic, else `name=value`. `window` is as configured, such as `10m`.
 * Summaries have quantiles of the window, and neither `_sum` nor `_count`; quantiles must not be averaged.
+* Histograms have `_bucket` series with `le`, `_sum` and `_count`. `sink` is empty where the stage has none.
 * Where driftd can't tell a number (too few values, no reference, lag unknown) its series is absent.
 * Label values are as in the events, up to 256 characters. Longer ones, and ones with control or other invisible
   characters, are cut and cleaned, and then end in `~` and eight digits that tell them apart.

@@ -13,6 +13,7 @@ class OpenPanes:
 
     def __init__(self) -> None:
         self._hits: dict[int, tuple[list[IntArray], ...]] = {}
+        self._late: tuple[list[IntArray], ...] = tuple([] for _ in Arena)
 
     def __len__(self) -> int:
         return len(self._hits)
@@ -37,6 +38,16 @@ class OpenPanes:
             return
         for pane in np.unique(panes).tolist():
             self._of(pane)[arena].append(flat[panes == pane])
+
+    def add_late(self, arena: Arena, flat: IntArray) -> None:
+        """Add hits of panes that have closed, for what goes on with the next one."""
+        self._late[arena].append(flat)
+
+    def take_late(self, arena: Arena) -> list[IntArray]:
+        """Give the late hits of an arena since the last pane closed, and forget them."""
+        late = self._late[arena][:]
+        self._late[arena].clear()
+        return late
 
     def _of(self, pane: int) -> tuple[list[IntArray], ...]:
         held = self._hits.get(pane)

@@ -30,7 +30,8 @@ from monitor.domain import (
 )
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
-from monitor.judge import Judge, Terms
+from monitor.judge import Judge
+from monitor.lines import Terms
 from monitor.panes import OpenPanes
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Grid, Reference
@@ -44,10 +45,17 @@ from monitor.watermark import Watermark
 EMPTY_PANES_LOOKED_AT: Final = 600
 """After so many panes in a row without an event, only one in EMPTY_STRIDE is looked at."""
 EMPTY_STRIDE: Final = 60
+LOOKS_PER_GAP: Final = 4
+"""Where events are far apart, empty panes between them are looked at this often, so that years of a quiet stream can be
+replayed."""
+GAP_WEIGHT: Final = 0.1
+"""Weight of the newest gap between panes with events in the usual one."""
 GAP_PANES_MAX: Final = 86_400
 """A gap in event time longer than this is jumped over: whatever was to be said of silence has been said."""
 FREEZES_MAX: Final = 20
 """References frozen after one look: a model of 25 features takes about 10 ms."""
+PAST_S: Final = 86_400.0
+"""How long buckets are kept at least: of quiet streams, what a day or so brought says what changed, and since when."""
 NEVER_S: Final = -1e12
 """Before any event time: the watermark until it is known."""
 OPEN_PANES_MAX: Final = 7_200
@@ -68,9 +76,9 @@ class Pipeline:
     def __init__(self, terms: PipelineTerms, adapter: Adapter, references: Iterable[Reference] = ()) -> None:
         self._terms = terms
         self._adapter = adapter
-        self._table = StreamTable(terms.limits, lambda m, v: terms.plan_of(m, v).watch, references)
+        self._table = StreamTable(terms.limits, lambda m, v: terms.plan_of(m, v).watch, references, terms.time.pane_s)
         self._folder = Folder(self._table)
-        self._ladders = tuple(Ladder(sorted(set(terms.windows_s))) for _ in Arena)
+        self._ladders = tuple(Ladder(sorted(set(terms.windows_s)), PAST_S) for _ in Arena)
         self._views = Views(self._table, self._ladders)
         judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
         self._judge = Judge(self._table, self._views, terms.detectors, terms.plan_of, judge_terms)
@@ -79,7 +87,8 @@ class Pipeline:
         self._duplicates = Duplicates(terms.event_ids_max)
         self._open = OpenPanes()
         self._next: int | None = None
-        self._empty = 0
+        self._full = 0
+        self._gap = 1.0
         self._looks = 0
         self._totals = Totals()
         self._subjects = SubjectTimes()
@@ -92,7 +101,7 @@ class Pipeline:
         columns = self._adapter.decode(batch.values)
         topics = [source.topic for source in batch.sources]
         partitions = np.asarray(batch.partitions, dtype=np.int64)
-        self._count_messages(partitions, columns, topics)
+        self._totals.take(partitions, columns, topics)
         self._watermark.set_timeless(batch.sources[i] for i in np.unique(partitions).tolist())
         if not len(columns):
             return step
@@ -108,17 +117,6 @@ class Pipeline:
         self._take(columns, scopes, partitions, (batch.sources, now_s), step)
         self._close(step)
         return step
-
-    def _count_messages(self, partitions: IntArray, columns: Columns, topics: Sequence[str]) -> None:
-        totals = self._totals
-        for at, count in enumerate(np.bincount(partitions, minlength=len(topics)).tolist()):
-            totals.received[topics[at]] += count
-        for message, rejection in columns.rejected:
-            totals.rejected[topics[partitions[message]], str(rejection)] += 1
-        for message, kind in columns.outcomes:
-            totals.counted[topics[partitions[message]], kind] += 1
-        if columns.dropped_features:
-            totals.overflow["features"] += columns.dropped_features
 
     def _accept(
         self, columns: Columns, scopes: IntArray, partitions: IntArray, topics: Sequence[str]
@@ -199,12 +197,16 @@ class Pipeline:
         self._open.add(arena, flat, panes)
 
     def _add_late(self, arena: Arena, flat: IntArray, pane: int) -> None:
-        """Count late events where their time now lies; older than the longest window, they count as of now."""
+        """Count late events where their time now lies; older than all that is kept, they count as of now.
+
+        Sequential evidence has gone on meanwhile, so to it they are events of the next pane to close.
+        """
         assert self._next is not None
         counts = Counts.of_hits([flat], self._table.arenas[arena].size)
         if self._ladders[arena].add_late((pane + 0.5) * self._terms.time.pane_s, counts):
             self._views.forget()
-            self._learn(arena, counts)
+            self._learn_late(arena, counts)
+            self._open.add_late(arena, flat)
         else:
             self._open.add(arena, flat, np.full(flat.size, self._next))
 
@@ -253,14 +255,15 @@ class Pipeline:
         until = int(pane)
         if self._next is None:
             self._next = until if self._open.first is None else min(until, self._open.first)
+            self._full = self._next
         while self._next < until:
             first = self._open.first
             if first is None or first > self._next:
                 if self._skip(min(until, first if first is not None else until)):
                     continue
-                self._empty += 1
             else:
-                self._empty = 0
+                self._gap += GAP_WEIGHT * (min(self._next - self._full, GAP_PANES_MAX) - self._gap)
+                self._full = self._next
             self._next += 1  # before it closes: what a freeze sets free counts in the next one
             self._close_one(self._next - 1, step)
 
@@ -270,28 +273,34 @@ class Pipeline:
         if until - self._next > GAP_PANES_MAX:
             self._next = until - 1
             return False
-        if self._empty < EMPTY_PANES_LOOKED_AT or (self._next + 1) % EMPTY_STRIDE == 0:
+        seldom = self._full + EMPTY_PANES_LOOKED_AT
+        stride = max(1 if self._next < seldom else EMPTY_STRIDE, int(min(self._gap, GAP_PANES_MAX) / LOOKS_PER_GAP))
+        if (self._next + 1) % stride == 0:
             return False
-        self._next = min(until, self._next + EMPTY_STRIDE - 1 - self._next % EMPTY_STRIDE)
+        due = self._next + stride - 1 - self._next % stride
+        # Not beyond where the stride changes: which panes are looked at must not hang on where batches end.
+        self._next = min(until, due, seldom if self._next < seldom else due)
         return True
 
     def _close_one(self, pane: int, step: Step) -> None:
         pane_s = self._terms.time.pane_s
         start_s, end_s = pane * pane_s, (pane + 1) * pane_s
-        flags = EMPTY
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
             counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
             self._ladders[arena.arena].append(start_s, end_s, counts)
-            self._learn(arena.arena, counts)
-            flags = counts if arena.arena is Arena.FLAGS else flags
-        self._views.close(end_s, start_s, flags)
+            self._table.learn(arena.arena, pane, end_s, counts.pairs())
+            late = self._open.take_late(arena.arena)
+            self._judge.count(arena.arena, Counts.of_hits([*hits, *late], arena.size) if late else counts, end_s)
+            if arena.arena is Arena.FLAGS:  # the last
+                self._views.close(end_s, start_s, counts)
         step.references += self._freeze(end_s)
         step.transitions += self._judge.look(pane, end_s)
         self._looks += 1
 
     # ---- learning
 
-    def _learn(self, arena: Arena, counts: Counts) -> None:
+    def _learn_late(self, arena: Arena, counts: Counts) -> None:
+        """Add late events to the references that still learn: they count, but tell nothing of their order."""
         rows = self._table.arenas[arena]
         if len(rows) and rows.is_learning[: len(rows)].any():
             hits, values = counts.pairs()
@@ -320,7 +329,7 @@ class Pipeline:
         rows = [row for subject in subjects for arena, row in subject.rows if arena is Arena.VALUES]
         placed = self._folder.place_grids(np.array(rows, dtype=np.int64)) if rows else None
         if placed is not None:
-            self._learn(Arena.VALUES, Counts.of_hits([placed[0].flat], self._table.values.size))
+            self._learn_late(Arena.VALUES, Counts.of_hits([placed[0].flat], self._table.values.size))
             self._add_placed(*placed)
         times = self._subjects
         return [
@@ -347,7 +356,6 @@ class Pipeline:
         """Give all numbers as of the last closed pane, as values that do not change."""
         totals = self._totals
         keys, tables, dropped = self._tables.tables()
-        overflow = totals.overflow + self._table.overflow
         watermark_s = self._watermark.value_s
         return Picture(
             watermark_s=float(watermark_s) if np.isfinite(watermark_s) else None,
@@ -358,7 +366,7 @@ class Pipeline:
             duplicate=dict(totals.duplicate),
             clamped=dict(totals.clamped),
             schema_changes=dict(self._table.schema_changes),
-            overflow=dict(overflow),
+            overflow=dict(totals.overflow + self._table.overflow),
             series_dropped=dropped,
             looks=self._looks,
             open_panes=len(self._open),
@@ -368,22 +376,20 @@ class Pipeline:
             tables=tables,
             alerts=tuple(self._judge.book.alerts),
             transitions=dict(self._judge.book.transitions),
+            anomalies=self._judge.anomalies.scores(),
         )
 
     def _status(self, subject: Subject) -> ModelStatus:
         learned = self._table.learned_events(subject)
+        events, first_s, last_s = self._subjects.of(subject.index)
         return ModelStatus(
             model=subject.model,
             model_version=subject.model_version,
             state="ready" if subject.is_ready else "learning",
             progress=1.0 if subject.is_ready else min(1.0, learned / max(1, self._terms.learn.events)),
-            events=int(self._subjects.events[subject.index]) if subject.index < len(self._subjects.events) else 0,
-            first_event_s=float(self._subjects.first_s[subject.index])
-            if subject.index < len(self._subjects.first_s)
-            else 0,
-            last_event_s=float(self._subjects.last_s[subject.index])
-            if subject.index < len(self._subjects.last_s)
-            else 0,
+            events=events,
+            first_event_s=first_s,
+            last_event_s=last_s,
             reference=subject.reference.identity if subject.reference else "",
             streams=len(subject.rows),
         )

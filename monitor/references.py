@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, WIDTHS
-from monitor.domain import CountArray, IntArray, Kind
+from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, VALUE_SPANS, WIDTHS
+from monitor.domain import CountArray, Kind
 from monitor.errors import BaselineError
+from monitor.sequential.features import FEATURES, SCORE_COUNTS
+from monitor.sequential.normal import Normal
 
 FORMAT: Final = "driftd-reference/1"
 GROUPS: Final = 10
@@ -26,6 +29,9 @@ UNGROUPED: Final = GROUPS
 """Group of the bins that hold no values (null, not finite, wrong type)."""
 CATEGORY_SHARE_MIN: Final = 0.01
 """Categories rarer than this share a group: a group needs expected counts for its term to mean anything."""
+
+
+GroupArray = npt.NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +50,20 @@ class StreamReference:
 
     counts: shape (width of its arena,). groups: shape (VALUE_BINS,), for VALUES streams, else empty. grid: numeric
     streams. exponent: LOG streams (the grid starts at 2**exponent). categories: categorical streams, in bin order;
-    is_complete: no category had to be left out, so a new one can be told.
+    is_complete: no category had to be left out, so a new one can be told. normal: how the stream behaves
+    while nothing changes; None in references that were made without.
     """
 
     field: str
     segment: str
     kind: Kind
     counts: CountArray
-    groups: IntArray
+    groups: GroupArray
     grid: Grid | None = None
     exponent: int = 0
     categories: tuple[str, ...] = ()
     is_complete: bool = True
+    normal: Normal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +94,12 @@ class Reference:
         return self.to_s - self.from_s
 
 
-def numeric_groups(counts: CountArray) -> IntArray:
+def numeric_groups(counts: CountArray) -> GroupArray:
     """Give the group of each value bin, shape (VALUE_BINS,): runs of bins of about equal mass, numbered gaplessly."""
     mass = counts[:VALUE_BINS].astype(np.float64)
     total = mass.sum()
     if total == 0:
-        return np.zeros(VALUE_BINS, dtype=np.int64)
+        return np.zeros(VALUE_BINS, dtype=np.int8)
     middle = (np.cumsum(mass) - mass / 2) / total
     wanted = np.minimum((middle * GROUPS).astype(np.int64), GROUPS - 1)
     # A bin without mass goes with the next one that has some, so that every group has mass.
@@ -99,15 +107,15 @@ def numeric_groups(counts: CountArray) -> IntArray:
     following = np.where(has_mass, wanted, GROUPS)[::-1]
     filled = np.minimum.accumulate(following)[::-1]
     filled = np.where(filled == GROUPS, wanted[has_mass].max(), filled)
-    return np.cumsum(np.diff(filled, prepend=filled[0]) > 0)
+    return np.cumsum(np.diff(filled, prepend=filled[0]) > 0, dtype=np.int8)
 
 
-def categorical_groups(counts: CountArray, categories: int) -> IntArray:
+def categorical_groups(counts: CountArray, categories: int) -> GroupArray:
     """Give the group of each value bin: the commonest categories each their own, all the others together (last)."""
     mass = counts[:VALUE_BINS].astype(np.float64)
     total = max(mass.sum(), 1.0)
     common = [int(i) for i in np.argsort(-mass[:categories], kind="stable") if mass[i] >= CATEGORY_SHARE_MIN * total]
-    groups = np.full(VALUE_BINS, min(len(common), GROUPS - 1), dtype=np.int64)
+    groups = np.full(VALUE_BINS, min(len(common), GROUPS - 1), dtype=np.int8)
     for group, at in enumerate(common[: GROUPS - 1]):
         groups[at] = group
     return groups
@@ -178,6 +186,8 @@ def _stream_to_dict(stream: StreamReference) -> dict[str, Any]:
         out["is_complete"] = stream.is_complete
     if stream.groups.size:
         out["groups"] = "".join(str(g) for g in stream.groups.tolist())
+    if stream.normal is not None:
+        out["normal"] = stream.normal.to_dict()
     out["counts"] = {str(int(at)): int(stream.counts[at]) for at in hit}
     return out
 
@@ -190,7 +200,7 @@ def _stream_from_dict(found: Mapping[str, Any]) -> StreamReference:
         if not 0 <= int(at) < width or not 0 <= int(count) < 2**32:
             raise ValueError(f"bin {at} of {found['field']} is out of range")
         counts[int(at)] = int(count)
-    groups = np.array([int(digit) for digit in found.get("groups", "")], dtype=np.int64)
+    groups = np.array([int(digit) for digit in found.get("groups", "")], dtype=np.int8)
     if groups.size not in (0, VALUE_BINS):
         raise ValueError(f"groups of {found['field']} must have {VALUE_BINS} digits, found {groups.size}")
     grid = Grid(*map(float, found["grid"])) if "grid" in found else None
@@ -206,7 +216,13 @@ def _stream_from_dict(found: Mapping[str, Any]) -> StreamReference:
         exponent=int(found.get("exponent", 0)),
         categories=tuple(map(str, found.get("categories", ()))),
         is_complete=bool(found.get("is_complete", True)),
+        normal=_normal_from_dict(found["normal"], kind) if "normal" in found else None,
     )
+
+
+def _normal_from_dict(found: Mapping[str, Any], kind: Kind) -> Normal:
+    arena = ARENA_OF[kind]
+    return Normal.from_dict(found, VALUE_SPANS[arena], FEATURES[arena].shape[1], SCORE_COUNTS[arena])
 
 
 def summary(stream: StreamReference) -> Sequence[tuple[str, int]]:

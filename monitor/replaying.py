@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from monitor import build
+from monitor.alert_json import histogram_dict
+from monitor.backtest import Backtest, backtest, span_text
 from monitor.config import Settings
-from monitor.domain import AlertState, Picture, Snapshot, Transition
+from monitor.domain import Picture, Snapshot, Transition
 from monitor.errors import SourceError
 from monitor.exporter import render
+from monitor.ledger import Ledger, is_page
 from monitor.pipeline import Pipeline, Step
 from monitor.progress import progress
 from monitor.references import Reference
+from monitor.rules import Budget
 from monitor.sources.files import FileSource
 
 
@@ -33,8 +37,9 @@ class Outputs:
 
 @dataclass(slots=True)
 class Summary:
-    """What a replay found. pages: alerts that began to fire, by rule. learned: references frozen on the way."""
+    """What a replay found. learned: references frozen on the way."""
 
+    budget: Budget
     events: int = 0
     rejected: int = 0
     from_s: float = math.inf
@@ -45,7 +50,11 @@ class Summary:
     @property
     def fired(self) -> list[Transition]:
         """The transitions with which an alert began to fire."""
-        return [t for t in self.transitions if t.alert.state is AlertState.FIRING and t.before is not AlertState.FIRING]
+        return [t for t in self.transitions if is_page(t)]
+
+    def backtest(self) -> Backtest:
+        """Give the pages against the budget, and the incidents."""
+        return backtest(self.transitions, self.budget, self.from_s, self.to_s)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it for programs."""
@@ -58,20 +67,16 @@ class Summary:
             "fired_by_rule": dict(Counter(t.alert.rule for t in self.fired)),
             "transitions": len(self.transitions),
             "learned": [r.identity for r in self.learned],
+            **self.backtest().to_dict(),
         }
 
     def to_text(self) -> str:
         """Give it for people."""
         lines = [f"{self.events:,} events counted, {self.rejected:,} rejected"]
         if self.events:
-            lines[0] += f", from {_utc(self.from_s)} to {_utc(self.to_s)} ({_span(self.to_s - self.from_s)})"
+            lines[0] += f", from {_utc(self.from_s)} to {_utc(self.to_s)} ({span_text(self.to_s - self.from_s)})"
         lines += [f"learned the reference of {r.model} {r.model_version}: {r.identity}" for r in self.learned]
-        lines.append(f"{len(self.fired)} alert(s) would have fired" + (":" if self.fired else ""))
-        for t in self.fired[:100]:
-            alert = t.alert
-            lines.append(f"  {_utc(t.time_s)}  {alert.severity.label}  {alert.summary}; since {_utc(alert.since_s)}")
-        if len(self.fired) > 100:
-            lines.append(f"  … and {len(self.fired) - 100} more: see --alerts-out")
+        lines += self.backtest().to_text()
         return "\n".join(lines)
 
 
@@ -81,7 +86,7 @@ def replay_files(
     """Run the files through a pipeline; write transitions and metrics. Raises SourceError on an unreadable file."""
     pipeline = build.pipeline(settings, references)
     source = FileSource(paths, batch_records_max=settings.kafka.batch_records_max)
-    summary = Summary()
+    summary = Summary(Budget(settings.alerts.false_alarm_budget, settings.alerts.budget_period_s))
     with ExitStack() as stack:
         alerts = stack.enter_context(_writer(outputs.alerts)) if outputs.alerts else None
         stack.callback(source.close)
@@ -103,7 +108,7 @@ def replay_files(
         summary.from_s = min(summary.from_s, model.first_event_s)
     if outputs.metrics is not None:
         with _writer(outputs.metrics) as file:
-            file.write(render(_snapshot(picture)).decode())
+            file.write(render(_snapshot(picture, summary)).decode())
     return summary
 
 
@@ -133,6 +138,12 @@ def transition_dict(transition: Transition) -> dict[str, Any]:
         "reference": alert.reference,
         "owner": alert.owner,
         "runbook": alert.runbook,
+        "band": alert.band.label,
+        "summary": alert.summary,
+        "change": alert.change,
+        "rank": alert.rank,
+        "together": alert.together,
+        "histogram": histogram_dict(alert.histogram),
     }
 
 
@@ -150,8 +161,10 @@ def _writer(path: Path) -> IO[str]:
         raise SourceError(f"{path}: can't be written: {error.strerror}") from error
 
 
-def _snapshot(picture: Picture) -> Snapshot:
+def _snapshot(picture: Picture, summary: Summary) -> Snapshot:
     now_s = picture.watermark_s or 0.0
+    ledger = Ledger(summary.budget)
+    ledger.take(summary.transitions)
     return Snapshot(
         wall_s=now_s,
         started_wall_s=now_s,
@@ -165,14 +178,8 @@ def _snapshot(picture: Picture) -> Snapshot:
         busy_s=0.0,
         commits=0,
         source_errors={},
+        pages=ledger.pages(picture.watermark_s),
     )
-
-
-def _span(seconds: float) -> str:
-    for unit, length_s in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
-        if seconds >= length_s:
-            return f"{seconds / length_s:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def _utc(time_s: float) -> str:

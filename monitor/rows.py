@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from monitor.bins import VALUE_BINS, WIDTHS, Arena
 from monitor.categories import Categories
-from monitor.domain import IntArray, Kind, StreamKey
-from monitor.references import GROUPS, UNGROUPED, Grid
+from monitor.domain import Kind, StreamKey
+from monitor.references import GROUPS, UNGROUPED, Grid, GroupArray
 
 
 def grown(old: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
@@ -52,7 +52,7 @@ class Rows:
         self.keys.append(key)
         self.kinds.append(kind)
         if row >= len(self.reference):
-            self._grow(max(64, (row + 1) * 3 // 2))
+            self._grow(max(64, (row + 1) * 5 // 4))
         self.is_learning[row] = True
         self.exponents[row] = exponent
         self.subjects[row] = subject
@@ -105,7 +105,7 @@ class ValueRows(Rows):
         """Give the grid, None while the stream has none."""
         return Grid(*map(float, self.grid[row])) if self.has_grid[row] else None
 
-    def set_groups(self, row: int, groups: IntArray) -> None:
+    def set_groups(self, row: int, groups: GroupArray) -> None:
         """Freeze the groups of the value bins; shape (VALUE_BINS,)."""
         self.groups[row] = UNGROUPED
         self.groups[row, :VALUE_BINS] = groups

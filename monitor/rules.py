@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from monitor.domain import Severity
+from monitor.domain import Kind, Severity
 from monitor.fields import Watch
+from monitor.sequential.budget import nats_for
 
+DRIFT: Final = "drift"
+"""The statistic that the sequential engine judges by itself, see drifts."""
+ANOMALY: Final = "anomaly"
+"""The statistic of metric series, see anomalies."""
+DRIFT_KINDS: Final = frozenset({Kind.NUMERIC, Kind.CATEGORICAL, Kind.LOG})
+DRIFT_SHARE: Final = 0.5
+"""Share of a model's budget that drift has; thresholds have the rest."""
+RIVER_SHARE: Final = 0.1
+"""Share that rules of river's detectors are asked to keep to, taken from thresholds where there are such rules."""
 LOOKS_PER_WINDOW: Final = 10
 """Overlapping windows are looked at far more often than this, but are nearly the same data: about ten looks count as
-independent ones. Chosen to be on the safe side; calibration replaces it with the sequential engine."""
+independent ones. Chosen to be on the safe side, for statistics that are judged in windows alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +87,33 @@ PlanOf = Callable[[str, str], Plan]
 class Budget:
     """The false-alarm budget of one model: at most `pages` false alerts per `period_s`.
 
-    It is spread over the model's rules, streams and looks.
+    It is spread over the model's rules, streams and looks. has_river: whether any model has rules of river's detectors.
     """
 
     pages: float = 1.0
     period_s: float = 30 * 86400.0
+    has_river: bool = False
+
+    def drift_nats(self, streams: int) -> float:
+        """Give the evidence that one of a model's streams must reach alone for its drift to be told."""
+        return nats_for(self.period_s / self.pages, DRIFT_SHARE / streams)
+
+    def line_nats(self, lines: int) -> float:
+        """Give the sequential evidence that one of a model's `lines` must reach."""
+        return nats_for(self.period_s / self.pages, self._line_share / lines)
+
+    @property
+    def line_pages(self) -> float:
+        """The pages that all rules but drift may cost; each line, in windows or not, has an equal share."""
+        return self.pages * self._line_share
+
+    @property
+    def _line_share(self) -> float:
+        return 1.0 - DRIFT_SHARE - (RIVER_SHARE if self.has_river else 0.0)
+
+    def river_interval_s(self, streams: int) -> float:
+        """Give the seconds between false alarms that river's detector on one of a model's streams is asked for."""
+        return self.period_s * streams / (self.pages * RIVER_SHARE)
 
     def looks(self, windows_s: tuple[float, ...]) -> float:
         """Give how many independent looks at one line there are in the period."""
@@ -89,4 +121,4 @@ class Budget:
 
     def evidence_needed(self, lines: int, windows_s: tuple[float, ...]) -> float:
         """Give the nats that a look at one of a model's `lines` (a rule on a stream) must reach: Bonferroni's bound."""
-        return math.log(max(2.0, lines * self.looks(windows_s) / self.pages))
+        return math.log(max(2.0, lines * self.looks(windows_s) / self.line_pages))

@@ -1,18 +1,24 @@
-"""The snapshot as JSON, for programs and for the page."""
+"""The snapshot as JSON: the status, and the alerts in full."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Final
 
-from monitor.domain import Alert, Picture, Snapshot
+from monitor.alert_json import alert_dict, whole_dict
+from monitor.domain import Alert, Delays, Picture, SinkStatus, Snapshot
 
 ITEMS_MAX: Final = 1_000  # of each list in the JSON status; beyond that, look at /metrics
 
 
-def status_of(snapshot: Snapshot) -> dict[str, object]:
-    """Give the snapshot as JSON types and plain dataclasses, without the statistics; lists of at most ITEMS_MAX."""
+def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]:
+    """Give the snapshot as JSON types and plain dataclasses, without the statistics; lists of at most ITEMS_MAX.
+
+    model: the one whose versions and alerts are told, None: all.
+    """
     picture = snapshot.picture
+    models = [each for each in picture.models if model in (None, each.model)]
+    alerts = [each for each in worst_first(picture) if model in (None, each.key.model)]
     return {
         "ready": snapshot.is_ready,
         "not_ready_because": snapshot.not_ready_because,
@@ -20,23 +26,72 @@ def status_of(snapshot: Snapshot) -> dict[str, object]:
         "started": snapshot.started_wall_s,
         "watermark": picture.watermark_s,
         "totals": _totals(picture),
-        "models_count": len(picture.models),
-        "models": picture.models[:ITEMS_MAX],
-        "alerts_count": len(picture.alerts),
-        "alerts": [_told(alert) for alert in worst_first(picture)[:ITEMS_MAX]],
+        "models_count": len(models),
+        "models": models[:ITEMS_MAX],
+        "alerts_count": len(alerts),
+        "alerts": [alert_dict(alert) for alert in alerts[:ITEMS_MAX]],
         "partitions": [
             {"topic": p.source.topic, "partition": p.source.partition, "lag_records": p.lag_records, "lag_s": p.lag_s}
             | {"position": p.position, "stalled_s": p.stalled_s}
             for p in snapshot.partitions[:ITEMS_MAX]
         ],
-        "sinks": snapshot.sinks,
+        "sinks": [_sink(sink) for sink in snapshot.sinks],
+        "budget_spent": [
+            {"model": model, "model_version": version, "ratio": ratio}
+            for (model, version), ratio in sorted(snapshot.pages.spent.items(), key=lambda item: -item[1])[:ITEMS_MAX]
+        ],
+        "detection_delay": _delay(snapshot.pages.decided),
         "source_errors": snapshot.source_errors,
     }
+
+
+def alerts_dict(snapshot: Snapshot, model: str | None = None) -> dict[str, object]:
+    """Give the alerts of a model, or of all, with everything that is known of them; at most ITEMS_MAX."""
+    found = [alert for alert in _known(snapshot) if model in (None, alert.key.model)]
+    return {
+        "time": snapshot.wall_s,
+        "watermark": snapshot.picture.watermark_s,
+        "alerts_count": len(found),
+        "alerts": [whole_dict(alert, snapshot.sinks) for alert in found[:ITEMS_MAX]],
+    }
+
+
+def one_alert_dict(snapshot: Snapshot, dedup_key: str) -> dict[str, object] | None:
+    """Give one alert with all that is known of it; None where there is none of that key."""
+    found = next((alert for alert in _known(snapshot) if alert.dedup_key == dedup_key), None)
+    return None if found is None else whole_dict(found, snapshot.sinks)
+
+
+def _known(snapshot: Snapshot) -> list[Alert]:
+    """Give the alerts that are pending or firing, the worst first, and after them those that ended, the newest first.
+
+    An alert that fires again is told once, as it is now.
+    """
+    active = worst_first(snapshot.picture)
+    keys = {alert.dedup_key for alert in active}
+    return [*active, *(alert for alert in reversed(snapshot.pages.ended) if alert.dedup_key not in keys)]
 
 
 def worst_first(picture: Picture) -> list[Alert]:
     """Give the alerts, firing before pending, then by severity, then the newest."""
     return sorted(picture.alerts, key=lambda a: (a.firing_s is None, -a.severity, -a.pending_s))
+
+
+def _sink(sink: SinkStatus) -> dict[str, object]:
+    return {
+        "name": sink.name,
+        "delivered": sink.delivered,
+        "failed": sink.failed,
+        "queued": sink.queued,
+        "oldest_s": sink.oldest_s,
+        "is_healthy": sink.is_healthy,
+        "delivery_delay": _delay(sink.delays),
+    }
+
+
+def _delay(delays: Delays) -> dict[str, object]:
+    count = sum(delays.counts)
+    return {"count": count, "mean_s": delays.sum_s / count if count else None}
 
 
 def _totals(picture: Picture) -> dict[str, object]:
@@ -55,32 +110,4 @@ def _totals(picture: Picture) -> dict[str, object]:
         "series_dropped": picture.series_dropped,
         "streams": picture.streams,
         "looks": picture.looks,
-    }
-
-
-def _told(alert: Alert) -> dict[str, object]:
-    return {
-        "rule": alert.rule,
-        "state": alert.state,
-        "severity": alert.severity.label,
-        "band": alert.band.label,
-        "model": alert.key.model,
-        "model_version": alert.key.model_version,
-        "field": alert.key.field,
-        "segment": alert.key.segment,
-        "summary": alert.summary,
-        "statistic": alert.statistic,
-        "value": alert.value,
-        "threshold": alert.threshold,
-        "interval": alert.interval,
-        "samples": alert.samples,
-        "window_s": alert.window_s,
-        "since": alert.since_s,
-        "pending": alert.pending_s,
-        "firing": alert.firing_s,
-        "reference": alert.reference,
-        "incident": alert.incident,
-        "dedup_key": alert.dedup_key,
-        "owner": alert.owner,
-        "runbook": alert.runbook,
     }

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
 
-from monitor.bins import ARENA_OF, VALUE_BINS, VALUES_WIDTH, Arena
+from monitor.bins import ARENA_OF, VALUE_BINS, VALUE_SPANS, VALUES_WIDTH, Arena
 from monitor.categories import Categories
 from monitor.decode.lanes import Lane
-from monitor.domain import IntArray, Kind, StreamKey
+from monitor.domain import CountArray, IntArray, Kind, StreamKey
 from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
 from monitor.references import Grid, Reference, StreamReference, categorical_groups, numeric_groups
 from monitor.rows import Rows, ValueRows
 from monitor.scopes import LaneTable, Layout, Scope, Subject, getter
+from monitor.sequential.features import FEATURES, SCORE_COUNTS
+from monitor.sequential.learning import Learner, normal_of
+from monitor.sequential.normal import Normal
 
 NONE: Final = -1
+STAGES_EVERY: Final = 16
+"""Panes after which it is seen which streams have learned enough for the next stage."""
 SEGMENT_CHARS_MAX: Final = 64
 
 
@@ -48,6 +53,7 @@ class StreamTable:
         limits: StreamLimits,
         watch_of: Callable[[str, str], Watch],
         references: Iterable[Reference] = (),
+        pane_s: float = 1.0,
     ) -> None:
         self._limits = limits
         self._watch_of = watch_of
@@ -60,6 +66,8 @@ class StreamTable:
         self.logs = Rows(Arena.LOGS)
         self.flags = Rows(Arena.FLAGS)
         self.arenas: tuple[Rows, ...] = (self.values, self.logs, self.flags)
+        self.learners = tuple(Learner(arena, pane_s) for arena in Arena)
+        self.normals: dict[tuple[Arena, int], Normal] = {}
         self.subjects: list[Subject] = []
         self.scopes: list[Scope] = []
         self.subject_of = np.zeros(0, dtype=np.int64)
@@ -184,6 +192,9 @@ class StreamTable:
             self.values.set_grid(row, stream.grid)
         if stream.groups.size:
             self.values.set_groups(row, stream.groups)
+        normal = stream.normal or normal_of(arena.arena, stream.counts, stream.kind)
+        if normal is not None:
+            self.normals[arena.arena, row] = normal
 
     # ---- layouts
 
@@ -304,6 +315,24 @@ class StreamTable:
         self.changed.add(subject.index)
         return subject.reference
 
+    def learn(self, arena: Arena, pane: int, end_s: float, counts: tuple[IntArray, CountArray]) -> None:
+        """Add a closed pane to what is learned. counts: flat indices, ascending, and how many of each."""
+        rows, (flat, held) = self.arenas[arena], counts
+        learning = np.flatnonzero(rows.is_learning[: len(rows)])
+        if not learning.size:
+            return
+        is_learned = rows.is_learning[flat // rows.width]
+        if not is_learned.all():
+            flat, held = flat[is_learned], held[is_learned]
+        rows.reference.reshape(-1)[flat] += held
+        self.learners[arena].observe(pane, end_s, flat, held)
+        if pane % STAGES_EVERY == 0:
+            if arena is Arena.FLAGS:
+                learning = np.array(
+                    [row for row in learning.tolist() if rows.kinds[row] is Kind.YES_NO], dtype=np.int64
+                )
+            self.learners[arena].begin(learning, rows.reference[learning], [rows.kinds[r] for r in learning.tolist()])
+
     def learned_events(self, subject: Subject) -> int:
         """Give how many events the subject's reference rests on so far."""
         row = int(self._fixed[VOLUME][subject.scopes[""].index])
@@ -313,7 +342,7 @@ class StreamTable:
         rows = self.arenas[arena]
         rows.is_learning[row] = False
         key, kind, counts = rows.keys[row], rows.kinds[row], rows.reference[row].copy()
-        none = np.empty(0, dtype=np.int64)
+        normal = self._normal(arena, row)
         if kind is Kind.CATEGORICAL:
             categories = self.values.categories[row]
             categories.is_open = False
@@ -332,6 +361,7 @@ class StreamTable:
                 groups,
                 categories=tuple(sorted(categories.names)),
                 is_complete=categories.is_complete,
+                normal=normal and replace(normal, classes=normal.classes[order[:VALUE_BINS]]),
             )
         if kind is Kind.NUMERIC:
             grid = self.values.get_grid(row)
@@ -339,8 +369,21 @@ class StreamTable:
                 return None  # too few values to place a grid: it stays without a reference
             groups = numeric_groups(counts)
             self.values.set_groups(row, groups)
-            return StreamReference(key.field, key.segment, kind, counts, groups, grid=grid)
-        return StreamReference(key.field, key.segment, kind, counts, none, exponent=int(rows.exponents[row]))
+            return StreamReference(key.field, key.segment, kind, counts, groups, grid=grid, normal=normal)
+        exponent, none = int(rows.exponents[row]), np.empty(0, dtype=np.int8)
+        return StreamReference(key.field, key.segment, kind, counts, none, exponent=exponent, normal=normal)
+
+    def _normal(self, arena: Arena, row: int) -> Normal | None:
+        """Give what is normal for a stream, as a file will hold it: live and after a restart it judges alike."""
+        rows = self.arenas[arena]
+        if rows.kinds[row] is Kind.VOLUME:
+            return None
+        counts = rows.reference[row][: VALUE_SPANS[arena]]
+        normal = self.learners[arena].finish(row, counts, rows.kinds[row])
+        if normal is not None:
+            normal = normal.rounded(FEATURES[arena].shape[1], SCORE_COUNTS[arena])
+            self.normals[arena, row] = normal
+        return normal
 
 
 def _kind_of(name: str, value: object) -> Kind | None:

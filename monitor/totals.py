@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from monitor.decode import Columns
 from monitor.domain import FloatArray, IntArray
 
 
@@ -21,6 +23,17 @@ class Totals:
     duplicate: Counter[str] = field(default_factory=Counter)
     clamped: Counter[str] = field(default_factory=Counter)
     overflow: Counter[str] = field(default_factory=Counter)
+
+    def take(self, partitions: IntArray, columns: Columns, topics: Sequence[str]) -> None:
+        """Count the messages of a batch by what they were. partitions: index of each into topics, shape (n,)."""
+        for at, count in enumerate(np.bincount(partitions, minlength=len(topics)).tolist()):
+            self.received[topics[at]] += count
+        for message, rejection in columns.rejected:
+            self.rejected[topics[partitions[message]], str(rejection)] += 1
+        for message, kind in columns.outcomes:
+            self.counted[topics[partitions[message]], kind] += 1
+        if columns.dropped_features:
+            self.overflow["features"] += columns.dropped_features
 
 
 class SubjectTimes:
@@ -44,3 +57,9 @@ class SubjectTimes:
         self.events += np.bincount(subjects, minlength=len(self.events))
         np.minimum.at(self.first_s, subjects, times_s)
         np.maximum.at(self.last_s, subjects, times_s)
+
+    def of(self, subject: int) -> tuple[int, float, float]:
+        """Give how many events a subject had, and when its first and last was; zeros while there is no room for it."""
+        if subject >= len(self.events):
+            return 0, 0.0, 0.0
+        return int(self.events[subject]), float(self.first_s[subject]), float(self.last_s[subject])

@@ -142,10 +142,10 @@ class Views:
         """Make room for every stream there is."""
         values, flags = len(self._table.values), len(self._table.flags)
         if values > len(self._grouped):
-            capacity = max(64, values * 3 // 2)
+            capacity = max(64, values * 5 // 4)
             self._grouped, self._edges = grown(self._grouped, capacity), grown(self._edges, capacity)
         if flags > len(self._last_s):
-            capacity = max(64, flags * 3 // 2)
+            capacity = max(64, flags * 5 // 4)
             self._first_s, self._last_s = _filled(self._first_s, capacity), _filled(self._last_s, capacity)
             self._rate_per_s = _filled(self._rate_per_s, capacity)
 

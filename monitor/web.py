@@ -26,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from monitor.errors import ConfigError
 from monitor.exporter import SERIES_MAX, Exporter, ExporterTerms
-from monitor.status import status_of
+from monitor.status import alerts_dict, one_alert_dict, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -268,21 +268,35 @@ def application(latest: Callable[[], Snapshot | None], exporter: Exporter, liven
         snapshot = latest()
         return _answer(readiness(snapshot, liveness.probe(snapshot)))
 
-    async def status(_: Request) -> Response:
-        snapshot = latest()
-        told = {"ready": False, "not_ready_because": "starting"} if snapshot is None else status_of(snapshot)
-        return Response(msgspec.json.encode(told), media_type="application/json")
+    async def status(request: Request) -> Response:
+        snapshot, model = latest(), request.query_params.get("model")
+        told = {"ready": False, "not_ready_because": "starting"} if snapshot is None else status_of(snapshot, model)
+        return _json(told)
+
+    async def alerts(request: Request) -> Response:
+        snapshot, model = latest(), request.query_params.get("model")
+        return _json({"alerts_count": 0, "alerts": []} if snapshot is None else alerts_dict(snapshot, model))
+
+    async def alert(request: Request) -> Response:
+        snapshot, key = latest(), request.path_params["dedup_key"]
+        told = None if snapshot is None else one_alert_dict(snapshot, key)
+        return _json({"error": "no such alert is active or ended lately"}, 404) if told is None else _json(told)
 
     async def index(_: Request) -> Response:
         return HTMLResponse(_INDEX)
 
     pages = {"/": index, "/metrics": metrics, "/livez": livez, "/readyz": readyz, "/api/v1/status": status}
+    pages |= {"/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
     app = Starlette(
         routes=[Route(path, page, methods=["GET"]) for path, page in pages.items()],  # GET brings HEAD along
         middleware=[Middleware(_SafeHeaders)],
     )
     app.router.redirect_slashes = False  # /metrics/ is a mistake to be told, not to be followed
     return app
+
+
+def _json(told: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(told), status, media_type="application/json")
 
 
 def _answer(probe: Probe) -> Response:
@@ -323,6 +337,7 @@ _INDEX: Final = """\
 <ul>
 <li><a href="/metrics">/metrics</a>: all numbers, for Prometheus
 <li><a href="/api/v1/status">/api/v1/status</a>: models, alerts and partitions, as JSON
+<li><a href="/api/v1/alerts">/api/v1/alerts</a>: alerts in full, those that ended lately too, as JSON
 <li><a href="/livez">/livez</a>: whether it runs
 <li><a href="/readyz">/readyz</a>: whether its numbers may be relied upon
 </ul>

@@ -160,8 +160,8 @@ class Visits:
 class Bursts:
     """Benign bursts, as of deploys and changes of traffic mix: over-dispersed, in the past just as in the watch.
 
-    Calm stretches last 150 events on average (geometric), bursts 20 to 60, so 21 % of events lie in bursts. Numeric
-    streams, N(0, 1) when calm, are 0.5 sd higher or lower throughout a burst; yes/no streams, 1 % when calm, are at 4 %.
+    Calm stretches last 150 events on average (geometric), bursts 20 to 60, so 21 % of events lie in bursts. In one,
+    numeric streams, N(0, 1) when calm, are 0.5 sd higher or lower throughout; yes/no streams, 1 % when calm, at 4 %.
 
     Wild bursts have no bounds, and so no reference can tell how bad they get: of geometric length, with an offset of
     N(0, 0.5 sd), or a rate of Beta(1, 19).

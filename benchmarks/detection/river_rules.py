@@ -1,6 +1,6 @@
 """How often rules of river's detectors cry wolf, as driftd feeds them and asks them: false alarms per stream-day.
 
-    .venv/bin/python -m benchmarks.detection.river_rules [--quick]
+    .venv/bin/python -m benchmarks.detection.river_rules [--quick] [detector ...]
 
 Streams of `families`, one pane per look, through `monitor/watchmen.py` and the alert book, each stream a model of its
 own with the default budget: one page in 30 days, a tenth of which is the rule's. `detections` is how often river
@@ -37,7 +37,7 @@ NUMBERS = ("N(0,1)", "lognormal 1", "AR(1) 0.3", "AR(1) 0.7", "daily cycle", "bu
 RATES = ("rate .001", "rate .01", "rate .05", "bursts of a rate")
 WINDOWS_S = (60.0, 600.0, 3600.0)
 QUICK, FULL = (10, 5_000), (20, 21_600)
-SLOW = {"kswin": 10}
+SLOW = {"kswin": 10, "ddm": 2, "eddm": 2, "hddm_a": 2, "hddm_w": 2, "fhddm": 2}
 """How much less of a detector is watched."""
 CHANGE_LOOKS = 7_200
 BLOCK = 1_000
@@ -155,7 +155,8 @@ def main() -> None:
     families = {family.name: family for family in FAMILIES}
     print("| detector | family | detections/day | told/day | stream-days | delay s |")
     print("| --- " * 6 + "|")
-    for name, detector in RIVER.items():
+    asked = [name for name in sys.argv[1:] if name in RIVER]
+    for name, detector in ((name, own) for name, own in RIVER.items() if not asked or name in asked):
         names = (*NUMBERS, *RATES) if detector.feed is Feed.MEAN else RATES
         few = max(2, streams // SLOW.get(name, 1))
         for family in (families[each] for each in names):

@@ -300,11 +300,12 @@ NEXT: Final = Row(
         Panel(
             "table",
             "Models and what they are judged against",
-            "Is there a reference, and which? Learned: 1 is done. Streams: what is watched of the model.",
+            "Is there a reference, and which? Learned: 1 is done. Spent: 1 is all of its false-alarm budget.",
             (
                 Query(f"max by (model, model_version, reference) (driftd_reference_info{{{MODEL}}})"),
                 Query(f"max by (model, model_version) (driftd_learning_progress_ratio{{{MODEL}}})"),
                 Query(f"max by (model, model_version) (driftd_model_streams{{{MODEL}}})"),
+                Query(f"sum by (model, model_version) (driftd_budget_spent_ratio{{{MODEL}}})"),
             ),
             width=7,
             height=9,
@@ -314,6 +315,7 @@ NEXT: Final = Row(
                 "reference": "reference",
                 "Value #B": "learned",
                 "Value #C": "streams",
+                "Value #D": "budget spent",
             },
             hidden=("Time", "Value #A"),
         ),
@@ -549,6 +551,22 @@ ITSELF: Final = Row(
                 ),
                 Query("driftd_render_seconds", "page, seconds {{instance}}"),
             ),
+            low=0,
+        ),
+        Panel(
+            "timeseries",
+            "How soon alerts come",
+            "Mean since the start: from onset to decision, to the clock's time of it, and on to each receiver.",
+            (
+                Query(
+                    "sum by (stage, sink) (driftd_detection_delay_seconds_sum)"
+                    " / sum by (stage, sink) (driftd_detection_delay_seconds_count)",
+                    "{{stage}} {{sink}}",
+                ),
+            ),
+            unit="s",
+            width=24,
+            height=6,
             low=0,
         ),
         Panel(

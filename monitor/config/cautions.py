@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monitor.river import RIVER
+from monitor.rules import ANOMALY
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from monitor.config.settings import Settings
 
 
@@ -24,4 +29,21 @@ def cautions(settings: Settings) -> tuple[str, ...]:
         found.append("receivers: nobody is told about alerts; name at least one")
     if not settings.alerts.default_rules and not any(model.thresholds for model in settings.models):
         found.append("alerts.default_rules: false, and no model has thresholds: nothing can ever fire")
-    return tuple(found)
+    return (*found, *_without_guarantee(settings))
+
+
+def _without_guarantee(settings: Settings) -> Iterator[str]:
+    """Gives one sentence for each rule that keeps to no false-alarm budget."""
+    for model in settings.models:
+        for name, rule in model.thresholds.items():
+            where = f"models[{model.match}].thresholds.{name}"
+            if rule.enabled and rule.statistic in RIVER:
+                yield (
+                    f"{where}: {rule.statistic} is river's and guarantees no false-alarm budget: dependent or seasonal"
+                    " traffic sets it off; the statistic 'drift' keeps to the budget"
+                )
+            elif rule.enabled and rule.statistic == ANOMALY:
+                yield (
+                    f"{where}: anomalies keep to no false-alarm budget: about 0.03 false alarms per series and day;"
+                    " keep it at sev4, and wake nobody with it"
+                )

@@ -14,6 +14,8 @@ from monitor.config.refusals import Refusals, refusal, shorten, show_key
 from monitor.config.units import Duration, Limit, LimitValue, Names, SeverityValue, Window
 from monitor.domain import Severity
 from monitor.fields import FEATURE_PREFIX, PREDICTION, VOLUME
+from monitor.river import RIVER
+from monitor.rules import ANOMALY, DRIFT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 WINDOWS_MAX: Final = 6
 _INPUTS: Final = (f"{FEATURE_PREFIX}*",)
 _OUTPUTS: Final = (PREDICTION, "score")
+# What is positive and heavy-tailed: how long it took and how much it was.
+_AMOUNTS: Final = ("latency_s", "ttft_s", "tokens_in", "tokens_out", "cost_usd")
+_FLAGS: Final = ("error", "unsafe", "refused", "fallback")
+# Where river's detectors begin to be told of: a tenth of a standard deviation.
+_CHANGE: Final = 0.1
 # Inputs, outputs and workflow: drift of the way an answer came about counts as well.
 _DRIFTING: Final = (*_INPUTS, *_OUTPUTS, "finish_reason", "guardrail_action", "endpoint", "route")
 
@@ -30,15 +37,20 @@ Direction = Literal["above", "below"]
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """What is known of a statistic before any configuration. high: its largest possible value, if there is one."""
+    """What is known of a statistic before any configuration. high: its largest possible value, if there is one.
+
+    yellow: where yellow begins if a rule has no limit at all.
+    """
 
     fields: tuple[str, ...]
     high: float | None = None
+    yellow: float | None = None
     is_signed: bool = False
     is_time: bool = False
 
 
 STATISTICS: Final[Mapping[str, Statistic]] = {
+    DRIFT: Statistic((*_DRIFTING, *_AMOUNTS)),
     "psi": Statistic(_DRIFTING),
     "js": Statistic(_DRIFTING, high=1.0),
     "ks": Statistic(_DRIFTING, high=1.0),
@@ -55,6 +67,15 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
     "mean": Statistic(("latency_s",), is_time=True, is_signed=True),
     "volume": Statistic((VOLUME,)),
     "silence": Statistic((VOLUME,), is_time=True),
+    ANOMALY: Statistic((VOLUME, "latency_s", "tokens_in", "tokens_out", "cost_usd", *_FLAGS), high=1.0, yellow=0.5),
+    "adwin": Statistic(_OUTPUTS, yellow=_CHANGE),
+    "page_hinkley": Statistic(_OUTPUTS, yellow=_CHANGE),
+    "kswin": Statistic(_OUTPUTS, yellow=_CHANGE),
+    "ddm": Statistic(("error",), yellow=_CHANGE),
+    "eddm": Statistic(("error",), yellow=_CHANGE),
+    "hddm_a": Statistic(("error",), yellow=_CHANGE),
+    "hddm_w": Statistic(("error",), yellow=_CHANGE),
+    "fhddm": Statistic(("error",), yellow=_CHANGE),
 }
 
 
@@ -133,6 +154,8 @@ def complete_rule(name: str, given: object) -> object:
     statistic = rule.get("statistic")
     if isinstance(statistic, str) and statistic in STATISTICS:
         rule.setdefault("fields", list(STATISTICS[statistic].fields))
+        if STATISTICS[statistic].yellow is not None and rule.get("red") is None:
+            rule.setdefault("yellow", STATISTICS[statistic].yellow)
     return rule
 
 
@@ -167,6 +190,8 @@ def _check_limits(rule: Threshold, found: Refusals) -> None:
         if limit is not None:
             _check_limit(rule.statistic, band, limit, found)
     _check_order(rule, found)
+    if rule.statistic in {DRIFT, ANOMALY, *RIVER}:
+        _check_apart(rule, found)
 
 
 def _check_limit(name: str, band: str, limit: Limit, found: Refusals) -> None:
@@ -183,6 +208,20 @@ def _check_limit(name: str, band: str, limit: Limit, found: Refusals) -> None:
             f"found {limit}; {name} is at most {statistic.high:g}",
             f"write a share, such as {min(limit.value / 100, statistic.high):g}",
         )
+
+
+def _check_apart(rule: Threshold, found: Refusals) -> None:
+    """What is not judged in windows has limits that say what is negligible, and what is not."""
+    name = rule.statistic
+    least = "a PSI, such as 0.02" if name == DRIFT else f"a number, such as {STATISTICS[name].yellow}"
+    if rule.direction == "below":
+        found.add(("direction",), f"found 'below'; {name} is only ever too much", "leave it out")
+    if rule.windows is not None:
+        found.add(("windows",), f"{name} is not judged in windows", "leave it out, or judge psi in windows")
+    for band, limit in (("yellow", rule.yellow), ("red", rule.red)):
+        if limit is not None and limit.is_relative:
+            message = f"found {limit}; the reference's own {name} is 0"
+            found.add((band,), message, f"write {least}, below which a change is negligible")
 
 
 def _check_order(rule: Threshold, found: Refusals) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from monitor.detectors.base import View
-    from monitor.domain import BoolArray, FloatArray
+    from monitor.domain import BoolArray, FloatArray, IntArray
 
 JEFFREYS: Final = 0.5
 """Added to each used group, so that no share is 0 and no logarithm infinite; half an event nearly cancels the bias of
@@ -37,18 +37,27 @@ class Shares:
 
 def shares_of(view: View, pseudo_count: float = JEFFREYS) -> Shares:
     """Give the shares of a view, with so many events added to each used group. Cost: O(S G), no logarithm."""
+    return shares_of_counts(view.grouped, view.reference_grouped, view.groups_used, pseudo_count)
+
+
+def shares_of_counts(
+    grouped: FloatArray, reference: FloatArray, groups_used: IntArray | None = None, pseudo_count: float = JEFFREYS
+) -> Shares:
+    """Give the shares of counts, both of shape (S, G); groups_used: shape (S,), by default all of them."""
+    if groups_used is None:
+        groups_used = np.full(len(grouped), grouped.shape[1])
     # A product with ones is several times faster than a sum over short rows, and as exact: counts are whole numbers.
-    ones = np.ones(view.grouped.shape[1])
-    samples = view.grouped @ ones
-    reference_samples = view.reference_grouped @ ones
-    is_known = (samples > 0.0) & (reference_samples > 0.0) & (view.groups_used > 1)
+    ones = np.ones(grouped.shape[1])
+    samples = grouped @ ones
+    reference_samples = reference @ ones
+    is_known = (samples > 0.0) & (reference_samples > 0.0) & (groups_used > 1)
     n = np.where(is_known, samples, 1.0)
     m = np.where(is_known, reference_samples, 1.0)
-    is_used = is_known[:, None] & (np.arange(view.grouped.shape[1]) < view.groups_used[:, None])
-    used = np.where(is_known, view.groups_used, 2).astype(np.float64)
+    is_used = is_known[:, None] & (np.arange(grouped.shape[1]) < groups_used[:, None])
+    used = np.where(is_known, groups_used, 2).astype(np.float64)
     return Shares(
-        window=np.where(is_used, (view.grouped + pseudo_count) / (n + pseudo_count * used)[:, None], 1.0),
-        reference=np.where(is_used, (view.reference_grouped + pseudo_count) / (m + pseudo_count * used)[:, None], 1.0),
+        window=np.where(is_used, (grouped + pseudo_count) / (n + pseudo_count * used)[:, None], 1.0),
+        reference=np.where(is_used, (reference + pseudo_count) / (m + pseudo_count * used)[:, None], 1.0),
         samples=np.where(is_known, samples, 0.0),
         reference_samples=np.where(is_known, reference_samples, 0.0),
         freedom=used - 1.0,

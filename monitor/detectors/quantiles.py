@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from monitor.bins import WIDTHS, Arena
 from monitor.detectors.base import Measure, View
 from monitor.detectors.evidence import rate_evidence
 from monitor.detectors.intervals import quantile_ranks
 from monitor.detectors.log_counts import VALUE_SPAN, VALUES, LogCounts, log_bin_of, log_counts_of
-from monitor.domain import FloatArray, IntArray, Kind
+from monitor.domain import BoolArray, FloatArray, IntArray, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,18 @@ class QuantileDetector:
         """Give the reference's quantile; NaN without one."""
         counts = log_counts_of(view.reference)
         return self._at(counts, self._rank(counts.samples().astype(np.float64)), view.low)
+
+    def ranks(self, arena: Arena) -> IntArray:
+        """Give each value bin its place, and -1 to the rest, shape (width,)."""
+        places = np.arange(WIDTHS[arena])
+        return np.where(places < VALUE_SPAN, places, -1)
+
+    def cuts(self, view: View, threshold: FloatArray, is_above: BoolArray) -> tuple[IntArray, FloatArray]:
+        """Give the first bin wholly above the threshold (for "below", its own), and the share that may lie there."""
+        bin_ = log_bin_of(threshold, view.low)
+        is_known = np.isfinite(threshold) & np.isfinite(view.low)
+        rate = np.where(is_known, 1.0 - self.quantile, np.nan)
+        return np.where(is_above, np.minimum(bin_ + 1, VALUE_SPAN), bin_), rate
 
     def _rank(self, samples: FloatArray) -> FloatArray:
         """Give the rank ceil(n q), at least 1; the little taken off keeps 0.95 * 100 at 95 though it rounds up."""

@@ -12,7 +12,7 @@ from monitor.bins import Arena
 from monitor.detectors.base import Measure, View
 from monitor.detectors.evidence import rate_evidence
 from monitor.detectors.intervals import wilson_interval, wilson_upper
-from monitor.domain import CountArray, FloatArray, Kind
+from monitor.domain import BoolArray, CountArray, FloatArray, IntArray, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,17 @@ class RateDetector:
     def of_reference(self, view: View) -> FloatArray:
         """Give the upper limit of the reference's rate; NaN without a reference."""
         return wilson_upper(*self._tally(view.reference))
+
+    def ranks(self, arena: Arena) -> IntArray:
+        """Give 1 for hits, 0 for other bins that are counted, -1 for the rest, shape (width,)."""
+        ranks = np.full(bins.WIDTHS[arena], -1)
+        ranks[: self.shares[arena].of] = 0
+        ranks[list(self.shares[arena].hits)] = 1
+        return ranks
+
+    def cuts(self, view: View, threshold: FloatArray, is_above: BoolArray) -> tuple[IntArray, FloatArray]:  # noqa: ARG002
+        """Give 1, and the threshold, which is a rate itself."""
+        return np.ones(len(threshold), dtype=np.int64), threshold
 
     def _tally(self, counts: CountArray) -> tuple[FloatArray, FloatArray]:
         """Give hits and samples, each of shape (S,)."""

@@ -90,7 +90,7 @@ class Engine:
         before = len(self.evidence)
         if rows <= before:
             return
-        capacity = max(64, rows * 3 // 2)
+        capacity = max(64, rows * 5 // 4)
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 setattr(self, name, grown(value, capacity))

@@ -62,7 +62,7 @@ class RateTracks:
         if size > len(self):
             before = len(self)
             for name, value in list(vars(self).items()):
-                setattr(self, name, grown(value, max(16, size * 3 // 2)))
+                setattr(self, name, grown(value, max(16, size * 3 // 2 if before else size)))
             self.evidence[before:] = -np.inf
         self._psi[tracks] = cumulant(limit)
         self._temper[tracks] = temper

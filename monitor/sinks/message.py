@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from monitor.domain import Alert
 
 SERVICE: Final = "driftd"
+DRILL: Final = "[DRILL] "
+"""What the summary of a drill begins with, so that nobody who is woken by one takes it for the real thing."""
 LABEL_CHARACTERS_MAX: Final = 200  # ours: fits the 255 of the tightest receiver (PagerDuty's key) with room to spare
 SUMMARY_CHARACTERS_MAX: Final = 1024  # PagerDuty's limit, the tightest known
 DESCRIPTION_CHARACTERS_MAX: Final = 4000  # ours: a page of text
@@ -71,14 +73,16 @@ def _labels(alert: Alert) -> dict[str, str]:
         "segment": key.segment,
         "severity": alert.severity.label,
         "owner": alert.owner,
+        "drill": "true" if alert.is_drill else "",
     }
     return {name: _identity(value) for name, value in labels.items() if value}
 
 
 def _annotations(alert: Alert) -> dict[str, str]:
     is_address = alert.runbook.startswith(("https://", "http://"))
+    summary = clean(alert.summary, SUMMARY_CHARACTERS_MAX) or _headline(alert)
     annotations = {
-        "summary": clean(alert.summary, SUMMARY_CHARACTERS_MAX) or clean(_headline(alert), SUMMARY_CHARACTERS_MAX),
+        "summary": clean((DRILL if alert.is_drill else "") + summary, SUMMARY_CHARACTERS_MAX),
         "description": clean(_description(alert), DESCRIPTION_CHARACTERS_MAX),
         "runbook_url" if is_address else "runbook": alert.runbook,
         "statistic": alert.statistic,
@@ -86,6 +90,9 @@ def _annotations(alert: Alert) -> dict[str, str]:
         "threshold": _number(alert.threshold),
         "band": alert.band.label,
         "since": timestamp(alert.since_s),
+        "change": alert.change,
+        "rank": f"{alert.rank} of {alert.together}" if alert.together > 1 else "",
+        "detection_delay": "" if alert.firing_s is None else _delay(alert.firing_s - alert.since_s),
         "reference": alert.reference,
         "incident": alert.incident,
         "dedup_key": alert.dedup_key,
@@ -117,8 +124,13 @@ def _description(alert: Alert) -> str:
         f"Evidence {_number(alert.evidence)} nats, {_number(alert.evidence_needed)} needed.",
         f"Estimated onset {timestamp(alert.since_s)}.",
     ]
+    if alert.change:
+        parts.insert(1, f"Kind of change: {alert.change}.")
+    if alert.together > 1:
+        parts.append(f"Number {alert.rank} of {alert.together} that moved together, the strongest first.")
     if alert.firing_s is not None:
-        parts.append(f"Firing since {timestamp(alert.firing_s)}.")
+        decided = _delay(alert.firing_s - alert.since_s)
+        parts.append(f"Firing since {timestamp(alert.firing_s)}, decided {decided} after the estimated onset.")
     if alert.state is AlertState.RESOLVED and alert.resolved_s is not None:
         parts.append(f"Resolved {timestamp(alert.resolved_s)}.")
     return " ".join(parts)
@@ -141,6 +153,11 @@ def _printable(text: str) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "unknown"
+
+
+def _delay(delay_s: float) -> str:
+    """Give a time between estimate and decision; the estimate is good to a second at best."""
+    return f"{max(0.0, delay_s):.0f} s" if math.isfinite(delay_s) else "unknown"
 
 
 def _duration(span_s: float) -> str:

@@ -16,6 +16,12 @@ TARGET: Final = frozenset({"job", "instance"})
 """Labels that Prometheus puts on all that it scrapes."""
 
 LABELS: Final[Mapping[str, AbstractSet[str]]] = {
+    **{
+        f"{family.name}{suffix}": {*family.labels, *TARGET, *labels}
+        for family in FAMILIES
+        if family.kind == "histogram"
+        for suffix, labels in (("_sum", ()), ("_count", ()), ("_bucket", ("le",)))
+    },
     **{family.name: {*family.labels, *TARGET} for family in FAMILIES},
     **{family.name: {*family.labels, *TARGET} for family in PAGE_FAMILIES},
     "up": {*TARGET},

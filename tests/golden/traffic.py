@@ -32,7 +32,14 @@ def rule(name: str, statistic: str, fields: Sequence[str], **changes: object) ->
 
 
 RULES: Final = (
-    rule("drift", "psi", ["features.*", "prediction", "score"]),
+    rule(
+        "drift",
+        "drift",
+        ["features.*", "prediction", "score", "latency_s"],
+        yellow=Level(0.02),
+        samples_min=20,
+    ),
+    rule("psi", "psi", ["features.*", "prediction", "score"]),
     rule("unsafe", "yes_rate", ["unsafe"], yellow=Level(2, True), red=Level(4, True), severity=Severity.SEV1),  # noqa: FBT003
     rule("slow", "p95", ["latency_s"], yellow=Level(1.25, True), red=Level(1.5, True)),  # noqa: FBT003
     rule("nulls", "null_rate", ["features.*"], yellow=Level(2, True), red=Level(5, True)),  # noqa: FBT003

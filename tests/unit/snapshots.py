@@ -10,6 +10,7 @@ import numpy as np
 from monitor.domain import (
     Alert,
     AlertState,
+    AnomalyScore,
     Band,
     ModelStatus,
     PartitionStatus,
@@ -118,6 +119,7 @@ def picture() -> Picture:
         tables=tuple(table_of(name, np.linspace(0.0, 0.9, len(KEYS)).tolist()) for name in sorted(STATISTICS)),
         alerts=(alert_of(), alert_of(AlertState.PENDING, "latency_p95", KEYS[5])),
         transitions={("psi", "firing"): 1, ("psi", "pending"): 2},
+        anomalies=(AnomalyScore("ranker", "7", "latency_s", "p95", 0.2),),
     )
 
 

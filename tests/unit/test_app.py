@@ -14,10 +14,12 @@ from structlog.testing import capture_logs
 from monitor import build
 from monitor.app import ERROR_LOG_S, App, AppTerms, Board, ErrorLog
 from monitor.config import load_settings
-from monitor.domain import AlertState, Batch, PartitionStatus, SinkStatus, TopicPartition, Transition
+from monitor.domain import DRILL_MODEL, AlertState, Batch, PartitionStatus, SinkStatus, TopicPartition, Transition
 from monitor.errors import BaselineError, DriftdError, SourceError
+from monitor.rules import Budget
 
 if TYPE_CHECKING:
+    from monitor.domain import Snapshot
     from monitor.pipeline import Pipeline
     from monitor.references import Reference
 
@@ -191,17 +193,24 @@ RULES: Final = {
 }
 
 
-def batch(from_s: float, seconds: float, *, unsafe: bool = False, rate_per_s: int = 100) -> Batch:
+CERTAIN: Final = {
+    "DRIFTD_MODELS": '[{"match": "*", "thresholds": {"unsafe_rate": {"yellow": 0.5, "red": null}}}]',
+    "DRIFTD_ALERTS__DEFAULT_RULES": "false",
+}
+"""One rule, which fires once for whatever model answers unsafely."""
+
+
+def batch(from_s: float, seconds: float, *, unsafe: bool = False, rate_per_s: int = 100, model: str = "m") -> Batch:
     """Give events of a model at this rate from so many seconds after noon on."""
     count = int(seconds * rate_per_s)
-    values = [body(NOON_S + from_s + n / rate_per_s, unsafe=unsafe) for n in range(count)]
+    values = [body(NOON_S + from_s + n / rate_per_s, unsafe=unsafe, model=model) for n in range(count)]
     return Batch(values, [0] * count, [PLACE])
 
 
-def body(time_s: float, *, unsafe: bool) -> bytes:
+def body(time_s: float, *, unsafe: bool, model: str = "m") -> bytes:
     event: dict[str, Any] = {
         "event_time": time_s,
-        "model": "m",
+        "model": model,
         "unsafe": unsafe,
         "features": {"x": round(time_s % 1.0, 2)},
     }
@@ -302,6 +311,31 @@ class TestCadence:
 
     def test_there_is_none_before_it_runs(self) -> None:
         assert Stage().board.latest() is None
+
+
+class TestPages:
+    """What the snapshot tells of alerts that fired."""
+
+    def pages_of(self, model: str, budget: Budget | None = None) -> tuple[Stage, Snapshot]:
+        batches = [batch(0, 60, model=model), batch(60, 10, unsafe=True, model=model), Batch(), Batch()]
+        stage = Stage(batches, AppTerms(budget=budget or Budget()), Clock([NOON_S + 80.0]), CERTAIN).run()
+        snapshot = stage.board.latest()
+        assert snapshot is not None
+        return stage, snapshot
+
+    def test_pages_are_counted_against_the_budget_and_timed(self) -> None:
+        stage, snapshot = self.pages_of("m", Budget(pages=4.0))
+
+        assert {("m", ""): 0.25} == snapshot.pages.spent
+        assert 1 == sum(snapshot.pages.decided.counts) == sum(snapshot.pages.behind.counts)
+        assert [False] == [t.alert.is_drill for t, _ in stage.delivery.told]
+
+    def test_drills_are_told_as_such_and_counted_nowhere(self) -> None:
+        stage, snapshot = self.pages_of(DRILL_MODEL)
+
+        assert [True] == [t.alert.is_drill for t, _ in stage.delivery.told]
+        assert [True] == [alert.is_drill for alert in snapshot.picture.alerts]
+        assert ({}, 0) == (snapshot.pages.spent, sum(snapshot.pages.decided.counts))
 
 
 class TestReadiness:

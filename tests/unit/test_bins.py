@@ -140,7 +140,7 @@ def test_any_values_fall_into_a_grid_placed_for_any_others_in_order(placed: list
 @given(st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=60))
 def test_values_that_placed_a_grid_are_within_it_but_for_far_tails(placed: list[float]) -> None:
     grid = place_grid(np.array(placed))
-    inner = np.abs((np.array(placed) - grid.centre) / grid.width) < 40
+    inner = np.abs(scaled(np.array(placed), grid.centre, grid.width)) < 40
 
     assert not set(numeric(np.array(placed)[inner], grid).tolist()) & {BELOW, ABOVE}
 

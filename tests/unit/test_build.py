@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from monitor.rules import Plan, Rule
 
+ENABLED: Final = [name for name, given in BUILT_IN_RULES.items() if given.get("enabled", True)]
 SECRET: Final = "hunter2-c0rrect-h0rse"
 PEOPLE: Final = {"owner": "team", "runbook": "book"}
 
@@ -49,7 +50,7 @@ class TestPlans:
     def test_model_that_no_entry_matches_gets_the_built_in_rules(self) -> None:
         plan = build.Plans(settings_of(models=[{"match": "other"}]))("m", "1")
 
-        assert set(BUILT_IN_RULES) == {each.name for each in plan.rules}
+        assert set(ENABLED) == {each.name for each in plan.rules}
 
     def test_entry_changes_what_it_names_and_keeps_the_rest(self) -> None:
         entry = {"match": "m", **PEOPLE, "thresholds": {"psi": {"red": 0.5}, "silence": {"enabled": False}}}
@@ -60,7 +61,7 @@ class TestPlans:
         assert changed.red is not None
         assert (0.1, 0.5) == (changed.yellow.value, changed.red.value)
         assert "silence" not in {each.name for each in plan.rules}
-        assert len(BUILT_IN_RULES) - 1 == len(plan.rules)
+        assert len(ENABLED) - 1 == len(plan.rules)
 
     def test_own_rules_stand_alone_without_the_built_in_ones(self) -> None:
         mine = {"mine": {"statistic": "p95", "fields": ["latency_s"], "red": "200ms", **PEOPLE}}

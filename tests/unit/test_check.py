@@ -216,3 +216,57 @@ class TestGood:
 
         assert CONFIG == result.exit_code
         assert "kafka.topics: is missing" in result.stderr
+
+
+class TestPower:
+    """What the rules can detect; the figures themselves are in test_power."""
+
+    def test_without_a_reference_it_says_what_is_needed(self, folder: Path) -> None:
+        text = check(written(folder, TOPICS)).stdout
+
+        assert "power of models *: unknown; they have no reference: build a baseline" in text
+        assert "or give --events-per-s" in text
+
+    def test_given_traffic_tells_what_each_rule_can_detect(self, folder: Path) -> None:
+        text = check(written(folder, TOPICS), "--events-per-s", "20", "--within", "10m").stdout
+
+        assert "power of models * at 20 events/s\n" in text
+        assert "assumed: " in text
+        assert "smallest in 10m" in text
+        assert any(line.startswith("  unsafe_rate ") and "yes 5 %" in line for line in text.splitlines())
+
+    def test_built_reference_gives_the_traffic(self, folder: Path) -> None:
+        events = (
+            {
+                "model": "m",
+                "model_version": "1",
+                "event_time": 1e9 + at / 4,
+                "latency_s": 1.0 + at % 7,
+                "unsafe": at % 90 < 1,
+            }
+            for at in range(3000)
+        )
+        (folder / "events.jsonl").write_text("\n".join(map(json.dumps, events)), encoding="utf-8")
+        built = CliRunner().invoke(cli, ["baseline", "build", "--input", "events.jsonl", "--output", "references"])
+        assert 0 == built.exit_code, built.output
+
+        told = json.loads(check(written(folder, TOPICS), "--json").stdout)["power"]
+
+        (model,) = told["models"]
+        assert ("m", "1", False) == (model["model"], model["model_version"], model["assumed"])
+        assert 4.0 == pytest.approx(model["events_per_s"], rel=0.01)
+        assert {"drift", "unsafe_rate", "latency_p95", "silence"} <= {power["rule"] for power in model["powers"]}
+        assert any("the reference covers 12m" in text for text in model["cautions"])
+
+    def test_rule_that_can_not_work_is_a_warning_that_says_what_would(self, folder: Path) -> None:
+        text = check(written(folder, TOPICS), "--events-per-s", "0.001").stdout
+
+        assert "  warning: psi: " in text
+        assert "more traffic" in text
+
+    @pytest.mark.parametrize("options", [("--within", "soon"), ("--events-per-s", "0")])
+    def test_option_that_makes_no_sense_is_named(self, folder: Path, options: tuple[str, str]) -> None:
+        result = check(written(folder, TOPICS), *options)
+
+        assert CONFIG == result.exit_code
+        assert options[0] in result.stderr

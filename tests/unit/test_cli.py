@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COMMANDS = ("run", "check", "replay", "demo", "schema", "version", "baseline")
+COMMANDS = ("run", "check", "replay", "explain", "drill", "demo", "schema", "version", "baseline")
 ALL = [(), *((name,) for name in COMMANDS), ("baseline", "build"), ("baseline", "show"), ("baseline", "diff")]
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from structlog.testing import capture_logs
 
-from monitor.delivery import BACKOFF_MAX_S, FULL, Clocks, Delivery, Worker, backoff_s
-from monitor.domain import AlertState, Severity
+from monitor.delivery import BACKOFF_MAX_S, FULL, RECEIPTS_MAX, Clocks, Delivery, Worker, backoff_s
+from monitor.domain import AlertState, Receipt, Severity
 from monitor.errors import SinkError
 from monitor.sinks.base import Notice, SinkBusyError, Terms
 from monitor.sinks.outbox import Outbox
@@ -102,6 +102,49 @@ def test_trouble_is_retried_with_growing_pauses_until_it_is_over(clock: Time, lo
         "sink recovered",
         "notification delivered",
     ]
+
+
+def test_receipt_tells_when_an_alert_was_decided_and_accepted(clock: Time) -> None:
+    worker = Worker(ListSink(), clock.clocks)
+    clock.now_s = 2.0
+    worker.offer([notice("a"), notice("b", RESOLVED)])
+    _run(worker, clock)
+
+    (receipt,) = worker.status().receipts
+    assert Receipt("key-a", START_S, START_S, START_S + 2.0) == receipt
+    assert 2.0 == worker.status().delays.sum_s
+
+
+def test_delay_counts_from_the_decision_to_fire_through_an_outage_in_which_it_became_worse(clock: Time) -> None:
+    sink = ListSink()
+    sink.troubles = [DOWN] * 3
+    worker = Worker(sink, clock.clocks)
+    worker.offer([notice()])
+    _run(worker, clock)
+    worker.offer([Notice(transition(alert(severity=Severity.SEV1), before=FIRING, at_s=START_S + 9), START_S + 9)])
+    _run(worker, clock, seconds=60)
+
+    (receipt,) = worker.status().receipts
+    assert START_S == receipt.decided_wall_s
+    assert sink.times_s[0] - START_S == worker.status().delays.sum_s
+
+
+def test_drills_have_receipts_and_are_not_timed(clock: Time) -> None:
+    worker = Worker(ListSink(), clock.clocks)
+    worker.offer([Notice(transition(alert(is_drill=True)), START_S)])
+    _run(worker, clock)
+
+    assert ["key-a"] == [each.dedup_key for each in worker.status().receipts]
+    assert 0 == sum(worker.status().delays.counts)
+
+
+def test_receipts_are_bounded(clock: Time) -> None:
+    worker = Worker(ListSink(terms=Terms(notices_max=64)), clock.clocks)
+    worker.offer([notice(str(number)) for number in range(RECEIPTS_MAX + 4)])
+    _run(worker, clock)
+
+    receipts = worker.status().receipts
+    assert (RECEIPTS_MAX, "key-4") == (len(receipts), receipts[0].dedup_key)
 
 
 def test_status_tells_of_an_outage(clock: Time) -> None:

@@ -21,6 +21,8 @@ from monitor.detectors import DETECTORS
 from monitor.domain import Reason, Rejection
 from monitor.metrics import markdown_table
 from monitor.replaying import transition_dict
+from monitor.river import RIVER
+from monitor.rules import ANOMALY, DRIFT
 from monitor.sinks.webhook import WebhookParams, WebhookSink
 from tests.unit.sinks.examples import notice
 
@@ -156,7 +158,7 @@ def test_every_reason_of_a_rejection_is_listed() -> None:
 def test_every_statistic_is_listed() -> None:
     statistics = section("What is watched").partition("These rules")[0]
 
-    assert set(DETECTORS) == first_cells(statistics)
+    assert {DRIFT, ANOMALY, *DETECTORS, *RIVER} == first_cells(statistics)
 
 
 def test_built_in_rules_are_listed_as_they_are() -> None:
@@ -217,9 +219,9 @@ def test_metrics_that_are_named_exist(page: Path) -> None:
 
 
 def test_every_benchmark_is_described() -> None:
-    found = {
-        path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main(" in path.read_text(encoding="utf-8")
-    }
+    folder = ROOT / "benchmarks"
+    found = {path.stem for path in folder.glob("*.py") if "def main(" in path.read_text(encoding="utf-8")}
+    found |= {path.parent.name for path in folder.glob("*/__main__.py")}
     page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
 
     assert found == set(re.findall(r"^## `(\w+)`", page, re.MULTILINE))

@@ -13,7 +13,8 @@ from monitor.counts import EMPTY, Counts, Ladder
 from monitor.detectors import DETECTORS
 from monitor.domain import AlertState, Band, Reason, Transition
 from monitor.fields import Watch
-from monitor.judge import CLEAR_EVIDENCE, LOOKS_PER_SPAN, Judge, Terms
+from monitor.judge import CLEAR_EVIDENCE, Judge
+from monitor.lines import LOOKS_PER_SPAN, Terms
 from monitor.rules import Budget, Level, Plan, Rule
 from monitor.streams import StreamLimits, StreamTable
 from monitor.views import Views
@@ -67,6 +68,7 @@ class Court:
         start_s, end_s = float(self.pane), float(self.pane + 1)
         for arena, ladder in zip(Arena, self.ladders, strict=True):
             ladder.append(start_s, end_s, flags if arena is Arena.FLAGS else EMPTY)
+            self.judge.count(arena, flags if arena is Arena.FLAGS else EMPTY, end_s)
         self.views.close(end_s, start_s, flags)
         self.pane += 1
         return self.judge.look(self.pane - 1, end_s)
@@ -83,25 +85,30 @@ def test_nothing_is_said_of_what_is_fine() -> None:
     assert [] == Court((rule(),)).seconds(200, no=99, yes=1)
 
 
-def test_strong_breach_fires_from_the_short_window() -> None:
+def test_strong_breach_fires_at_once_and_tells_of_what_came_since() -> None:
     court = Court((rule(),))
     court.seconds(100, no=100)
 
-    first, last = court.seconds(8, no=20, yes=80)
+    (first,) = court.seconds(8, no=20, yes=80)
 
-    assert 102 == first.time_s
-    assert (Band.RED, AlertState.FIRING) == (last.alert.band, last.alert.state)
-    assert last.alert.window_s <= SHORT * 1.4
+    assert 101 == first.time_s
+    assert (Band.RED, AlertState.FIRING) == (first.alert.band, first.alert.state)
+    assert (100, 0.8, 100, 1) == (
+        first.alert.since_s,
+        first.alert.value,
+        first.alert.samples,
+        first.alert.window_s,
+    )
 
 
-def test_faint_breach_fires_from_the_long_window() -> None:
+def test_faint_breach_fires_as_yellow_once_it_is_certain() -> None:
     court = Court((rule(),))
 
-    transitions = court.seconds(100, no=35, yes=5)
+    (first,) = court.seconds(100, no=35, yes=5)
 
-    assert {"yellow"} == {band for _, _, band in told(transitions)}
-    assert transitions[0].alert.window_s > SHORT * 1.4
-    assert transitions[0].alert.evidence >= transitions[0].alert.evidence_needed
+    assert "yellow" == first.alert.band.label
+    assert first.alert.window_s > SHORT * 1.4
+    assert first.alert.evidence >= first.alert.evidence_needed
 
 
 def test_short_window_that_proves_the_end_overrules_a_long_one() -> None:

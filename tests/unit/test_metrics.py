@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from monitor.domain import AlertState, Rejection
+from monitor.domain import DRILL_MODEL, AlertState, Delays, Pages, Rejection, SinkStatus
 from monitor.fields import FIELDS
 from monitor.metrics import AMOUNTS, FAMILIES, FLAGS, PAGE_FAMILIES, STATISTICS, Family, markdown_table
 from monitor.tables import SHOWN
@@ -35,7 +35,7 @@ UNITS = {
 }
 WITHOUT_UNIT = re.compile(
     r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$"
-    r"|_(psi|psi_raw|psi_floor|js|ks|wasserstein|chi_square)$|_tokens_(mean|quantile)$|_stream_(mean|quantile)$"
+    r"|_(psi|psi_raw|psi_floor|js|ks|wasserstein|chi_square)$|_tokens_(mean|quantile)$|_stream_(mean|quantile)$|_score$"
 )
 
 
@@ -56,7 +56,7 @@ def test_names_kinds_units_and_help_agree(family: Family[Any]) -> None:
     assert (family.kind == "counter") == family.name.endswith("_total")
     assert re.fullmatch(r"[A-Z][^\n]{10,}\.", family.help)
     if family.name.endswith("_ratio"):
-        assert "0 to 1" in family.help or "1 is as usual" in family.help
+        assert any(text in family.help for text in ("0 to 1", "1 is as usual", "1 is all of it"))
     else:
         said = [text for suffix, text in UNITS.items() if family.name.endswith(suffix)]
         assert said or WITHOUT_UNIT.search(family.name)
@@ -80,7 +80,7 @@ def test_every_metric_is_read_with_all_its_labels(family: Family[Snapshot]) -> N
     samples = list(family.read(snapshot()))
 
     assert samples
-    assert {len(family.labels)} == {len(labels) for labels, _ in samples}
+    assert {len(family.labels) + (family.kind == "histogram")} == {len(labels) for labels, _ in samples}
     assert len(samples) == len({labels for labels, _ in samples})
     for _, value in samples:
         assert type(value) in (int, float)
@@ -159,6 +159,27 @@ def test_alerts_are_counted_by_state_and_only_firing_ones_are_named() -> None:
     expected = {("ranker", "psi", "sev2", "firing"): 2, ("ranker", "psi", "sev2", "pending"): 1}
     assert expected == _read("driftd_alerts", source)
     assert {(*KEYS[i][:2], "psi", *KEYS[i][2:], "sev2"): 1.0 for i in (11, 10)} == _read("driftd_alert_firing", source)
+
+
+def test_detection_delay_is_a_histogram_by_stage_and_sink() -> None:
+    decided = Delays((1.0, 10.0), (0, 2, 1), 60.0)
+    sink = SinkStatus("pager", 1, {}, 0, 0.0, is_healthy=True, delays=Delays((1.0,), (1, 0), 0.25))
+    source = replace(snapshot(), pages=Pages(decided=decided, behind=Delays((), (3,), 9.0)), sinks=(sink,))
+    found = _read("driftd_detection_delay_seconds", source)
+
+    for last, value in (("1.0", 0), ("10.0", 2), ("+Inf", 3), ("_sum", 60.0), ("_count", 3)):
+        assert value == found["decision", "", last]
+    assert (9.0, 3) == (found["lag", "", "_sum"], found["lag", "", "_count"])
+    for last, value in (("1.0", 1), ("+Inf", 1), ("_sum", 0.25), ("_count", 1)):
+        assert value == found["delivery", "pager", last]
+
+
+def test_budget_spent_is_told_of_every_model_but_the_drill() -> None:
+    models = (model_of(), model_of(version="8"), model_of(DRILL_MODEL))
+    spent = {("ranker", "8"): 2.0, (DRILL_MODEL, "7"): 9.0}
+    source = replace(snapshot(), picture=replace(picture(), models=models), pages=Pages(spent))
+
+    assert {("ranker", "7"): 0.0, ("ranker", "8"): 2.0} == _read("driftd_budget_spent_ratio", source)
 
 
 def test_the_page_for_people_is_up_to_date() -> None:

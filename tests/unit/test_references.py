@@ -120,6 +120,14 @@ def test_same_traffic_gives_the_same_identity(learned: Reference) -> None:
     assert learned.identity == again.identity
 
 
+def other_than(value: object) -> object:
+    """Give something else of the same form: a number one greater, a list with its first number so."""
+    if isinstance(value, list):
+        return [other_than(value[0]), *value[1:]]
+    assert isinstance(value, int | float)
+    return value + 1
+
+
 def test_any_change_of_content_is_found(learned: Reference) -> None:
     found = json.loads(to_text(learned))
     for at, stream in enumerate(found["streams"]):
@@ -141,7 +149,7 @@ def test_any_change_of_content_is_found(learned: Reference) -> None:
                 held[name] = [*value[:-1], str(value[-1]) + "x" if isinstance(value[-1], str) else value[-1] * 2]
             elif isinstance(value, dict):
                 first = next(iter(value))
-                held[name] = {**value, first: value[first] + 1}
+                held[name] = {**value, first: other_than(value[first])}
             with pytest.raises(errors.BaselineError):
                 from_text(json.dumps(changed))
 

@@ -29,7 +29,10 @@ FIELDS: Final = [
     *("value", "interval", "samples", "reason", "incident", "dedup_key"),
 ]
 """The fields of a line of alerts.jsonl that the design promises, in its order."""
-MORE: Final = {"evidence", "evidence_needed", "window_s", "reference", "owner", "runbook"}
+MORE: Final = {
+    *("evidence", "evidence_needed", "window_s", "reference", "owner", "runbook", "band", "summary"),
+    *("change", "rank", "together", "histogram"),
+}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from monitor.rules import LOOKS_PER_WINDOW, Budget, Level, Rule
+from monitor.rules import DRIFT_SHARE, LOOKS_PER_WINDOW, Budget, Level, Rule
+from monitor.sequential.budget import OVERSHOOT
 
 
 def rule(*fields: str, yellow: Level | None = None, red: Level | None = None) -> Rule:
@@ -54,7 +55,23 @@ def test_evidence_needed_shares_the_budget_over_lines_windows_and_looks() -> Non
     needed = budget.evidence_needed(50, (60.0, 600.0))
 
     looks = LOOKS_PER_WINDOW * (86_400 / 60 + 86_400 / 600)
-    assert pytest.approx(math.log(50 * looks / 2.0)) == needed
+    assert pytest.approx(math.log(50 * looks / (2.0 * (1.0 - DRIFT_SHARE)))) == needed
+
+
+def test_budget_is_shared_between_drift_and_the_other_rules() -> None:
+    """The mean time to a false alarm of each is the period over its pages; both together cost all of them."""
+    budget = Budget(pages=2.0, period_s=1e6)
+
+    times_s = [OVERSHOOT * math.exp(nats) for nats in (budget.drift_nats(1), budget.line_nats(1))]
+
+    assert pytest.approx(2.0) == sum(budget.period_s / time_s for time_s in times_s)
+
+
+def test_each_stream_and_each_line_has_an_equal_share() -> None:
+    budget = Budget()
+
+    assert pytest.approx(math.log(200)) == budget.drift_nats(200) - budget.drift_nats(1)
+    assert pytest.approx(math.log(200)) == budget.line_nats(200) - budget.line_nats(1)
 
 
 def test_more_lines_and_fewer_pages_need_more_evidence() -> None:
@@ -66,4 +83,5 @@ def test_more_lines_and_fewer_pages_need_more_evidence() -> None:
 
 def test_evidence_needed_is_never_nothing() -> None:
     assert pytest.approx(math.log(2)) == Budget(pages=1e12).evidence_needed(1, (3600.0,))
+    assert 1.0 == Budget(pages=1e12).drift_nats(1) == Budget(pages=1e12).line_nats(1)
     assert pytest.approx(math.log(2)) == Budget().evidence_needed(0, ())

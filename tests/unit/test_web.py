@@ -7,17 +7,19 @@ import socket
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
 from monitor import web
-from monitor.domain import AlertState, Severity
+from monitor.alert_json import alert_dict
+from monitor.alert_json import alert_of as alert_of_json
+from monitor.domain import AlertState, Delays, Histogram, Pages, Receipt, Severity, SinkStatus
 from monitor.errors import ConfigError
 from monitor.status import ITEMS_MAX, status_of, worst_first
 from monitor.web import Liveness, Probe, WebServer, WebTerms, readiness
-from tests.unit.snapshots import alert_of, model_of, partition_of, picture, snapshot
+from tests.unit.snapshots import NOW_S, alert_of, model_of, partition_of, picture, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -212,7 +214,7 @@ def test_metrics_are_compressed_where_that_is_understood(
     assert "\ndriftd_ready 1.0\n" in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/readyz", "/api/v1/status"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/readyz", "/api/v1/status", "/api/v1/alerts"])
 def test_head_gives_the_headers_alone(client: httpx2.Client, path: str) -> None:
     answer = client.head(path)
 
@@ -225,7 +227,7 @@ def test_index_links_to_all_pages(client: httpx2.Client) -> None:
     text = client.get("/").text
 
     assert "text/html" in client.get("/").headers["content-type"]
-    for path in ("/metrics", "/livez", "/readyz", "/api/v1/status"):
+    for path in ("/metrics", "/livez", "/readyz", "/api/v1/status", "/api/v1/alerts"):
         assert f'href="{path}"' in text
 
 
@@ -257,6 +259,8 @@ def test_before_the_first_snapshot_everything_answers(client: httpx2.Client, boa
     assert (503, "starting: no numbers yet\n") == (client.get("/readyz").status_code, client.get("/readyz").text)
     assert "driftd_build_info" in client.get("/metrics").text
     assert {"ready": False, "not_ready_because": "starting"} == client.get("/api/v1/status").json()
+    assert {"alerts_count": 0, "alerts": []} == client.get("/api/v1/alerts").json()
+    assert 404 == client.get("/api/v1/alerts/c3d4").status_code
 
 
 def test_a_probe_does_not_wait_for_a_scrape() -> None:
@@ -317,6 +321,90 @@ def test_status_is_bounded_and_says_how_much_there_is() -> None:
     shown = told["alerts"]
     assert isinstance(shown, list)
     assert ITEMS_MAX == len(shown)
+
+
+def test_status_tells_what_the_pages_cost_and_how_soon_they_came() -> None:
+    sink = SinkStatus("pager", 2, {}, 0, 0.0, is_healthy=True, delays=Delays((1.0,), (2, 0), 0.5))
+    pages = Pages({("a", "1"): 0.5, ("b", "1"): 2.0}, Delays((10.0,), (1, 1), 40.0))
+    told: Any = status_of(replace(snapshot(), sinks=(sink,), pages=pages))
+
+    assert [("b", 2.0), ("a", 0.5)] == [(each["model"], each["ratio"]) for each in told["budget_spent"]]
+    assert {"count": 2, "mean_s": 20.0} == told["detection_delay"]
+    assert {"count": 2, "mean_s": 0.25} == told["sinks"][0]["delivery_delay"]
+    assert {"count": 0, "mean_s": None} == status_of(snapshot())["detection_delay"]
+
+
+# ---- alerts in full
+
+
+def with_receipt() -> Snapshot:
+    """Give a snapshot in which the pager has heard of one alert and the chat has not, and another has ended."""
+    firing = replace(alert_of(), change="location", rank=2, together=9, histogram=HISTOGRAM)
+    assert firing.firing_s is not None
+    receipts = (
+        Receipt("c3d4", firing.firing_s - 60, 1.0, 9.0),
+        Receipt("c3d4", firing.firing_s, 100.0, 100.5),
+    )
+    pager = SinkStatus("pager", 1, {}, 0, 0.0, is_healthy=True, receipts=receipts)
+    ended = replace(firing, state=AlertState.RESOLVED, dedup_key="e5f6", resolved_s=NOW_S)
+    again = replace(ended, dedup_key="c3d4")
+    return replace(
+        snapshot(),
+        picture=replace(picture(), alerts=(firing,)),
+        sinks=(pager, replace(pager, name="chat", receipts=())),
+        pages=Pages(ended=(again, ended)),
+    )
+
+
+HISTOGRAM = Histogram(("low", "high"), (0.5, 0.5), (0.1, 0.9), 100, 1_000)
+
+
+def test_alerts_in_full_are_those_active_and_those_that_ended(client: httpx2.Client, board: _Board) -> None:
+    board.snapshot = with_receipt()
+
+    told = client.get("/api/v1/alerts").json()
+
+    assert 2 == told["alerts_count"]
+    assert [("c3d4", "firing"), ("e5f6", "resolved")] == [(a["dedup_key"], a["state"]) for a in told["alerts"]]
+
+
+def test_one_model_can_be_asked_for(client: httpx2.Client, board: _Board) -> None:
+    board.snapshot = with_receipt()
+
+    for path in ("/api/v1/status", "/api/v1/alerts"):
+        assert 0 < client.get(path, params={"model": "ranker"}).json()["alerts_count"]
+        assert 0 == client.get(path, params={"model": "another"}).json()["alerts_count"]
+    assert [] == client.get("/api/v1/status", params={"model": "another"}).json()["models"]
+
+
+def test_alert_in_full_tells_why_it_fired_and_who_was_told(client: httpx2.Client, board: _Board) -> None:
+    board.snapshot = with_receipt()
+
+    told = client.get("/api/v1/alerts/c3d4").json()
+
+    assert ("location", 2, 9, False) == tuple(told[name] for name in ("change", "rank", "together", "drill"))
+    assert [0.1, 0.9] == told["histogram"]["current"]
+    assert 400.0 == told["decision_delay_s"]
+    assert {"pager": {"accepted": 100.5, "delay_s": 0.5}, "chat": None} == told["deliveries"]
+
+
+def test_unknown_alert_is_not_found(client: httpx2.Client) -> None:
+    answer = client.get("/api/v1/alerts/ffff")
+
+    assert (404, {"error": "no such alert is active or ended lately"}) == (answer.status_code, answer.json())
+
+
+def test_alert_comes_back_from_json_as_it_was(client: httpx2.Client, board: _Board) -> None:
+    board.snapshot = with_receipt()
+
+    assert with_receipt().picture.alerts[0] == alert_of_json(client.get("/api/v1/alerts/c3d4").json())
+
+
+def test_numbers_that_json_lacks_come_back_as_unknown() -> None:
+    odd = alert_of_json({**alert_dict(alert_of()), "value": None, "interval": [None, 1.0]})
+
+    assert math.isnan(odd.value)
+    assert math.isnan(odd.interval[0])
 
 
 def test_worst_alerts_come_first() -> None:

@@ -95,8 +95,12 @@ BROKEN: Final = [
         "at most 200",
     ),
     # Rules.
-    Case("unknown statistic", _rule("drift: {statistic: pssi, red: 1}"), ":5:26: models[0].thresholds.drift", "'psi'?"),
-    Case("no statistic", _rule("drift: {red: 1}"), ":5:7: models[0].thresholds.drift", "add 'statistic:'"),
+    Case("unknown statistic", _rule("shift: {statistic: pssi, red: 1}"), ":5:26: models[0].thresholds.shift", "'psi'?"),
+    Case("no statistic", _rule("shift: {red: 1}"), ":5:7: models[0].thresholds.shift", "add 'statistic:'"),
+    Case("drift is built in", _rule("drift: {statistic: psi}"), "thresholds.drift.statistic", "a name of its own"),
+    Case("drift below", _rule("drift: {direction: below}"), "thresholds.drift.direction", "leave it out"),
+    Case("drift in windows", _rule("drift: {windows: [60]}"), "thresholds.drift.windows", "judge psi in windows"),
+    Case("drift in terms of itself", _rule("drift: {red: 2x}"), "thresholds.drift.red", "write a PSI"),
     Case("no limits", _rule("js: {}"), ":5:7: models[0].thresholds.js: has neither", "set at least one"),
     Case("order", _rule("psi: {red: 0.05}"), ":5:18: models[0].thresholds.psi.red: yellow 0.1 is above", "write both"),
     Case(

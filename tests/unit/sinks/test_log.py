@@ -40,6 +40,7 @@ def test_one_line_per_transition() -> None:
         "reference": "ref-abc",
         "incident": "inc-1",
         "dedup_key": "key-a",
+        "detection_delay": "90 s",
         "reason": "breach lasted",
         "time": "2027-01-15T08:00:00.000Z",
     }

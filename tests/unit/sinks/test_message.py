@@ -68,7 +68,8 @@ def test_annotations_carry_the_evidence() -> None:
     assert annotations["description"] == (
         "psi of feature.a in model credit version 7 where region=eu is 0.3142 (interval 0.28 to 0.35), threshold 0.2. "
         "12000 samples in 10 min. Evidence 31.5 nats, 9.2 needed. "
-        "Estimated onset 2027-01-15T07:58:30.000Z. Firing since 2027-01-15T08:00:00.000Z."
+        "Estimated onset 2027-01-15T07:58:30.000Z. "
+        "Firing since 2027-01-15T08:00:00.000Z, decided 90 s after the estimated onset."
     )
     assert annotations["runbook_url"] == "https://runbooks.example/drift"
     assert annotations["reference"] == "ref-abc"
@@ -76,6 +77,28 @@ def test_annotations_carry_the_evidence() -> None:
     assert annotations["dedup_key"] == "key-a"
     assert annotations["statistic"] == "psi"
     assert annotations["details"] == "top bin: 40 to 50; method: grid"
+
+
+def test_detection_delay_is_told() -> None:
+    assert describe(alert()).annotations["detection_delay"] == "90 s"
+    assert "detection_delay" not in describe(alert(state=AlertState.PENDING)).annotations
+
+
+def test_drill_says_so_in_a_label_and_first_of_all_in_its_summary() -> None:
+    labels, annotations = describe(alert(is_drill=True))
+
+    assert labels == {**describe(alert()).labels, "drill": "true"}
+    assert annotations["summary"] == "[DRILL] a has drifted"
+
+
+def test_kind_of_change_and_rank_are_told_where_there_is_something_to_tell() -> None:
+    _, alone = describe(alert())
+    _, among = describe(alert(change="location", rank=2, together=7))
+
+    assert {"change", "rank"}.isdisjoint(alone)
+    assert (among["change"], among["rank"]) == ("location", "2 of 7")
+    assert "Kind of change: location." in among["description"]
+    assert "Number 2 of 7 that moved together, the strongest first." in among["description"]
 
 
 def test_description_of_a_resolved_alert_says_when() -> None:

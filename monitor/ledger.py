@@ -1,0 +1,96 @@
+"""What the pages cost and how soon they came: the budget that is spent, delays, and alerts that have just ended. Pure.
+
+A page is an alert that began to fire. Whether it was a true one only people know, so every page counts against the
+budget; drills never do. Lives as long as the process: after a restart the budget looks unspent.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from monitor.domain import Alert, AlertState, Delays, Pages, Transition
+from monitor.rules import Budget
+
+BOUNDS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0)
+"""Where delays are told apart: from a notice on a local network to a drift that took hours to prove."""
+PAGES_MAX: Final = 1_000
+"""Of one model: a budget is in ones and tens, so how far beyond this it is overspent is no longer news."""
+ENDED_MAX: Final = 500
+"""Alerts that can still be explained after their end; about 2 kB each."""
+
+
+class DelayCounts:
+    """Delays as they come, counted by BOUNDS_S. Memory: constant."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BOUNDS_S) + 1)
+        self._sum_s = 0.0
+
+    def add(self, delay_s: float) -> None:
+        """Count one; below 0, where clocks disagree, it is 0."""
+        bounded_s = max(0.0, delay_s)
+        self._counts[bisect_left(BOUNDS_S, bounded_s)] += 1
+        self._sum_s += bounded_s
+
+    def frozen(self) -> Delays:
+        """Give the counts as they stand."""
+        return Delays(BOUNDS_S, tuple(self._counts), self._sum_s)
+
+
+class Ledger:
+    """Takes every transition, in order of event time.
+
+    Bound: PAGES_MAX pages per model version, ENDED_MAX alerts that ended, and those that fire, which the alert book
+    bounds.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._pages: dict[tuple[str, str], deque[float]] = {}
+        self._decided = DelayCounts()
+        self._behind = DelayCounts()
+        self._firing: dict[str, Alert] = {}
+        self._ended: dict[str, Alert] = {}
+
+    def take(self, transitions: Iterable[Transition], now_wall_s: float | None = None) -> None:
+        """Note what changed. now_wall_s: when that was decided, None in a replay, where no clock goes."""
+        for transition in transitions:
+            alert = transition.alert
+            if is_page(transition) and not alert.is_drill:
+                self._pages.setdefault(alert.key[:2], deque(maxlen=PAGES_MAX)).append(transition.time_s)
+                self._decided.add(transition.time_s - alert.since_s)
+                if now_wall_s is not None:
+                    self._behind.add(now_wall_s - transition.time_s)
+            if alert.state is AlertState.FIRING:
+                self._firing[alert.dedup_key] = alert
+            elif alert.state is AlertState.RESOLVED and alert.firing_s is not None:
+                self._end(alert)
+
+    def _end(self, alert: Alert) -> None:
+        """Keep an alert as it was while it fired: at its end the evidence is that of the good side."""
+        fired = self._firing.pop(alert.dedup_key, alert)
+        self._ended.pop(alert.dedup_key, None)
+        self._ended[alert.dedup_key] = replace(fired, state=alert.state, resolved_s=alert.resolved_s)
+        if len(self._ended) > ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
+
+    def pages(self, now_s: float | None) -> Pages:
+        """Give what is known at an event time (None: no event yet)."""
+        return Pages(self._spent(now_s), self._decided.frozen(), self._behind.frozen(), tuple(self._ended.values()))
+
+    def _spent(self, now_s: float | None) -> Mapping[tuple[str, str], float]:
+        for model, times_s in list(self._pages.items()):
+            while now_s is not None and times_s and times_s[0] <= now_s - self._budget.period_s:
+                times_s.popleft()
+            if not times_s:
+                del self._pages[model]
+        return {model: len(times_s) / self._budget.pages for model, times_s in self._pages.items()}
+
+
+def is_page(transition: Transition) -> bool:
+    """Tell whether an alert began to fire: what somebody is woken for."""
+    return transition.alert.state is AlertState.FIRING and transition.before is not AlertState.FIRING

@@ -1,0 +1,317 @@
+"""Drift as river's detectors see it: fed once per closed pane and stream, told by the verdict of every other rule.
+
+river says that something has changed and nothing more. What changed, since when, and whether it is over is measured
+here: the suffix of the past whose mean lies furthest from the reference's, in the reference's standard deviations (of
+positive, heavy-tailed values: in those of their logarithms). An alert needs both, river's detection and a change of at
+least the rule's limit; and it lasts until what came since is certainly closer to the reference than that.
+
+Guarantee: none on false alarms, which is why these verdicts have no evidence (0 nats, 0 needed); each detector says
+what was measured. They are asked for as few as their part of the budget allows, where they can be asked (`river`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from monitor.alerts import AlertBook, Observation
+from monitor.bins import VALUE_SPANS, YES, Arena, log_edges, log_values, numeric_edges
+from monitor.counts import Counts
+from monitor.detectors.intervals import Z_TWO_SIDED
+from monitor.domain import CountArray, FloatArray, IntArray, Kind, Seen
+from monitor.river import RIVER
+from monitor.river.base import BOOLEANS_MAX, MEAN_MAX, Feed, RiverDetector, Watchman, load
+from monitor.rules import Budget, Level, PlanOf, Rule
+from monitor.scopes import Subject
+from monitor.streams import StreamTable
+from monitor.views import Views
+
+PANE_MAX_S: Final = 0.02
+"""What feeding one pane to all of river's detectors may take, by the costs that they state."""
+POST_S: Final = 8e-6
+"""What a stream costs per pane beyond its detector."""
+CLEAR_EVIDENCE: Final = 6.9
+"""Nats that a return to the reference must be proven with (one in a thousand) before an alert may end."""
+MEASURED_EVERY_S: Final = 30.0
+"""How often an alert is measured anew."""
+PASTS_MAX: Final = 20
+"""Streams whose past is looked through at one look: a millisecond each. The others wait for the next one."""
+
+
+@dataclass(slots=True)
+class Post:
+    """One rule on one stream, and the watchman there. scores: of each value bin, in standard deviations.
+
+    interval: values between two false alarms, as asked for. owed: the part of a hit not fed yet. after_s: what began
+    earlier is told. is_alarmed: since the last look.
+    """
+
+    rule: Rule
+    detector: RiverDetector
+    subject: int
+    arena: Arena
+    row: int
+    scores: FloatArray
+    interval: float
+    watchman: Watchman
+    owed: float = 0.0
+    after_s: float = -np.inf
+    is_alarmed: bool = False
+    raised: Observation | None = None
+    measured_s: float = -np.inf
+
+    def feed(self, bins: IntArray, held: CountArray) -> None:
+        """Feed what a pane holds: at least one value."""
+        events = int(held.sum(dtype=np.int64))
+        if self.detector.feed is Feed.MEAN:
+            mean = float(self.scores[bins] @ held) / events
+            # By its own standard deviation, so that neither noise nor false alarms depend on traffic.
+            self._take(min(MEAN_MAX, max(-MEAN_MAX, mean * events**0.5)))
+            return
+        hits = int(held[bins == YES].sum(dtype=np.int64))
+        fed, self.owed = spread(hits, events, self.owed)
+        for is_hit in fed:
+            self._take(is_hit)
+
+    def _take(self, value: float) -> None:
+        self.watchman.update(value)
+        self.is_alarmed |= bool(self.watchman.drift_detected)
+
+    def begin_anew(self, end_s: float) -> None:
+        """Forget the past: what an alert told is told."""
+        self.watchman = self.detector.make(self.interval)
+        self.raised, self.is_alarmed, self.after_s, self.owed = None, False, end_s, 0.0
+
+
+@dataclass(slots=True)
+class Posts:
+    """The posts of one arena. rows: those with one, ascending."""
+
+    by_row: dict[int, list[Post]] = field(default_factory=dict)
+    rows: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def add(self, post: Post) -> None:
+        """Take in one more."""
+        self.by_row.setdefault(post.row, []).append(post)
+        self.rows = np.array(sorted(self.by_row), dtype=np.int64)
+
+
+class Watchmen:
+    """Judges all streams that a rule of river's watches. Called by the judge, in the loop thread.
+
+    Bound: PANE_MAX_S per pane; streams beyond it are not watched, and counted as overflow. Cost of a look: a
+    millisecond for each stream that is alarmed, and each half minute for each alert.
+    """
+
+    def __init__(self, table: StreamTable, views: Views, plan_of: PlanOf, budget: Budget) -> None:
+        self._table = table
+        self._views = views
+        self._plan_of = plan_of
+        self._budget = budget
+        self._posts: dict[Arena, Posts] = defaultdict(Posts)
+        self._known: set[tuple[Arena, int, str]] = set()
+        self._pane_s = 0.0
+        if budget.has_river:
+            load()
+
+    # ---- which streams
+
+    def refresh(self, subject: Subject) -> None:
+        """Begin to watch the streams of a subject that have a reference and are not watched yet."""
+        plan = self._plan_of(subject.model, subject.model_version)
+        rules = [rule for rule in plan.rules if rule.statistic in RIVER]
+        if not rules or not subject.is_ready:
+            return
+        found = [(rule, arena, row) for arena, row in subject.rows for rule in rules if self._is_for(rule, arena, row)]
+        interval_s = self._budget.river_interval_s(max(1, len(found)))
+        for rule, arena, row in found:
+            if (arena, row, rule.name) not in self._known:
+                self._known.add((arena, row, rule.name))
+                self._post(rule, arena, row, interval_s)
+
+    def _is_for(self, rule: Rule, arena: Arena, row: int) -> bool:
+        rows = self._table.arenas[arena]
+        is_learned = not rows.is_learning[row]
+        return is_learned and rows.kinds[row] in RIVER[rule.statistic].kinds and rule.watches(rows.keys[row].field)
+
+    def _post(self, rule: Rule, arena: Arena, row: int, interval_s: float) -> None:
+        detector, scores = RIVER[rule.statistic], scores_of(self._table, arena, row)
+        if scores is None:
+            return
+        if self._pane_s + detector.pane_s + POST_S > PANE_MAX_S:
+            self._table.overflow["river_streams"] += 1
+            return
+        self._pane_s += detector.pane_s + POST_S
+        # Panes are taken to be a second long: shorter ones give as many more values, and false alarms.
+        interval = interval_s * (1 if detector.feed is Feed.MEAN else BOOLEANS_MAX)
+        subject = int(self._table.arenas[arena].subjects[row])
+        post = Post(rule, detector, subject, arena, row, scores, interval, detector.make(interval))
+        self._posts[arena].add(post)
+
+    # ---- panes
+
+    def count(self, arena: Arena, counts: Counts) -> None:
+        """Feed the counts of a pane that closed."""
+        posts = self._posts.get(arena)
+        if posts is None:
+            return
+        flat, held = counts.pairs()
+        starts = posts.rows * self._table.arenas[arena].width
+        bounds = np.searchsorted(flat, (starts, starts + VALUE_SPANS[arena]))
+        for at in np.flatnonzero(bounds[0] < bounds[1]).tolist():
+            part = slice(*bounds[:, at].tolist())
+            for post in posts.by_row[int(posts.rows[at])]:
+                post.feed(flat[part] - starts[at], held[part])
+
+    @property
+    def alarmed(self) -> int:
+        """How many streams without an alert river's detectors have told of since the last look."""
+        posts = (post for own in self._posts.values() for by_row in own.by_row.values() for post in by_row)
+        return sum(post.is_alarmed and post.raised is None for post in posts)
+
+    def look(self, book: AlertBook, end_s: float) -> Iterator[Observation]:
+        """Give what there is to say after a pane: of streams alarmed now, and of those with an alert."""
+        pasts = PASTS_MAX
+        for posts in self._posts.values():
+            for post in (post for own in posts.by_row.values() for post in own):
+                if post.raised is not None and (post.raised.rule.name, post.raised.key) not in book:
+                    post.begin_anew(end_s)
+                if pasts and self._is_due(post, end_s):
+                    pasts -= 1
+                    self._measure(post, end_s)
+                if post.raised is not None:
+                    yield post.raised
+
+    @staticmethod
+    def _is_due(post: Post, end_s: float) -> bool:
+        return post.is_alarmed if post.raised is None else end_s - post.measured_s >= MEASURED_EVERY_S
+
+    # ---- what it is
+
+    def _measure(self, post: Post, end_s: float) -> None:
+        """Measure what came since the onset: estimated for a new alarm, that of the alert for an old one."""
+        past = Past.of(self._views, post)
+        post.is_alarmed, post.measured_s = False, end_s
+        if post.raised is None:
+            at = past.onset(post)
+            post.raised = None if at is None else self._observation(post, past, at, end_s)
+            return
+        assert post.raised.since_s is not None
+        at = int(np.argmin(np.abs(past.starts - post.raised.since_s)))
+        seen = past.seen(post, post.raised.since_s)
+        if seen is None and past.samples[at] > 0:
+            since_s = post.raised.since_s
+            post.raised = replace(self._observation(post, past, at, end_s), since_s=since_s, window_s=end_s - since_s)
+        else:
+            post.raised = replace(post.raised, seen=seen or Seen.UNKNOWN)
+
+    def _observation(self, post: Post, past: Past, at: int, end_s: float) -> Observation:
+        value, error = float(abs(past.gap[at])), float(Z_TWO_SIDED * past.error[at])
+        red, yellow = post.rule.red, post.rule.yellow
+        is_red = yellow is None or (red is not None and value - error >= red.value)
+        subject, rows = self._table.subjects[post.subject], self._table.arenas[post.arena]
+        return Observation(
+            rule=post.rule,
+            key=rows.keys[post.row],
+            seen=Seen.RED if is_red else Seen.YELLOW,
+            value=value,
+            threshold=_level(red if is_red else yellow),
+            interval=(max(0.0, value - error), value + error),
+            samples=int(past.samples[at]),
+            evidence=0.0,
+            evidence_needed=0.0,
+            window_s=end_s - float(past.starts[at]),
+            reference=subject.reference.identity if subject.reference else "",
+            where=(post.rule.statistic, post.arena),
+            row=post.row,
+            since_s=float(past.starts[at]),
+            change="error rate" if rows.kinds[post.row] is Kind.YES_NO else "location",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Every suffix of a stream's past, newest first; arrays of shape (n,).
+
+    gap: of its mean from the reference's, in standard deviations; error: of that gap.
+    """
+
+    starts: FloatArray
+    samples: FloatArray
+    gap: FloatArray
+    error: FloatArray
+
+    @classmethod
+    def of(cls, views: Views, post: Post) -> Past:
+        """Give the past of a post's stream."""
+        view, starts = views.suffixes(post.arena, post.row)
+        counts = view.counts[:, : len(post.scores)].astype(np.float64)
+        samples = counts.sum(axis=1)
+        least = np.maximum(samples, 1.0)
+        gap = counts @ post.scores / least
+        variance = np.maximum(counts @ (post.scores * post.scores) / least - gap * gap, 0.0)
+        return cls(starts, samples, gap, np.sqrt(variance / least))
+
+    def onset(self, post: Post) -> int | None:
+        """Give the suffix that lies furthest from the reference by chance's measure; None if none is told by the rule.
+
+        None that begins before what was told already, but the newest.
+        """
+        is_own = self.starts >= post.after_s
+        is_own[:1] = True
+        is_told = is_own & (self.samples >= post.rule.samples_min) & (np.abs(self.gap) >= _lowest(post.rule))
+        return int(np.argmax(np.where(is_told, self.samples * self.gap**2, -np.inf))) if is_told.any() else None
+
+    def seen(self, post: Post, since_s: float) -> Seen | None:
+        """Give whether an alert is over (CLEAR), or nothing can be said (UNKNOWN); None: it goes on."""
+        if not self.samples.any():
+            return Seen.UNKNOWN
+        room = np.maximum(_lowest(post.rule) * (1.0 - post.rule.hysteresis) - np.abs(self.gap), 0.0)
+        is_over = (0.5 * self.samples * room**2 >= CLEAR_EVIDENCE) & (self.samples >= post.rule.samples_min)
+        return Seen.CLEAR if bool(np.any(is_over & (self.starts >= since_s))) else None
+
+
+def _lowest(rule: Rule) -> float:
+    """Give the least change that a rule tells."""
+    return min(level.value for level in (rule.yellow, rule.red) if level is not None)
+
+
+def _level(level: Level | None) -> float:
+    assert level is not None
+    return level.value
+
+
+def spread(hits: int, events: int, owed: float) -> tuple[list[bool], float]:
+    """Give BOOLEANS_MAX of some events at most, hits among them evenly, and the part of a hit that is owed then."""
+    fed = min(events, BOOLEANS_MAX)
+    exact = hits * fed / events + owed
+    count = min(fed, int(exact))
+    return [(i + 1) * count // fed > i * count // fed for i in range(fed)], exact - count
+
+
+def scores_of(table: StreamTable, arena: Arena, row: int) -> FloatArray | None:
+    """Give how far each value bin lies from the reference's mean, in its standard deviations; None without a spread.
+
+    Numeric: bins' middles, of those at the ends their edge. LOG: their logarithms. Yes/no: with half an event more of
+    each, so that a rate never seen has a deviation too.
+    """
+    rows = table.arenas[arena]
+    counts = rows.reference[row, : VALUE_SPANS[arena]].astype(np.float64)
+    if arena is Arena.FLAGS:
+        values, counts = np.array([0.0, 1.0]), counts + 0.5
+    elif arena is Arena.LOGS:
+        exponent = int(rows.exponents[row])
+        values = np.log(np.maximum(log_values(exponent), log_edges(exponent)[0]))
+    else:
+        (edges,) = numeric_edges(*table.values.grid[row : row + 1].T)
+        values = np.concatenate([edges[:1], 0.5 * (edges[1:] + edges[:-1]), edges[-1:]])
+    total = counts.sum()
+    if not total:
+        return None
+    mean = counts @ values / total
+    deviation = np.sqrt(counts @ (values - mean) ** 2 / total)
+    return np.asarray((values - mean) / deviation) if deviation > 0.0 else None
