@@ -82,7 +82,7 @@ def terms_of(counts: CountArray, normals: Sequence[Normal], nats: FloatArray) ->
     inflation = Inflation.of(normals, POLYNOMIALS)
     over_memories = _worst(inflation, np.full((len(events), 1), 2.0 * max(MEMORIES)))
     needs = np.concatenate([divergence, added_divergence], axis=1)
-    apart = np.where([normal.profile is not None for normal in normals], HOURS_APART, 1.0)
+    apart = np.array([_apart(normal, own) for normal, own in zip(normals, events.tolist(), strict=True)])
     power, is_muted = _power(nats, needs, inflation, events / apart)
     doubt = over_memories * MEMORIES_LAST * np.array(MEMORIES) * (apart / np.maximum(events, 1.0))[:, None]
     power = np.concatenate([power, 1.0 / (over_memories * (1.0 + doubt))], axis=1)
@@ -92,6 +92,15 @@ def terms_of(counts: CountArray, normals: Sequence[Normal], nats: FloatArray) ->
     gain, cost = gain * power, cost * power
     gain[:, : len(FEATURE)][is_muted], cost[:, : len(FEATURE)][is_muted] = 0.0, MUTED
     return Terms(gain, cost, cells, events, over_memories[:, 0])
+
+
+def _apart(normal: Normal, events: float) -> float:
+    """Give into how many parts hours cut a reference of so many events: 1 where they hardly differ."""
+    if normal.profile is None:
+        return 1.0
+    between = float(normal.profile[:, 0].var())
+    kept = between / (between + 24.0 / max(events, 1.0))
+    return 1.0 + kept * (HOURS_APART - 1.0)
 
 
 def tilts(shares: FloatArray) -> tuple[FloatArray, FloatArray]:
