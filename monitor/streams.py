@@ -313,6 +313,8 @@ class StreamTable:
             streams=tuple(streams),
         )
         self.changed.add(subject.index)
+        for learner in self.learners:
+            learner.end()
         return subject.reference
 
     def learn(self, arena: Arena, pane: int, end_s: float, counts: tuple[IntArray, CountArray]) -> None:
