@@ -35,9 +35,9 @@ BATCH = 2_000
 
 
 def learn(models: int, folder: Path) -> None:
-    """Write the references of so many models, each from sixty events."""
+    """Write the references of so many models, each from sixty events, at the traffic of the warm-up: none is silent."""
     settings = load_settings(None, {}, topics_required=False)
-    lines = list(events(max(5_000, 60 * models), RATE_PER_S, models))
+    lines = list(events(max(5_000, 60 * models), WARM_RATE_PER_S, models))
     for reference in build_references(settings, Input("benchmark", lambda _: iter([lines]))).references:
         write_reference(folder, reference)
 

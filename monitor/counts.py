@@ -24,6 +24,9 @@ INDEX_BYTES: Final = 4
 """What the place of a non-zero bin takes; (index, count) pairs are kept where they take less room than the array."""
 NARROW: Final = (np.uint8, np.uint16)
 
+Pairs = tuple[IntArray, CountArray]
+"""Flat indices of the bins that are not zero, ascending, and their counts."""
+
 
 class Counts:
     """An immutable flat array of counts, as narrow as its greatest allows, stored as pairs when few bins are hit."""
@@ -93,8 +96,8 @@ class Counts:
         at = np.flatnonzero(self._counts) if self._at is None else self._at
         return at.astype(np.int64)
 
-    def pairs(self) -> tuple[IntArray, CountArray]:
-        """Give the flat indices of the bins that are not zero, and their counts."""
+    def pairs(self) -> Pairs:
+        """Give the bins that are not zero. Cost: a pass over all."""
         at = self.hits()
         counts = self._counts[at] if self._at is None else self._counts
         return at, counts.astype(np.uint32)

@@ -21,7 +21,7 @@ import numpy as np
 from monitor.alerts import AlertBook, Observation
 from monitor.bins import Arena
 from monitor.changes import Changes, Measured, Place
-from monitor.counts import Counts
+from monitor.counts import Pairs
 from monitor.domain import AlertState, CountArray, FloatArray, IntArray, Seen
 from monitor.rows import grown
 from monitor.rules import DRIFT, Budget, PlanOf, Rule
@@ -173,12 +173,12 @@ class Drifts:
 
     # ---- a look
 
-    def count(self, arena: Arena, counts: Counts, end_s: float) -> None:
+    def count(self, arena: Arena, pairs: Pairs, end_s: float) -> None:
         """Take in the counts of a pane that closed at `end_s`."""
         watch = self._watches.get(arena)
         if watch is None or not watch.rules:
             return
-        flat, held = counts.pairs()
+        flat, held = pairs
         rows = watch.engine.observe(flat, held, end_s)
         rises = watch.engine.evidence[rows] >= watch.alone[rows] - RISE
         low = rows[~rises]

@@ -95,8 +95,8 @@ class Folder:
         self, part: Part, segments: Sequence[Mapping[str, Any] | None]
     ) -> Iterator[tuple[IntArray, IntArray]]:
         table = self._table
-        present = [table.scopes[i] for i in np.unique(part.scopes).tolist()]
-        for name in sorted({name for scope in present for name in scope.subject.watch.segments}):
+        present = [table.scopes[i] for i in np.unique(part.scopes).tolist()] if table.segment_names else []
+        for name in sorted(table.segment_names):
             watched = {scope.index: scope.subject for scope in present if name in scope.subject.watch.segments}
             chosen, scopes = [], []
             for i, (segment, index) in enumerate(zip(segments, part.scopes.tolist(), strict=True)):
@@ -251,7 +251,7 @@ class Folder:
             yield self._fold_numbers(rows[numeric], values, part, numeric)
         if named.size:
             names = column if named.size == len(column) else [column[i] for i in named.tolist()]
-            each = [categories[row] for row in rows[named].tolist()]
+            each = map(categories.__getitem__, rows[named].tolist())
             yield self._fold_names(rows[named], each, names, part.events[named])
 
     def _fold_numbers(self, rows: IntArray, values: Sequence[Any], part: Part, at: IntArray) -> Hits:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from monitor.alerts import AlertBook, Observation
 from monitor.anomalies import Anomalies
 from monitor.bins import Arena
-from monitor.counts import Counts
+from monitor.counts import Pairs
 from monitor.detectors.base import Detector, View
 from monitor.domain import AlertState, Band, BoolArray, IntArray, Seen, StreamKey, Transition
 from monitor.drifts import Drifts
@@ -84,15 +84,13 @@ class Judge:
         self.anomalies = Anomalies(table, views, plan_of, terms.windows_s)
         self.book = AlertBook()
 
-    def count(self, arena: Arena, counts: Counts, end_s: float) -> None:
+    def count(self, arena: Arena, pairs: Pairs, end_s: float) -> None:
         """Take in the counts of a pane that has closed, before the look at its end."""
-        self._drifts.count(arena, counts, end_s)
-        self._watchmen.count(arena, counts)
-        own = [tracks for (_, place), tracks in self._tracks.items() if place is arena]
-        if own:
-            flat, held = counts.pairs()
-            for tracks in own:
-                tracks.observe(flat, held, end_s)
+        self._drifts.count(arena, pairs, end_s)
+        self._watchmen.count(arena, pairs)
+        for (_, place), tracks in self._tracks.items():
+            if place is arena:
+                tracks.observe(*pairs, end_s)
 
     def look(self, pane: int, end_s: float) -> list[Transition]:
         """Judge the windows that are due at the end of a pane; give the alerts that changed."""

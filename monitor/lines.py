@@ -19,7 +19,7 @@ from monitor.streams import StreamTable
 from monitor.tracks import NO_LIMITS, UNKNOWN, Countable, Limits
 from monitor.views import Views
 
-LOOKS_PER_SPAN: Final = 60
+LOOKS_PER_SPAN: Final = 20
 """A window is judged this often in its own length, but not more often than once per pane."""
 
 

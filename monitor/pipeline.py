@@ -32,7 +32,7 @@ from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
 from monitor.judge import Judge
 from monitor.lines import Terms
-from monitor.panes import OpenPanes
+from monitor.panes import Cadence, OpenPanes
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Grid, Reference
 from monitor.scopes import Subject
@@ -42,16 +42,6 @@ from monitor.totals import SubjectTimes, Totals
 from monitor.views import Views
 from monitor.watermark import Watermark
 
-EMPTY_PANES_LOOKED_AT: Final = 600
-"""After so many panes in a row without an event, only one in EMPTY_STRIDE is looked at."""
-EMPTY_STRIDE: Final = 60
-LOOKS_PER_GAP: Final = 4
-"""Where events are far apart, empty panes between them are looked at this often, so that years of a quiet stream can be
-replayed."""
-GAP_WEIGHT: Final = 0.1
-"""Weight of the newest gap between panes with events in the usual one."""
-GAP_PANES_MAX: Final = 86_400
-"""A gap in event time longer than this is jumped over: whatever was to be said of silence has been said."""
 FREEZES_MAX: Final = 20
 """References frozen after one look: a model of 25 features takes about 10 ms."""
 PAST_S: Final = 86_400.0
@@ -86,9 +76,7 @@ class Pipeline:
         self._watermark = Watermark(terms.time.disorder_s)
         self._duplicates = Duplicates(terms.event_ids_max)
         self._open = OpenPanes()
-        self._next: int | None = None
-        self._full = 0
-        self._gap = 1.0
+        self._cadence = Cadence()
         self._looks = 0
         self._totals = Totals()
         self._subjects = SubjectTimes()
@@ -189,8 +177,9 @@ class Pipeline:
             self._add_placed(*placed)
 
     def _add(self, arena: Arena, flat: IntArray, panes: IntArray) -> None:
-        if self._next is not None and flat.size and int(panes.min()) < self._next:
-            late = panes < self._next
+        first = self._cadence.next
+        if first is not None and flat.size and int(panes.min()) < first:
+            late = panes < first
             for pane in np.unique(panes[late]).tolist():
                 self._add_late(arena, flat[panes == pane], pane)
             flat, panes = flat[~late], panes[~late]
@@ -201,18 +190,17 @@ class Pipeline:
 
         Sequential evidence has gone on meanwhile, so to it they are events of the next pane to close.
         """
-        assert self._next is not None
         counts = Counts.of_hits([flat], self._table.arenas[arena].size)
         if self._ladders[arena].add_late((pane + 0.5) * self._terms.time.pane_s, counts):
             self._views.forget()
             self._learn_late(arena, counts)
             self._open.add_late(arena, flat)
         else:
-            self._open.add(arena, flat, np.full(flat.size, self._next))
+            self._open.add(arena, flat, np.full(flat.size, self._cadence.next))
 
     def _add_placed(self, hits: Hits, panes: IntArray) -> None:
         """Count values that waited for their grid; where their pane has closed meanwhile, in the next one to close."""
-        first = self._next if self._next is not None else int(panes.min())
+        first = self._cadence.next if self._cadence.next is not None else int(panes.min())
         self._open.add(hits.arena, hits.flat, np.maximum(panes, first))
 
     # ---- time
@@ -252,35 +240,8 @@ class Pipeline:
         """Close the panes before this one, in order."""
         if pane * self._terms.time.pane_s <= NEVER_S:
             return
-        until = int(pane)
-        if self._next is None:
-            self._next = until if self._open.first is None else min(until, self._open.first)
-            self._full = self._next
-        while self._next < until:
-            first = self._open.first
-            if first is None or first > self._next:
-                if self._skip(min(until, first if first is not None else until)):
-                    continue
-            else:
-                self._gap += GAP_WEIGHT * (min(self._next - self._full, GAP_PANES_MAX) - self._gap)
-                self._full = self._next
-            self._next += 1  # before it closes: what a freeze sets free counts in the next one
-            self._close_one(self._next - 1, step)
-
-    def _skip(self, until: int) -> bool:
-        """Pass over empty panes that need no look; tell whether any was passed."""
-        assert self._next is not None
-        if until - self._next > GAP_PANES_MAX:
-            self._next = until - 1
-            return False
-        seldom = self._full + EMPTY_PANES_LOOKED_AT
-        stride = max(1 if self._next < seldom else EMPTY_STRIDE, int(min(self._gap, GAP_PANES_MAX) / LOOKS_PER_GAP))
-        if (self._next + 1) % stride == 0:
-            return False
-        due = self._next + stride - 1 - self._next % stride
-        # Not beyond where the stride changes: which panes are looked at must not hang on where batches end.
-        self._next = min(until, due, seldom if self._next < seldom else due)
-        return True
+        for due in self._cadence.due(int(pane), self._open):
+            self._close_one(due, step)
 
     def _close_one(self, pane: int, step: Step) -> None:
         pane_s = self._terms.time.pane_s
@@ -288,9 +249,11 @@ class Pipeline:
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
             counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
             self._ladders[arena.arena].append(start_s, end_s, counts)
-            self._table.learn(arena.arena, pane, end_s, counts.pairs())
+            pairs = counts.pairs()
+            self._table.learn(arena.arena, pane, end_s, pairs)
             late = self._open.take_late(arena.arena)
-            self._judge.count(arena.arena, Counts.of_hits([*hits, *late], arena.size) if late else counts, end_s)
+            judged = Counts.of_hits([*hits, *late], arena.size).pairs() if late else pairs
+            self._judge.count(arena.arena, judged, end_s)
             if arena.arena is Arena.FLAGS:  # the last
                 self._views.close(end_s, start_s, counts)
         step.references += self._freeze(end_s)

@@ -6,7 +6,7 @@ per event: a Layout is made once per scope and set of feature names.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -59,7 +59,7 @@ class StreamTable:
         self._watch_of = watch_of
         self._references = {(reference.model, reference.model_version): reference for reference in references}
         self._grids: Mapping[StreamKey, Grid] = {}
-        self._main: dict[tuple[str, str], int] = {}
+        self._main: dict[str, dict[str, int]] = defaultdict(dict)
         self._lanes: dict[Lane, LaneTable] = {}
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
         self.values = ValueRows()
@@ -69,6 +69,7 @@ class StreamTable:
         self.learners = tuple(Learner(arena, pane_s) for arena in Arena)
         self.normals: dict[tuple[Arena, int], Normal] = {}
         self.subjects: list[Subject] = []
+        self.segment_names: set[str] = set()
         self.scopes: list[Scope] = []
         self.subject_of = np.zeros(0, dtype=np.int64)
         self.changed: set[int] = set()
@@ -79,13 +80,18 @@ class StreamTable:
 
     def scopes_of(self, models: Sequence[str], versions: Sequence[str]) -> IntArray:
         """Give the scope's index of each event's model, shape (n,), made on first sight; NONE beyond models_max."""
-        pairs = [(models[0], versions[0])]
-        if models.count(models[0]) < len(models) or versions.count(versions[0]) < len(versions):
-            pairs = list(zip(models, versions, strict=True))
-        for pair in dict.fromkeys(pair for pair in pairs if pair not in self._main):
-            self._add_subject(*pair)
-        found = np.fromiter(map(self._main.get, pairs, repeat(NONE)), np.int64, len(pairs))
-        return found if len(pairs) == len(models) else np.full(len(models), found[0])
+        if versions.count(versions[0]) < len(versions):
+            return np.array([self._main_of(*pair) for pair in zip(models, versions, strict=True)], dtype=np.int64)
+        known = self._main.get(versions[0], {})  # by model alone: a text remembers its hash, a pair does not
+        found = np.fromiter(map(known.get, models, repeat(NONE)), np.int64, len(models))
+        for i in np.flatnonzero(found == NONE).tolist():
+            found[i] = self._main_of(models[i], versions[i])
+        return found
+
+    def _main_of(self, model: str, version: str) -> int:
+        if model not in self._main.get(version, ()):
+            self._add_subject(model, version)
+        return self._main.get(version, {}).get(model, NONE)
 
     def segment_of(self, subject: Subject, name: str, value: object) -> Scope:
         """Give the scope of one segment; values beyond the limit share one named (other)."""
@@ -102,8 +108,9 @@ class StreamTable:
             return
         subject = Subject(model, version, self._watch_of(model, version), len(self.subjects))
         self.subjects.append(subject)
+        self.segment_names.update(subject.watch.segments)
         self.changed.add(subject.index)
-        self._main[model, version] = self._add_scope(subject, "").index
+        self._main[version][model] = self._add_scope(subject, "").index
         reference = self._references.get((model, version)) or self._references.get((model, ""))
         subject.reference = reference
         for stream in reference.streams if reference else ():

@@ -20,7 +20,7 @@ import numpy as np
 
 from monitor.alerts import AlertBook, Observation
 from monitor.bins import VALUE_SPANS, YES, Arena, log_edges, log_values, numeric_edges
-from monitor.counts import Counts
+from monitor.counts import Pairs
 from monitor.detectors.intervals import Z_TWO_SIDED
 from monitor.domain import CountArray, FloatArray, IntArray, Kind, Seen
 from monitor.river import RIVER
@@ -154,12 +154,12 @@ class Watchmen:
 
     # ---- panes
 
-    def count(self, arena: Arena, counts: Counts) -> None:
+    def count(self, arena: Arena, pairs: Pairs) -> None:
         """Feed the counts of a pane that closed."""
         posts = self._posts.get(arena)
         if posts is None:
             return
-        flat, held = counts.pairs()
+        flat, held = pairs
         starts = posts.rows * self._table.arenas[arena].width
         bounds = np.searchsorted(flat, (starts, starts + VALUE_SPANS[arena]))
         for at in np.flatnonzero(bounds[0] < bounds[1]).tolist():

@@ -114,7 +114,7 @@ class Post:
         for arena, ladder in zip(Arena, self.ladders, strict=True):
             ladder.append(end_s - self.family.look_s, end_s, counts if arena is self.arena else EMPTY)
         self.views.close(end_s, end_s - self.family.look_s, EMPTY)
-        self.watchmen.count(self.arena, counts)
+        self.watchmen.count(self.arena, counts.pairs())
         self.detections += self.watchmen.alarmed
         observed = list(self.watchmen.look(self.book, end_s))
         changed = self.book.advance(observed, end_s, lambda seen: seen.since_s or end_s)

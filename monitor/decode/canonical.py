@@ -137,7 +137,8 @@ class CanonicalAdapter:
             set(map(type, types)) <= {str, type(None)}
             and set(types) <= {None, "inference"}
             and set(map(type, names)) == {str}
-            and all(0 < len(name) <= NAME_CHARS_MAX for name in set(names))
+            and min(map(len, set(names))) > 0
+            and max(map(len, set(names))) <= NAME_CHARS_MAX
             and self._has_features(cells["features"])
         )
         times = _times(cells.get("event_time", ABSENT)) if is_plain else None

@@ -16,11 +16,15 @@ from rich.text import Text
 
 from monitor.alert_json import whole_dict
 from monitor.backtest import span_text, stream_text
-from monitor.domain import Alert, AlertState, Histogram
+from monitor.detectors import DETECTORS
+from monitor.detectors.evidence import FACT_NATS
+from monitor.domain import Alert, AlertState, Band, Histogram
 from monitor.explain.finding import Known
 from monitor.river import RIVER
-from monitor.rules import ANOMALY
+from monitor.rules import ANOMALY, DRIFT
+from monitor.sequential.budget import OVERSHOOT
 from monitor.sinks.message import DRILL, clean
+from monitor.tracks import Countable
 
 WIDTH: Final = 120
 """Where no terminal says how wide it is."""
@@ -35,13 +39,19 @@ CHANGES: Final[Mapping[str, str]] = {
     "new category": "categories came that the reference never saw",
     "out of range": "values came where the reference has hardly any",
     "missing values": "values are missing where there were some",
-    "collapse": "many values have become one and the same",
+    "collapse": "many values have gathered in one place, or beyond nearly all there were",
     "error rate": "the share of yes is not what it was",
 }
 """What each kind of change means; a kind that is not here speaks for itself."""
 NATS_MAX: Final = 700.0
 """Beyond it exp is more than a double holds."""
+YEAR_S: Final = 365.25 * 86_400.0
+YEARS_MAX: Final = 1_000.0
+"""Beyond it one time between false alarms is as good as another, and no model of chance is to be trusted so far."""
+SAME_S: Final = 0.01
+"""Times that differ by less are the same; files round them."""
 _LARGE: Final = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
+_UNITS: Final = ((YEAR_S, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 _SEVERITY_STYLES: Final = {"sev1": "bold red", "sev2": "red", "sev3": "yellow", "sev4": "cyan"}
 
 
@@ -61,17 +71,22 @@ def to_text(found: Sequence[Known]) -> str:
 
 
 def to_json(found: Sequence[Known]) -> str:
-    """Give the explanations for programs: the facts, and what they mean in odds; null for what is unknown."""
-    told = [
-        {
-            **whole_dict(each.alert),
-            "odds_against": math.exp(min(each.alert.evidence, NATS_MAX)),
-            "odds_against_needed": math.exp(min(each.alert.evidence_needed, NATS_MAX)),
-            "deliveries": dict(each.deliveries),
-        }
-        for each in found
-    ]
+    """Give the explanations for programs: the facts, and what the evidence means; null for what is unknown.
+
+    false_alarms_every_s: where evidence is sequential. chance_max: where it is of one look. Each with what was needed.
+    """
+    told = [{**whole_dict(each.alert), **_meaning(each.alert), "deliveries": dict(each.deliveries)} for each in found]
     return msgspec.json.encode({"alerts": told}).decode()
+
+
+def _meaning(alert: Alert) -> dict[str, float | None]:
+    odds, look = is_of_odds(alert), is_of_look(alert)
+    return {
+        "false_alarms_every_s": _every_s(alert.evidence) if odds else None,
+        "false_alarms_every_s_needed": _every_s(alert.evidence_needed) if odds else None,
+        "chance_max": _chance(alert.evidence) if look else None,
+        "chance_max_needed": _chance(alert.evidence_needed) if look else None,
+    }
 
 
 def _ranking(found: Sequence[Known]) -> Table:
@@ -140,10 +155,47 @@ def _evidence(alert: Alert) -> str:
         return f"none: river's {alert.statistic} says that something has changed, without odds, so no budget is kept"
     if alert.statistic == ANOMALY:
         return "none beyond the score, which says how odd the minute was by the series' own past; no budget is kept"
-    return (
-        f"{_number(alert.evidence)} nats, {_number(alert.evidence_needed)} were needed: odds of {_odds(alert.evidence)}"
-        f" to 1 that this is no chance, where the false-alarm budget asks for {_odds(alert.evidence_needed)} to 1"
-    )
+    if alert.statistic == "silence" and alert.evidence >= FACT_NATS:
+        return "none is needed: how long nothing came is known, not estimated"
+    told = f"{_number(alert.evidence)} nats, {_number(alert.evidence_needed)} were needed: "
+    if is_of_odds(alert):
+        quiet = "without a change" if alert.statistic == DRIFT else "with the true value within the threshold"
+        return (
+            f"{told}{quiet}, evidence this strong comes once in {_every(alert.evidence)} on average"
+            f" (the budget asks for once in {_every(alert.evidence_needed)})"
+        )
+    if is_of_look(alert):
+        return (
+            f"{told}with the true value at the threshold, so extreme a one is seen at most once in"
+            f" {_odds(alert.evidence)} looks (the budget asks for once in {_odds(alert.evidence_needed)})"
+        )
+    return f"{told}{_odds(alert.evidence - alert.evidence_needed)} times as rare by chance as the budget asks for"
+
+
+def is_of_odds(alert: Alert) -> bool:
+    """Tell whether the evidence is the logarithm of odds in seconds, whose exp is the time between false alarms.
+
+    For drift it always is. For a rate or a quantile it is where a first limit was passed, until windows measure the
+    alert anew: while it is about exactly what came from the onset to the decision.
+    """
+    if alert.statistic == DRIFT:
+        return True
+    decided_s = alert.pending_s if alert.firing_s is None else alert.firing_s
+    is_as_decided = abs(decided_s - alert.window_s - alert.since_s) < SAME_S
+    return _has_odds(alert.statistic) and alert.band is Band.YELLOW and is_as_decided
+
+
+def is_of_look(alert: Alert) -> bool:
+    """Tell whether exp(-evidence) bounds the chance of one look: where only windows judge.
+
+    Of a rate or a quantile that is red, or was measured anew, nobody has kept whether its evidence is odds or of a
+    look: how many times more it is than what was needed is true of either.
+    """
+    return alert.statistic in DETECTORS and not _has_odds(alert.statistic)
+
+
+def _has_odds(statistic: str) -> bool:
+    return isinstance(DETECTORS.get(statistic), Countable)
 
 
 def _times(known: Known) -> Iterator[tuple[str, str]]:
@@ -203,6 +255,31 @@ def _bar(share: float) -> str:
 # ---- words
 
 
+def _every_s(nats: float) -> float:
+    """Give the mean seconds between false alarms of a detector that fires at so much sequential evidence.
+
+    Odds pass a limit in a step, so it is longer than the limit itself: the budget reckons with the same factor.
+    """
+    return math.exp(min(nats, NATS_MAX)) * OVERSHOOT
+
+
+def _every(nats: float) -> str:
+    """Give the same in words."""
+    if math.isnan(nats):
+        return "an unknown time"
+    seconds = _every_s(nats)
+    if seconds > YEARS_MAX * YEAR_S:
+        return "more than 1,000 years"
+    length_s, unit = next((each for each in _UNITS if seconds >= 2.0 * each[0]), (1.0, "seconds"))
+    count = seconds / length_s
+    return f"{count:.0f} {unit}" if count >= 10.0 else f"{count:.2g} {unit}"
+
+
+def _chance(nats: float) -> float:
+    """Give the greatest chance of one look to give so much evidence."""
+    return math.exp(-min(max(nats, 0.0), NATS_MAX))
+
+
 def _odds(nats: float) -> str:
     """Give exp(nats) in words."""
     if not math.isfinite(nats):
@@ -210,7 +287,8 @@ def _odds(nats: float) -> str:
     if nats >= math.log(1e15):
         return f"10^{nats / math.log(10):.0f}"
     odds = math.exp(max(0.0, nats))
-    return next((f"{odds / size:.3g} {name}" for size, name in _LARGE if odds >= size), f"{odds:,.0f}")
+    few = f"{odds:,.0f}" if odds >= 10.0 else f"{odds:.2g}"
+    return next((f"{odds / size:.3g} {name}" for size, name in _LARGE if odds >= size), few)
 
 
 def _number(value: float) -> str:

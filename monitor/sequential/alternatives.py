@@ -1,9 +1,10 @@
 """What the engine looks for: changes of many kinds and sizes at once, each with its weight in the mixture.
 
-Tilts: the reference's shares p times exp(theta * score): more or less of location, scale, skewness or tails.
-Additions: a share of all values moves into one cell. Any: the shares seen lately against those of the reference,
-whatever they are. Weights sum to 1; a change found by an alternative of weight w costs log(1/w) nats more than had one
-known what to look for, which is the price of not knowing.
+Tilts: the reference's shares p times exp(theta * score): more or less of location, scale, skewness or tails. Shapes:
+six large changes of form, each as it is: two humps, a peak, heavy or no tails, skewed up or down. Additions: a share of
+all values moves into one cell. Any: the shares seen lately against those of the reference, whatever they are. Weights
+sum to 1; a change found by an alternative of weight w costs log(1/w) nats more than had one known what to look for,
+which is the price of not knowing.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 For unsafe answers, errors and nulls a hit is such an event; for "p95 below 2 s" it is a value above 2 s, and the limit
 is 5 %. As in the engine, odds of each alternative follow odds <- (odds + dt) * L ** (1 / inflation), here with the
-binomial likelihood of hits in n events under odds of a hit that are `RATIOS` times those of the limit. For true rates
-on the good side of the limit each L is at most 1 on average, so the guarantee holds for all of them.
+binomial likelihood of hits in n events under odds of a hit that are RATIOS_ABOVE (or RATIOS_BELOW) times those of the
+limit. For true rates on the good side of the limit each L is at most 1 on average, so the guarantee holds for all of
+them.
 """
 
 from __future__ import annotations

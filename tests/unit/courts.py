@@ -128,7 +128,7 @@ class Court:
             own = [flat for flat in hits[arena] if flat.size]
             counts = Counts.of_hits(own, self.table.arenas[arena].size) if own else EMPTY
             ladder.append(start_s, end_s, counts)
-            self.judge.count(arena, counts, end_s)
+            self.judge.count(arena, counts.pairs(), end_s)
             flags = counts if arena is Arena.FLAGS else flags
         self.views.close(end_s, start_s, flags)
         self.pane += 1

@@ -12,11 +12,12 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from monitor.cli import cli
-from monitor.domain import AlertState, Histogram, Pages, Receipt, SinkStatus, StreamKey
+from monitor.domain import AlertState, Band, Histogram, Pages, Receipt, SinkStatus, StreamKey
 from monitor.errors import DriftdError, SourceError
 from monitor.explain.finding import Known, from_file, select
 from monitor.explain.words import to_json, to_text
 from monitor.replaying import transition_dict
+from monitor.rules import Budget
 from monitor.web import WebServer, WebTerms
 from tests.unit.sinks.examples import START_S, alert, transition
 from tests.unit.snapshots import picture, snapshot
@@ -40,6 +41,11 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def known(name: str, **changes: Any) -> Known:  # noqa: ANN401 - fields of an alert
     return Known(alert(name, **changes))
+
+
+def told_of(**changes: Any) -> str:  # noqa: ANN401 - fields of an alert
+    """Give the explanation of an alert, on one line."""
+    return " ".join(to_text([known("a", **changes)]).split())
 
 
 def driftd(*words: str) -> Result:
@@ -211,9 +217,9 @@ class TestWords:
             "a has drifted",
             "psi 0.3142, the true value lying in 0.28 to 0.35 (about 95 %)",
             "location: the values as a whole have moved up or down",
-            "31.5 nats, 9.2 were needed",
-            "odds of 47.9 trillion to 1 that this is no chance",
-            "asks for 9,897 to 1",
+            "31.5 nats, 9.2 were needed: with the true value at the threshold",
+            "so extreme a one is seen at most once in 47.9 trillion looks",
+            "(the budget asks for once in 9,897)",
             "12,000 samples in a window of 10.0 minutes",
             "2027-01-15 07:58:30Z (estimate)",
             "2027-01-15 08:00:00Z, 1.5 minutes after that",
@@ -265,16 +271,75 @@ class TestWords:
 
         assert "psi unknown" in to_text([odd])
         assert told["value"] is None
-        assert told["odds_against"] is None
+        assert told["chance_max"] is None
 
     @pytest.mark.parametrize(
         ("nats", "words"),
         [
-            (-3.0, "of 1 to 1"),
-            (5.0, "of 148 to 1"),
-            (16.0, "of 8.89 million to 1"),
-            (80.0, "of 10^35 to 1"),
+            (-3.0, "once in 1 looks"),
+            (1.0, "once in 2.7 looks"),
+            (5.0, "once in 148 looks"),
+            (16.0, "once in 8.89 million looks"),
+            (80.0, "once in 10^35 looks"),
         ],
     )
-    def test_odds_are_told_in_numbers_that_people_know(self, nats: float, words: str) -> None:
-        assert words in " ".join(to_text([known("a", evidence=nats)]).split())
+    def test_rarity_of_a_look_is_told_in_numbers_that_people_know(self, nats: float, words: str) -> None:
+        assert words in told_of(evidence=nats)
+
+    @pytest.mark.parametrize(
+        ("nats", "words"),
+        [
+            (-math.inf, "once in 0 seconds"),
+            (3.0, "once in 30 seconds"),
+            (8.0, "once in 75 minutes"),
+            (16.665, "once in 300 days"),
+            (18.0, "once in 3.1 years"),
+            (69.0, "once in more than 1,000 years"),
+            (math.nan, "once in an unknown time"),
+        ],
+    )
+    def test_odds_are_told_as_the_time_between_false_alarms(self, nats: float, words: str) -> None:
+        assert f"without a change, evidence this strong comes {words} on average" in told_of(
+            statistic="drift", evidence=nats
+        )
+
+    def test_what_the_budget_asks_for_comes_back_as_it_was_shared_out(self) -> None:
+        needed = Budget(pages=1.0, period_s=30 * 86400.0).drift_nats(streams=5)  # half of the pages is for drift
+
+        assert "(the budget asks for once in 300 days)" in told_of(statistic="drift", evidence_needed=needed)
+
+    def test_rate_is_told_by_its_odds_as_long_as_it_is_what_was_decided_on(self) -> None:
+        decided = {"statistic": "p95", "since_s": START_S - 23.0, "pending_s": START_S, "window_s": 23.0}
+
+        assert "with the true value within the threshold, evidence this strong comes once in" in told_of(**decided)
+        for changed in ({"band": Band.RED}, {"window_s": 64.0}):
+            said = told_of(**decided | changed, evidence=9.9)
+            assert "9.9 nats, 9.2 were needed: 2 times as rare by chance as the budget asks for" in said
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"statistic": "silence", "evidence": 700.0}, "how long nothing came is known, not estimated"),
+            ({"statistic": "silence", "evidence": 20.0}, "once in 485 million looks"),
+            ({"statistic": "anomaly"}, "no budget is kept"),
+            ({"statistic": "adwin"}, "no budget is kept"),
+            ({"statistic": "none-of-ours"}, "4.84 billion times as rare by chance as the budget asks for"),
+        ],
+    )
+    def test_no_more_is_said_of_evidence_than_what_it_is(self, changes: dict[str, Any], words: str) -> None:
+        assert words in told_of(**changes)
+
+    @pytest.mark.parametrize(
+        ("statistic", "expected"),
+        [
+            ("drift", ("false_alarms_every_s", 30.13, 11.08)),
+            ("psi", ("chance_max", 0.0498, 0.1353)),
+        ],
+    )
+    def test_programs_are_told_the_same(self, statistic: str, expected: tuple[str, float, float]) -> None:
+        (told,) = json.loads(to_json([known("a", statistic=statistic, evidence=3.0, evidence_needed=2.0)]))["alerts"]
+        name, value, needed = expected
+        (other,) = {"false_alarms_every_s", "chance_max"} - {name}
+
+        assert (value, needed) == pytest.approx((told[name], told[f"{name}_needed"]), rel=1e-2)
+        assert [None, None] == [told[other], told[f"{other}_needed"]]

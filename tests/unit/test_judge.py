@@ -68,7 +68,7 @@ class Court:
         start_s, end_s = float(self.pane), float(self.pane + 1)
         for arena, ladder in zip(Arena, self.ladders, strict=True):
             ladder.append(start_s, end_s, flags if arena is Arena.FLAGS else EMPTY)
-            self.judge.count(arena, flags if arena is Arena.FLAGS else EMPTY, end_s)
+            self.judge.count(arena, (flags if arena is Arena.FLAGS else EMPTY).pairs(), end_s)
         self.views.close(end_s, start_s, flags)
         self.pane += 1
         return self.judge.look(self.pane - 1, end_s)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import AlertState, Batch, Picture, Rejection, TopicPartition, Transition
-from monitor.pipeline import GAP_PANES_MAX
+from monitor.panes import GAP_PANES_MAX
 from monitor.pipeline_terms import TimeTerms
 from monitor.references import from_text, to_text
 from monitor.streams import StreamLimits
