@@ -131,16 +131,17 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages as read, in the order of arrival; values and partitions are of one length, n.
+    """Messages as read, in the order of arrival; values, partitions and offsets are of one length, n.
 
-    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). is_last: the
-    source is exhausted.
+    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). offsets: of each
+    message in its partition, shape (n,); empty where a source has none. is_last: the source is exhausted.
     """
 
     values: Sequence[bytes | None] = ()
     partitions: Sequence[int] | IntArray = ()
     sources: Sequence[TopicPartition] = ()
     is_last: bool = False
+    offsets: Sequence[int] | IntArray = ()
 
     def __len__(self) -> int:
         return len(self.values)

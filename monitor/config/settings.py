@@ -13,6 +13,7 @@ from monitor.config.alerts import DAY_S, AlertSettings, ModelSettings
 from monitor.config.base import SECTION
 from monitor.config.kafka import KafkaSettings
 from monitor.config.refusals import Refusals, mask, reveal, show_key, told
+from monitor.config.state import StateSettings
 from monitor.config.units import Duration, format_duration, parse_duration
 
 ENV_PREFIX: Final = "DRIFTD_"
@@ -188,6 +189,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings, description="Where events come from.")
     time: TimeSettings = Field(default_factory=TimeSettings, description="Event time, panes and stragglers.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds; what is beyond is counted.")
+    state: StateSettings = Field(default_factory=StateSettings, description="What survives a restart.")
     reference: ReferenceSettings = Field(default_factory=ReferenceSettings, description="What is normal.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Defaults of all rules.")
     models: tuple[ModelSettings, ...] = Field(

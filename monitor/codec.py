@@ -1,0 +1,101 @@
+"""State as bytes: a header that says what it is, then MessagePack, in which arrays are raw little-endian numbers.
+
+Nothing in it is ever run: reading makes plain values only (see kept), of types that are listed here. A checksum tells
+damage from a newer version, and both from what is no state at all.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from monitor.errors import StateError
+from monitor.kept import State
+
+MAGIC: Final = b"driftd\x00\x01"
+VERSION: Final = 1
+"""Of this format. A reader takes all up to its own; a newer one it refuses."""
+OLDEST: Final = 1
+ARRAY: Final = 1
+"""MessagePack's extension type of an array."""
+DTYPES: Final = ("|b1", "|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4", "<i8", "<f4", "<f8")
+"""All that arrays may be; their place is their number in the format, so the order never changes."""
+DIMENSIONS_MAX: Final = 8
+_HEADER: Final = struct.Struct("<8sHIQ")
+_ARRAY: Final = struct.Struct("<BB")
+
+
+def encode(state: State) -> bytes:
+    """Give a state as bytes. Raises TypeError for what is no plain value."""
+    body = _encoder.encode(state)
+    return _HEADER.pack(MAGIC, VERSION, zlib.crc32(body), len(body)) + body
+
+
+def decode(data: bytes, what: str) -> State:
+    """Give the state that bytes hold; arrays are the caller's own. what: names it in errors.
+
+    Raises StateError: no state, damaged, or of a version that this one can't read.
+    """
+    if len(data) < _HEADER.size or not data.startswith(MAGIC):
+        raise StateError(f"{what}: is no state of driftd")
+    _, version, checksum, length = _HEADER.unpack_from(data)
+    if version > VERSION:
+        raise StateError(
+            f"{what}: was written by a newer version of driftd (format {version}; this one reads up to {VERSION}):"
+            " run that version, or one newer still"
+        )
+    body = memoryview(data)[_HEADER.size :]
+    if len(body) != length or zlib.crc32(body) != checksum:
+        raise StateError(f"{what}: is damaged: its checksum or length is not what was written")
+    if version < OLDEST:
+        raise StateError(f"{what}: is of format {version}, which this version no longer reads")
+    try:
+        state = _decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise StateError(f"{what}: can't be read: {error}") from None
+    if not isinstance(state, dict):
+        raise StateError(f"{what}: can't be read: it is no table of values")
+    return state
+
+
+def _to_ext(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return msgspec.msgpack.Ext(ARRAY, _packed(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def _packed(array: npt.NDArray[Any]) -> bytes:
+    name = array.dtype.newbyteorder("<").str
+    if name not in DTYPES:
+        raise TypeError(f"arrays of {array.dtype} are no plain values")
+    head = _ARRAY.pack(DTYPES.index(name), array.ndim) + struct.pack(f"<{array.ndim}Q", *array.shape)
+    return head + np.ascontiguousarray(array, dtype=name).tobytes()
+
+
+def _from_ext(code: int, data: memoryview) -> npt.NDArray[Any]:
+    if code != ARRAY:
+        raise ValueError(f"unknown extension type {code}")
+    try:
+        kind, dimensions = _ARRAY.unpack_from(data)
+        if kind >= len(DTYPES) or dimensions > DIMENSIONS_MAX:
+            raise ValueError("unknown type of array")
+        shape = struct.unpack_from(f"<{dimensions}Q", data, _ARRAY.size)
+    except struct.error:
+        raise ValueError("array cut short") from None
+    raw = data[_ARRAY.size + 8 * dimensions :]
+    dtype = np.dtype(DTYPES[kind])
+    if math.prod(shape) * dtype.itemsize != len(raw):
+        raise ValueError("array of another length than its shape")
+    return np.frombuffer(raw, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=_to_ext)
+_decoder: Final = msgspec.msgpack.Decoder(ext_hook=_from_ext)
