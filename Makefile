@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.driftd-setup
 CODE := $(wildcard monitor tests benchmarks deploy)
+# One more than the cores of a small machine: the worker with the real parts mostly waits for them.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check types format clean
+.PHONY: help setup demo test check types format clean sbom audit
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
@@ -18,7 +20,7 @@ demo: setup ## run the daemon on generated traffic with planted incidents; needs
 	$(BIN)/driftd demo
 
 test: check ## every check and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup ## format, lint and types, without running the tests
 	$(BIN)/ruff format --check $(CODE)
@@ -31,6 +33,12 @@ types: setup ## types alone
 format: setup ## put the code in form, and mend what ruff can mend
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
+
+sbom: setup ## write sbom.json: all that driftd is made of, C libraries too, in CycloneDX
+	$(BIN)/python deploy/sbom.py sbom.json
+
+audit: setup ## look for known vulnerabilities in what driftd is tested with (needs the network)
+	$(BIN)/python deploy/audit.py
 
 clean: ## remove caches and build products; .venv stays
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

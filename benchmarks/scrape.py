@@ -22,9 +22,9 @@ from confluent_kafka import Producer
 
 from benchmarks.events import events
 from benchmarks.report import options, show
-from monitor import build
-from monitor.app import Board
+from monitor import assembly
 from monitor.baseline import Input, build_references
+from monitor.board import Board
 from monitor.config import load_settings
 from monitor.domain import Batch
 from monitor.embedded import EmbeddedBroker
@@ -71,7 +71,7 @@ def daemon(servers: str, folder: str, spells: int) -> dict[str, float]:
         },
     )
     board = Board()
-    app, server = build.app(settings, board)
+    app, server = assembly.app(settings, board)
     turns = Turns(app.source)
     app.source = turns  # it passes on whatever it does not watch
     scraped: list[tuple[float, float]] = []

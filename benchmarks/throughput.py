@@ -23,9 +23,9 @@ from confluent_kafka import Consumer
 
 from benchmarks.events import events, produce
 from benchmarks.report import options, rss_mb, show
-from monitor import build
-from monitor.app import Board
+from monitor import assembly
 from monitor.baseline import Input, build_references
+from monitor.board import Board
 from monitor.config import load_settings
 from monitor.domain import Batch
 from monitor.reference_files import write_reference
@@ -127,7 +127,7 @@ def daemon(servers: str, topic: str, count: int) -> dict[str, float]:
             },
         )
         board = Board()
-        app, server = build.app(settings, board)
+        app, server = assembly.app(settings, board)
         timed = Timed(app.source, count)
         timed.stop = app.stop
         app.source = timed  # it passes on whatever it does not watch

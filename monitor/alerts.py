@@ -13,8 +13,21 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeVar
 
+from monitor import kept
+from monitor.alert_state import alert_of, alert_state
 from monitor.bins import Arena
-from monitor.domain import Alert, AlertState, Band, Histogram, Reason, Seen, Severity, StreamKey, Transition
+from monitor.domain import (
+    DRILL_MODEL,
+    Alert,
+    AlertState,
+    Band,
+    Histogram,
+    Reason,
+    Seen,
+    Severity,
+    StreamKey,
+    Transition,
+)
 from monitor.rules import Rule
 
 T = TypeVar("T", bound=Hashable)
@@ -51,6 +64,8 @@ TABLE: Final = {
 }
 """(state, event) to (next state, reason). A pair that is not here changes nothing. None: there is no alert."""
 
+_TIMES: Final = ("breach_s", "quiet_s", "nothing_s", "milder_s")
+"""The times of an entry."""
 EASE_AFTER_S: Final = 60.0
 """A firing alert steps down from red to yellow only after it was no longer red for this long."""
 
@@ -148,9 +163,7 @@ class AlertBook:
             if seen.seen < Seen.YELLOW:
                 return None
             entry = Entry(self._begin(seen, now_s, date(seen)), seen.rule, breach_s=now_s)
-            self._entries[identity] = entry
-            self._of_models[seen.key.model] += 1
-            self._alerted[seen.rule.statistic, *seen.key[:2]] += 1
+            self._enter(entry)
             before = None
         else:
             before = entry.alert.state
@@ -182,6 +195,12 @@ class AlertBook:
             self._end(alert)
         self.transitions[alert.rule, str(state)] += 1
         return Transition(now_s, before, alert, reason)
+
+    def _enter(self, entry: Entry) -> None:
+        alert = entry.alert
+        self._entries[alert.rule, alert.key] = entry
+        self._of_models[alert.key.model] += 1
+        self._alerted[alert.statistic, *alert.key[:2]] += 1
 
     def _end(self, alert: Alert) -> None:
         del self._entries[alert.rule, alert.key]
@@ -222,7 +241,43 @@ class AlertBook:
             rank=seen.rank,
             together=seen.together,
             histogram=seen.histogram,
+            is_drill=model == DRILL_MODEL,
         )
+
+    # ---- from one process to the next
+
+    def state(self) -> kept.State:
+        """Give all alerts in their order, with the times that their rules need, and the counts of transitions."""
+        return {
+            "entries": [
+                {"alert": alert_state(entry.alert), **kept.state_of(entry, _TIMES)} for entry in self._entries.values()
+            ],
+            "incidents": dict(self._incidents),
+            "transitions": [[rule, state, count] for (rule, state), count in self.transitions.items()],
+        }
+
+    def restore(self, state: kept.State, rule_of: Callable[[Alert], Rule | None]) -> set[tuple[str, StreamKey]]:
+        """Go on from a state; of a book that is empty. Give the alerts that nothing watches any more.
+
+        rule_of: the rule that watches an alert's stream by the alert's name for it, None where there is none; such an
+        alert stays until it is removed.
+        """
+        gone: set[tuple[str, StreamKey]] = set()
+        for found in state.get("entries", []):
+            alert = alert_of(found["alert"])
+            rule = rule_of(alert)
+            if rule is None:
+                gone.add((alert.rule, alert.key))
+            self._enter(Entry(alert, rule or _departed(alert), **{name: found.get(name) for name in _TIMES}))
+        self._incidents.update(state.get("incidents", {}))
+        for name, became, count in state.get("transitions", []):
+            self.transitions[name, became] += count
+        return gone
+
+
+def _departed(alert: Alert) -> Rule:
+    """Give a rule that stands for the one that an alert was of, and watches nothing."""
+    return Rule(alert.rule, alert.statistic, (), None, None, windows_s=(alert.window_s,))
 
 
 def _take(held: Counter[T], one: T) -> int:

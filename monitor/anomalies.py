@@ -17,48 +17,39 @@ the first week up to 0.04, and 0.14 of a p95 of 30.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import isnan, log
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import log
 from typing import Final
 
 import numpy as np
 
 from monitor.alerts import AlertBook, Observation
-from monitor.bins import NO, YES, Arena
+from monitor.anomaly_blocks import BLOCK, SERIES, Block, Slot
+from monitor.bins import NO, YES
 from monitor.detectors.base import View
 from monitor.detectors.log_counts import VALUES, log_counts_of
 from monitor.detectors.mean import moments_of
-from monitor.domain import AnomalyScore, FloatArray, IntArray, Kind, Seen, StreamKey
+from monitor.domain import DRILL_MODEL, AnomalyScore, FloatArray, Kind, Seen, StreamKey
 from monitor.fields import VOLUME
+from monitor.incomplete import Incomplete
+from monitor.kept import Moves, Section, State
+from monitor.kept_rows import key_list, key_of
+from monitor.observed import observation_of, observation_state, rule_named
 from monitor.rules import ANOMALY, PlanOf, Rule
 from monitor.scopes import Subject
-from monitor.series import ALARM_SCORE, SeriesWatch
+from monitor.series import ALARM_SCORE
 from monitor.series.watch import HELD_SCORE
 from monitor.streams import StreamTable
 from monitor.views import Views
 
 MINUTE_S: Final = 60.0
-BLOCK: Final = 256
-"""Series that share a detector and are fed together: 2.3 MB, 2 ms."""
 PHASES: Final = 30
 """Blocks are due one pane after the other, so that no look has many of them to feed."""
 SAMPLES_MIN: Final = 20
 """Values in a minute, below which a p95 is the largest one and a rate nothing or one: no point."""
 QUIET_POINTS: Final = 5
 """Unsurprising minutes in a row after which an alert may end."""
-SERIES: Final[Mapping[str, tuple[str, ...]]] = {
-    VOLUME: ("volume",),
-    "latency_s": ("p50", "p95"),
-    "tokens_in": ("mean",),
-    "tokens_out": ("mean",),
-    "cost_usd": ("mean",),
-    "error": ("rate",),
-    "unsafe": ("rate",),
-    "refused": ("rate",),
-    "fallback": ("rate",),
-}
-"""What is scored of each field."""
 ANSCOMBE: Final = 3.0 / 8.0
 """Rates are scored by sqrt((hits + 3/8) / n), whose noise is the same for all rates (Anscombe 1948, Biometrika 35). Of
 0.3 hits a minute that gives 0.06 false alarms a day, and the plain rate 0.29; of 3 hits and more both give 0.02."""
@@ -69,61 +60,12 @@ SERIES_MAX: Final = 10_000
 """90 MB. Further series are not scored, and counted as overflow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One series: a statistic of a stream."""
-
-    subject: int
-    key: StreamKey
-    statistic: str
-    arena: Arena
-    row: int
-
-
 @dataclass(slots=True)
 class Raised:
     """A stream that is alerted, and how many minutes in a row none of its series was surprising."""
 
     observed: list[Observation]
     quiet: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Series of one arena that have the same statistics: the streams' rows, and the places of each statistic's."""
-
-    arena: Arena
-    rows: IntArray
-    places: Mapping[str, IntArray]
-
-
-@dataclass(slots=True)
-class Block:
-    """Series that are fed together. scores, samples: of the last points, shape (BLOCK,); NaN: no point.
-
-    told: those scores, for who looks from outside.
-    """
-
-    slots: list[Slot] = field(default_factory=list)
-    groups: list[Group] = field(default_factory=list)
-    watch: SeriesWatch = field(default_factory=lambda: SeriesWatch(BLOCK))
-    due_s: float = -np.inf
-    scores: FloatArray = field(default_factory=lambda: np.full(BLOCK, np.nan))
-    samples: FloatArray = field(default_factory=lambda: np.zeros(BLOCK))
-    told: list[AnomalyScore] = field(default_factory=list)
-
-    def add(self, slots: Sequence[Slot]) -> None:
-        """Take in the series of one stream."""
-        self.slots += slots
-        self.groups = []
-        for names in dict.fromkeys(SERIES[slot.key.field] for slot in self.slots):
-            places = {name: self._places(names, name) for name in names}
-            first = [self.slots[at] for at in places[names[0]].tolist()]
-            self.groups.append(Group(first[0].arena, np.array([slot.row for slot in first]), places))
-
-    def _places(self, names: tuple[str, ...], name: str) -> IntArray:
-        slots = enumerate(self.slots)
-        return np.array([at for at, slot in slots if slot.statistic == name and SERIES[slot.key.field] == names])
 
 
 class Anomalies:
@@ -151,13 +93,14 @@ class Anomalies:
 
     # ---- which series
 
-    def refresh(self, subject: Subject, end_s: float) -> None:
-        """Begin the series of a subject's new streams."""
-        for arena, row in sorted(subject.rows):
-            key = self._table.arenas[arena].keys[row]
-            if not key.segment and key.field in SERIES and key not in self._known:
-                self._known.add(key)
-                self._begin([Slot(subject.index, key, name, arena, row) for name in SERIES[key.field]], end_s)
+    def refresh(self, subjects: Iterable[Subject], end_s: float) -> None:
+        """Begin the series of subjects' new streams."""
+        for subject in subjects:
+            for arena, row in sorted(subject.rows):
+                key = self._table.arenas[arena].keys[row]
+                if not key.segment and key.field in SERIES and key not in self._known:
+                    self._known.add(key)
+                    self._begin([Slot(subject.index, key, name, arena, row) for name in SERIES[key.field]], end_s)
 
     def _begin(self, slots: list[Slot], end_s: float) -> None:
         if sum(len(block.slots) for block in self._blocks) + len(slots) > SERIES_MAX:
@@ -172,28 +115,82 @@ class Anomalies:
             self._blocks.append(Block(due_s=(end_s // self._step_s + 1.0) * self._step_s + phase_s))
         return self._blocks[-1]
 
+    # ---- from one process to the next
+
+    def sections(self, prefix: str) -> Iterator[Section]:
+        """Give what is known of the series, block by block, and of the streams that are alerted."""
+        yield Section(prefix, None, self._state)
+        for number, block in enumerate(self._blocks):
+            yield Section(f"{prefix}/{number}", block.mark, block.state)
+
+    def _state(self) -> State:
+        held = {slot.key for block in self._blocks for slot in block.slots}
+        return {
+            "blocks": len(self._blocks),
+            "left_out": [key_list(key) for key in sorted(self._known - held)],
+            "raised": [
+                {"quiet": raised.quiet, "observed": [observation_state(one) for one in raised.observed]}
+                for raised in self._raised.values()
+            ],
+        }
+
+    def restore(self, prefix: str, states: Mapping[str, State], moves: Moves) -> None:
+        """Go on from states, before `refresh`, with the series whose streams there still are."""
+        state = states.get(prefix, {})
+        for number in range(state.get("blocks", 0)):
+            found = states.get(f"{prefix}/{number}")
+            self._blocks.append(Block(due_s=0.0) if found is None else Block.restored(found, self._table, moves))
+        slots = {slot.key: slot for block in self._blocks for slot in block.slots}
+        self._known.update(slots, map(key_of, state.get("left_out", [])))
+        for found in state.get("raised", []):
+            observed = found["observed"]
+            slot = slots.get(key_of(observed[0]["key"])) if observed else None
+            if slot is not None:
+                self._raise_again(slot, observed, int(found["quiet"]))
+
+    def renew(self) -> None:
+        """Take the rules of today for the streams that are alerted; without any, a stream is alerted no longer."""
+        raised, self._raised = self._raised, {}
+        slots = {slot.key: slot for block in self._blocks for slot in block.slots}
+        for key, own in raised.items():
+            self._raise_again(slots[key], [observation_state(one) for one in own.observed], own.quiet)
+
+    def _raise_again(self, slot: Slot, observed: Sequence[State], quiet: int) -> None:
+        found = [(one, self.rule_of(slot.key, one["rule"])) for one in observed]
+        again = [observation_of(one, rule, slot.arena, slot.row) for one, rule in found if rule is not None]
+        if again:
+            self._raised[slot.key] = Raised(again, quiet)
+
+    def rule_of(self, key: StreamKey, name: str) -> Rule | None:
+        """Give the rule of this name that watches a stream, if any does."""
+        rule = rule_named(self._plan_of, key, name)
+        is_own = rule is not None and rule.statistic == ANOMALY and rule.watches(key.field)
+        return rule if is_own and key in self._known else None
+
     # ---- a look
 
-    def look(self, book: AlertBook, end_s: float) -> Iterator[Observation]:
-        """Feed the blocks that are due, and give what there is to say of the streams that are alerted."""
+    def look(self, book: AlertBook, end_s: float, incomplete: Incomplete) -> Iterator[Observation]:
+        """Feed the blocks that are due, and give what there is to say of the streams that are alerted.
+
+        A minute of which messages are missing is no point of any series.
+        """
         for key in [key for key, raised in self._raised.items() if not _is_open(raised, book)]:
             del self._raised[key]
         for block in self._blocks:
             if end_s >= block.due_s:
                 block.due_s += self._step_s * (1.0 + (end_s - block.due_s) // self._step_s)
-                self._feed(block, end_s)
+                self._feed(block, end_s, incomplete)
         for raised in self._raised.values():
             yield from raised.observed
 
-    def _feed(self, block: Block, end_s: float) -> None:
+    def _feed(self, block: Block, end_s: float, incomplete: Incomplete) -> None:
         values, block.samples = self._points(block)
+        if incomplete.last_s > -np.inf and incomplete.touch(end_s - self._span_s(block), end_s):
+            values[:] = np.nan
         scores, is_alarm = block.watch.observe(np.full(BLOCK, end_s), values)
         block.scores = np.where(np.isnan(values), np.nan, scores)
-        block.told = [
-            AnomalyScore(slot.key.model, slot.key.model_version, slot.key.field, slot.statistic, score)
-            for slot, score in zip(block.slots, block.scores.tolist(), strict=False)
-            if not isnan(score)
-        ]
+        block.fed_s = end_s
+        block.tell()
         own: dict[StreamKey, list[int]] = {}
         for at, slot in enumerate(block.slots):
             if slot.key in self._raised:
@@ -203,6 +200,11 @@ class Anomalies:
         for at in np.flatnonzero(is_alarm).tolist():
             if block.slots[at].key not in self._raised:
                 self._raise(block, at, end_s)
+
+    def _span_s(self, block: Block) -> float:
+        """Give how long the window of a block's points is: as asked for, or a little more."""
+        spans_s = [self._views.some(group.arena, self._window, group.rows[:1]).span_s for group in block.groups]
+        return max([self._step_s, *spans_s])
 
     def _points(self, block: Block) -> tuple[FloatArray, FloatArray]:
         """Give the next value of each series and its samples, shape (BLOCK,); NaN where there are too few."""
@@ -243,6 +245,8 @@ class Anomalies:
 
     def _raise(self, block: Block, at: int, end_s: float) -> None:
         slot, score = block.slots[at], float(block.scores[at])
+        if slot.key.model == DRILL_MODEL and slot.key.field == VOLUME:
+            return  # a drill begins and ends all of a sudden
         rules = self._plan_of(slot.key.model, slot.key.model_version).rules
         observed = [
             self._observation(rule, slot, (score, int(block.samples[at])), end_s)

@@ -1,4 +1,4 @@
-"""The loop: read, count and judge, tell, show. It knows protocols, not products.
+"""The loop: read, count and judge, keep, tell, show. It knows protocols, not products.
 
 One thread, the one that calls `run`, reads, folds, judges and writes all state. Delivery has threads of its own, and
 scrapes read the last snapshot, which is published by one assignment.
@@ -10,21 +10,26 @@ import faulthandler
 import gc
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-from monitor.domain import Picture, SinkStatus, Snapshot, Transition
-from monitor.drills import marked, marked_transitions
+from monitor.absences import Absences
+from monitor.aides import Aides
+from monitor.board import Board, Serving, Telling
+from monitor.domain import PartitionStatus, Picture, Snapshot, TopicPartition
 from monitor.errors import BaselineError, SourceError
+from monitor.keeper import UNTOLD, Keeper, Opened
+from monitor.kept import Section
 from monitor.ledger import Ledger
 from monitor.pipeline import Pipeline, Step
 from monitor.references import Reference
+from monitor.reloads import Reloads, Swapped
 from monitor.rules import Budget
+from monitor.selfwatch import Watched
 from monitor.sources.base import Source
 
 PUBLISH_S: Final = 1.0
@@ -35,8 +40,7 @@ PUBLISH_SHARE_MAX: Final = 0.01
 PUBLISH_S_MAX is the longest between two.
 """
 IDLE_CHECK_S: Final = 0.5
-ERROR_LOG_S: Final = 30.0
-"""The same error is logged again only after this long; the metric counts every one."""
+LEDGER, WATCH, OUTBOX = "ledger", "selfwatch", "outbox/"
 
 GC_THRESHOLDS: Final = (100_000, 20, 50)
 """At Python's own thresholds the collector takes a sixth of the pipeline's time: 6.0 us an event instead of 5.1."""
@@ -47,80 +51,28 @@ SWITCH_S: Final = 0.001
 log = structlog.get_logger()
 
 
-class Telling(Protocol):
-    """What the loop asks of delivery; see delivery.Delivery."""
-
-    def start(self) -> None:
-        """Begin to deliver. Called once, before the loop runs."""
-        ...
-
-    def offer(self, transitions: Sequence[Transition], now_wall_s: float) -> None:
-        """Take in what is to be told. Never waits, never raises."""
-        ...
-
-    def status(self) -> Sequence[SinkStatus]:
-        """Give how each sink fares; waits for none."""
-        ...
-
-    def drain(self, budget_s: float) -> int:
-        """Try to tell what waits, for at most budget_s; give how many notices are left."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the sinks. Called last; again does nothing."""
-        ...
-
-
-class Serving(Protocol):
-    """What the loop asks of the web server; see web.WebServer."""
-
-    def start(self) -> None:
-        """Listen and serve; returns once requests are answered. Raises ConfigError if it can't listen."""
-        ...
-
-    def stop(self) -> None:
-        """Stop listening and close every connection; more than once does nothing."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class AppTerms:
     """How the loop runs.
 
-    shutdown_s: budget from the signal to the end. save: keeps a learned reference; raises BaselineError. about: what
-    the first line of the log tells. budget: of false alarms, which pages are counted against.
+    shutdown_s: budget from the signal to the end. save_s: how often state is stored. away_s, stalled_s: see Absences.
+    save: keeps a learned reference as a file; raises BaselineError. open_store: opens what state is kept in, None: none
+    is; raises StateError. reload: reads the configuration anew. about: what the first line of the log tells. budget: of
+    false alarms, which pages are counted against. topics: that are read. aides: who help.
     """
 
     poll_timeout_s: float = 0.2
-    commit_s: float = 5.0
+    save_s: float = 5.0
     shutdown_s: float = 20.0
+    away_s: float = 60.0
+    stalled_s: float = 300.0
     save: Callable[[Reference], object] | None = None
+    open_store: Callable[[], Opened] | None = None
+    reload: Callable[[], Swapped] | None = None
     about: Mapping[str, object] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
-
-
-class Board:
-    """Where the last snapshot hangs; written by the loop, read by everyone."""
-
-    def __init__(self) -> None:
-        self._snapshot: Snapshot | None = None
-        self._is_busy = False
-
-    def set_busy(self, is_busy: bool) -> None:  # noqa: FBT001 - a setter's one argument
-        """Say whether the loop is at work, or waits for messages."""
-        self._is_busy = is_busy
-
-    def is_busy(self) -> bool:
-        """Tell whether the loop is at work."""
-        return self._is_busy
-
-    def publish(self, snapshot: Snapshot) -> None:
-        """Replace the snapshot."""
-        self._snapshot = snapshot
-
-    def latest(self) -> Snapshot | None:
-        """Give the last snapshot, None before the first."""
-        return self._snapshot
+    topics: Sequence[str] = ()
+    aides: Aides = field(default_factory=Aides)
 
 
 class App:
@@ -140,16 +92,22 @@ class App:
         self._delivery = delivery
         self._board = board
         self._terms = terms
+        self._aides = terms.aides
         self._clock = clock
         self.ledger = Ledger(terms.budget)
+        self.reloads = Reloads(terms.reload, clock())
+        self._keeper = Keeper(None, terms.save_s)
+        self._absences = Absences(terms.away_s, terms.stalled_s)
         self._started_s = clock()
         self._is_stopping = False
-        self._assigned: frozenset[object] | None = None
+        self._assigned: frozenset[TopicPartition] | None = None
+        self._waited_for: frozenset[TopicPartition] | None = None
+        self._statuses: Sequence[PartitionStatus] = ()
         self._has_looked = False
-        self._commits = 0
-        self._batches = 0
+        self._learned: list[Reference] = []
+        self._batches = self._commits = 0
         self._busy_s = 0.0
-        self._due_commit_s = self._due_publish_s = self._due_idle_s = 0.0
+        self._due_publish_s = self._due_idle_s = 0.0
 
     def stop(self) -> None:
         """Ask the loop to end after the batch in hand. Safe to call from a signal handler."""
@@ -157,17 +115,21 @@ class App:
 
     def run(self, server: Serving | None = None) -> None:
         """Run until stopped; in any case stop all in reverse order. Raises DriftdError if the source fails for good."""
-        self._restore()
         calm_the_collector()
         sys.setswitchinterval(SWITCH_S)
         with ExitStack() as stack:
             stack.callback(self._delivery.close)
-            self._delivery.start()
             if server is not None:
                 server.start()
                 stack.callback(server.stop)
-            self.source.open()
+            positions = self._restore(stack)
+            self._delivery.start()
+            self._aides.rejects.open()
+            self.source.open(positions)
             stack.callback(self._close_source)
+            for aide in self._aides.threads():
+                aide.start()
+                stack.callback(aide.stop)
             log.info("started", **self._terms.about)
             self._publish(reason="starting")
             try:
@@ -176,10 +138,6 @@ class App:
             finally:
                 self._end()
 
-    def _restore(self) -> None:
-        """Start from what was kept. Nothing is yet: this is the one place where durable state will come in."""
-        log.info("windows start empty", reason="no durable state: offsets come from the consumer group")
-
     def _turn(self) -> None:
         """One turn: the architecture on a screen."""
         self._board.set_busy(False)
@@ -187,43 +145,59 @@ class App:
         self._board.set_busy(True)
         began_s = time.perf_counter()
         now_s = self._clock()
-        self._reassign()
+        self._reassign(now_s)
         if len(batch):
             self._batches += 1
-            self._tell(self._pipeline.step(batch, now_s))
+            step = self._pipeline.step(batch, now_s)
+            self._aides.rejects.take(batch, step.rejected, now_s)
+            self._take(step)
         if now_s >= self._due_idle_s:
-            self._tell(self._pipeline.idle(*self.source.idle(), now_s))
-            self._due_idle_s = now_s + IDLE_CHECK_S
-        if now_s >= self._due_commit_s:
-            self.source.commit()
-            self._commits += 1
-            self._due_commit_s = now_s + self._terms.commit_s
+            self._look_around(now_s)
+        if self.reloads.is_due:
+            self.reloads.run(self._swap, now_s)
+        if self._keeper.is_due(now_s):
+            self._save(now_s)
         if now_s >= self._due_publish_s:
             self._publish()
         self._busy_s += time.perf_counter() - began_s
         if batch.is_last:
             self._is_stopping = True
 
-    def _reassign(self) -> None:
+    def _reassign(self, now_s: float) -> None:
+        """Tell the pipeline which partitions to wait for, and whether any is missing."""
         assigned = self.source.assigned()
-        if assigned is not None and self._assigned != frozenset(assigned):
+        if assigned is None:
+            return
+        waited_for = self._absences.waited_for(assigned, self.source.away(), self._statuses, now_s)
+        self._pipeline.missing.is_absent = bool(self._absences.absent)
+        if self._waited_for != waited_for:
+            self._waited_for = waited_for
+            self._pipeline.assign(waited_for)
+        if self._assigned != frozenset(assigned):
             self._assigned = frozenset(assigned)
-            self._pipeline.assign(assigned)
             names = sorted(f"{p.topic}/{p.partition}" for p in assigned)
             log.info("partitions assigned", count=len(names), partitions=names[:50])
             self._due_publish_s = 0.0  # a partition that left must not be seen at the next scrape
 
-    def _tell(self, step: Step) -> None:
-        for reference in step.references:
-            self._keep(reference)
-        transitions = marked_transitions(step.transitions)
-        if transitions:
+    def _look_around(self, now_s: float) -> None:
+        """See to what no message tells of: silence, gaps, partitions that run ahead, stand still, or are to be held."""
+        self._statuses = () if self.source.trouble() else self.source.status()
+        self._pipeline.missing.note_gaps(gap.source for gap in self.source.gaps())
+        self._aides.rejects.tick(now_s)
+        self.source.hold(self._aides.rejects.held(self._assigned or ()).union(self._pipeline.ahead()))
+        self._take(self._pipeline.idle(*self.source.idle(), now_s))
+        self._due_idle_s = now_s + IDLE_CHECK_S
+
+    def _take(self, step: Step) -> None:
+        """See to what came of messages or of time: references that were learned, and alerts that changed."""
+        self._learned += step.references
+        if step.transitions:
             now_s = self._clock()
-            self._delivery.offer(transitions, now_s)
-            self.ledger.take(transitions, now_s)
+            self.ledger.take(step.transitions, now_s)
+            self._keeper.hold(step.transitions, now_s)
             self._due_publish_s = 0.0
 
-    def _keep(self, reference: Reference) -> None:
+    def _keep_reference(self, reference: Reference) -> None:
         about = {"model": reference.model, "model_version": reference.model_version, "reference": reference.identity}
         log.info("reference learned", events=reference.events, span_s=round(reference.span_s, 3), **about)
         if self._terms.save is None:
@@ -235,32 +209,98 @@ class App:
                 "reference not saved", error_code="reference_not_saved", error=str(error), **about
             )
 
+    def _swap(self, found: Swapped) -> None:
+        """Go on with another configuration: rules and receivers; consumer and counts stay."""
+        self._take(Step(transitions=self._pipeline.replan(found.terms)))
+        self.ledger.apply(found.terms.budget)
+        self._delivery.replace(found.sinks, found.same)
+        self._aides.watch.apply(found.watch)
+        self._aides.rejects.retry()
+
+    # ---- what is kept
+
+    def _restore(self, stack: ExitStack) -> Mapping[TopicPartition, int]:
+        """Go on where an earlier process stored that it was; give where to read on."""
+        if self._terms.open_store is None:
+            log.info("windows start empty", reason="no state is kept: offsets come from the consumer group")
+            return {}
+        store, stored = self._terms.open_store()
+        stack.callback(store.close)
+        self._keeper = Keeper(store, self._terms.save_s)
+        if stored is None:
+            log.info("windows start empty", reason="no state is stored yet")
+            return {}
+        now_s, states = self._clock(), stored.sections
+        self._pipeline.restore(states)
+        self.ledger.restore(states.get(LEDGER, {}))
+        self._aides.watch.restore(states.get(WATCH, {}))
+        self._aides.rejects.restore(states, self._terms.topics)
+        self._delivery.restore({n.removeprefix(OUTBOX): s for n, s in states.items() if n.startswith(OUTBOX)}, now_s)
+        for decided in self._keeper.restore(states.get(UNTOLD, {})):
+            self._delivery.offer(decided.transitions, decided.wall_s)
+        self._delivery.resume(self._pipeline.alerts, now_s)
+        about = {"partitions": len(stored.positions), "age_s": round(now_s - stored.saved_wall_s, 3)}
+        log.info("state restored", seconds=round(self._clock() - now_s, 3), **about)
+        return stored.positions
+
+    def _sections(self) -> Iterator[Section]:
+        yield from self._pipeline.sections()
+        yield from self._delivery.sections()
+        yield from self._aides.rejects.sections()
+        yield Section(LEDGER, None, self.ledger.state)
+        yield Section(WATCH, None, self._aides.watch.state)
+
+    def _save(self, now_s: float) -> None:
+        """Store where all stands, and tell what waited for it."""
+        positions = dict(self.source.positions())
+        decided, is_saved = self._keeper.save(self._sections(), positions, now_s)
+        if is_saved or not self._keeper.status.is_kept:
+            self.source.saved(positions)
+            self._commits += 1
+            for reference in self._learned:  # not before: the file of what was never stored would begin a model anew
+                self._keep_reference(reference)
+            self._learned.clear()
+        for each in decided:
+            self._delivery.offer(each.transitions, each.wall_s)
+
     # ---- what others see
 
     def _publish(self, reason: str = "") -> None:
         began_s = time.perf_counter()
-        picture = self._pipeline.picture()
-        picture = replace(picture, alerts=marked(picture.alerts))
+        picture, watch = self._pipeline.picture(), self._aides.watch
         self._has_looked = self._has_looked or picture.looks > 0
         why = reason or self._not_ready_because(picture)
         now_s = self._clock()
-        self._board.publish(
-            Snapshot(
-                wall_s=now_s,
-                started_wall_s=self._started_s,
-                tick_wall_s=now_s,
-                is_ready=not why,
-                not_ready_because=why,
-                picture=picture,
-                partitions=tuple(self.source.status()),
-                sinks=tuple(self._delivery.status()),
-                batches=self._batches,
-                busy_s=self._busy_s,
-                commits=self._commits,
-                source_errors=dict(self.source.errors()),
-                pages=self.ledger.pages(picture.watermark_s),
-            )
+        snapshot = Snapshot(
+            wall_s=now_s,
+            started_wall_s=self._started_s,
+            tick_wall_s=now_s,
+            is_ready=not why,
+            not_ready_because=why,
+            picture=picture,
+            partitions=tuple(self.source.status()),
+            sinks=tuple(self._delivery.status()),
+            batches=self._batches,
+            busy_s=self._busy_s,
+            commits=self._commits,
+            source_errors=dict(self.source.errors()),
+            pages=self.ledger.pages(picture.watermark_s),
+            state=self._keeper.status,
+            reload=self.reloads.status,
+            away=tuple(self.source.away()),
+            intake=self.source.intake(),
+            dead_letters=self._aides.rejects.status(),
+            heartbeat=self._aides.heartbeat_status(),
+            stalls=self._aides.stalls_seen(),
         )
+        own = watch.advance(snapshot, Watched(self.source.trouble(), snapshot.away, *self._aides.usage()))
+        self._keeper.hold(own, now_s)
+        for transition in own:  # no pages of a model, so they cost nothing of its budget
+            self.ledger.keep(transition.alert)
+        picture = replace(
+            picture, alerts=(*picture.alerts, *watch.alerts), transitions={**picture.transitions, **watch.transitions}
+        )
+        self._board.publish(replace(snapshot, picture=picture))
         cost_s = time.perf_counter() - began_s
         self._due_publish_s = now_s + min(PUBLISH_S_MAX, max(PUBLISH_S, cost_s / PUBLISH_SHARE_MAX))
 
@@ -275,16 +315,20 @@ class App:
     # ---- the end
 
     def _end(self) -> None:
-        """Say goodbye, commit, deliver what is queued within the budget. Batches are folded whole: none is held."""
+        """Say goodbye, store, deliver what is queued within the budget. Batches are folded whole: none is held."""
         deadline_s = time.monotonic() + self._terms.shutdown_s
         log.info("stopping", budget_s=self._terms.shutdown_s)
         # If closing hangs (a broker that does not answer), the stacks are shown and the process ends anyway.
         faulthandler.dump_traceback_later(self._terms.shutdown_s + 5.0, exit=True)
         self._publish(reason="stopping")
-        self.source.commit()
+        letters = self._aides.rejects.close(0.1 * self._terms.shutdown_s)
+        self._save(self._clock())
         left = self._delivery.drain(max(0.5, 0.6 * (deadline_s - time.monotonic())))
-        if left:
-            log.error("notifications left undelivered", error_code="notifications_undelivered", count=left)
+        if self._keeper.status.is_kept:
+            self._save(self._clock())  # so that what was delivered meanwhile is not told again
+        if left or letters:
+            what = "kept for the next process" if self._keeper.status.is_kept else "lost"
+            log.error("left untold", error_code="left_untold", notifications=left, dead_letters=letters, they_are=what)
 
     def _close_source(self) -> None:
         try:
@@ -302,20 +346,3 @@ def calm_the_collector() -> None:
     """Look for cyclic garbage more rarely: a batch makes tens of thousands of objects, none of them in cycles."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-
-
-class ErrorLog:
-    """Logs what a source reports, each reason at most once in ERROR_LOG_S."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last_s: dict[str, float] = {}
-        self._since: Counter[str] = Counter()
-
-    def __call__(self, reason: str, text: str, cure: str) -> None:
-        """Log an error, or count that it came again."""
-        now_s = self._clock()
-        self._since[reason] += 1
-        if now_s - self._last_s.get(reason, -ERROR_LOG_S) >= ERROR_LOG_S:
-            log.warning("source error", error_code=reason, error=text, cure=cure or None, times=self._since.pop(reason))
-            self._last_s[reason] = now_s

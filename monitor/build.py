@@ -5,12 +5,13 @@ Checks everything, opens nothing, so `driftd check` is this without `run`.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,7 +19,6 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from monitor.anomalies import ANOMALY_KINDS
-from monitor.app import App, AppTerms, Board, ErrorLog
 from monitor.config import BUILT_IN_RULES, Settings
 from monitor.config.alerts import AlertSettings, ModelSettings
 from monitor.config.guess import did_you_mean
@@ -26,22 +26,21 @@ from monitor.config.kafka import KafkaSettings
 from monitor.config.thresholds import Threshold, complete_rule
 from monitor.config.units import Limit
 from monitor.decode import ADAPTERS, Limits
-from monitor.delivery import Delivery
 from monitor.detectors import DETECTORS
 from monitor.domain import Kind
 from monitor.errors import BaselineError, ConfigError
 from monitor.fields import FIELDS, VOLUME, Watch
 from monitor.pipeline import Pipeline
 from monitor.pipeline_terms import LearnTerms, PipelineTerms, TimeTerms
-from monitor.reference_files import read_references, write_reference
+from monitor.reference_files import read_references
 from monitor.references import Reference
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, DRIFT, DRIFT_KINDS, Budget, Level, Plan, Rule
+from monitor.selfwatch.terms import SelfTerms
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
-from monitor.sources.kafka import FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaSource, KafkaTerms
+from monitor.sources.kafka import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
 from monitor.streams import StreamLimits
-from monitor.web import WebServer, WebTerms
 
 T = TypeVar("T")
 
@@ -154,6 +153,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         ),
         event_ids_max=settings.limits.event_ids_max,
         series_max=settings.limits.label_series_max,
+        seed=secrets.randbits(64),  # so that nobody can make ids that are taken for each other
     )
 
 
@@ -198,7 +198,7 @@ def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
         "allow.auto.create.topics": False,
     }
     if kafka.group_protocol == "classic":
-        own["partition.assignment.strategy"] = "cooperative-sticky"
+        own |= CLASSIC
     given = {**own, **kafka.librdkafka}
     return {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -209,19 +209,22 @@ def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
 
 def sinks(settings: Settings) -> list[Sink]:
     """Give the sinks of all receivers. Raises ConfigError that names the receiver and the option, never a value."""
-    out: list[Sink] = []
-    for name, receiver in settings.receivers.items():
-        kind = SINKS[receiver.type]
-        try:
-            params = TypeAdapter(kind.params).validate_python(receiver.options)
-            out.extend(kind.make(name, params))
-        except ValidationError as error:
-            known = [each.name for each in fields(kind.params)]
-            found = error.errors(include_input=False, include_url=False)
-            raise ConfigError("\n".join(f"receivers.{name}{_receiver_problem(e, known)}" for e in found)) from None
-        except ValueError as error:
-            raise ConfigError(f"receivers.{name}: {error}") from None
-    return out
+    return [sink for name in settings.receivers for sink in sinks_of(settings, name)]
+
+
+def sinks_of(settings: Settings, name: str) -> list[Sink]:
+    """Give the sinks of one receiver; raises as `sinks` does."""
+    receiver = settings.receivers[name]
+    kind = SINKS[receiver.type]
+    try:
+        params = TypeAdapter(kind.params).validate_python(receiver.options)
+        return list(kind.make(name, params))
+    except ValidationError as error:
+        known = [each.name for each in fields(kind.params)]
+        found = error.errors(include_input=False, include_url=False)
+        raise ConfigError("\n".join(f"receivers.{name}{_receiver_problem(e, known)}" for e in found)) from None
+    except (ConfigError, ValueError) as error:
+        raise ConfigError(f"receivers.{name}: {error}") from None
 
 
 def _receiver_problem(error: ErrorDetails, known: Sequence[str]) -> str:
@@ -255,46 +258,29 @@ def _without_secrets(text: str, options: Mapping[str, Any]) -> str:
     return text
 
 
-def app(settings: Settings, board: Board, clock: Callable[[], float] = time.time) -> tuple[App, WebServer]:
-    """Give the daemon and its web server. Raises ConfigError; opens nothing."""
-    terms = pipeline_terms(settings)
-    loaded = references(settings)
-    source = KafkaSource(
-        KafkaTerms(
-            topics=tuple(settings.kafka.topics),
-            options=kafka_options(settings.kafka),
-            batch_records_max=settings.kafka.batch_records_max,
-            idle_s=settings.time.idle_s,
-        ),
-        clock,
-        ErrorLog(),
+def kafka_terms(settings: Settings) -> KafkaTerms:
+    """Give how Kafka is read.
+
+    By the classic protocol a process that keeps state is the same member after a restart, so that it need not wait for
+    its own session to run out. (By the consumer protocol brokers would keep the newcomer out until then.)
+    """
+    options = kafka_options(settings.kafka)
+    if settings.state.enabled and settings.kafka.group_protocol == "classic":
+        place = f"{socket.gethostname()}:{Path(settings.state.directory).absolute()}"
+        options = {"group.instance.id": f"driftd-{hashlib.sha256(place.encode()).hexdigest()[:16]}", **options}
+    return KafkaTerms(
+        topics=tuple(settings.kafka.topics),
+        options=options,
+        batch_records_max=settings.kafka.batch_records_max,
+        idle_s=settings.time.idle_s,
+        on_gap=settings.state.on_gap,
+        outage_s_max=settings.kafka.outage_s_max,
     )
-    save = partial(write_reference, Path(settings.reference.directory)) if settings.reference.save_learned else None
-    app_terms = AppTerms(
-        poll_timeout_s=settings.kafka.poll_timeout_s,
-        commit_s=settings.kafka.commit_s,
-        shutdown_s=settings.run.shutdown_s,
-        save=save,
-        budget=terms.budget,
-        about={
-            "brokers": list(settings.kafka.bootstrap_servers),
-            "topics": list(settings.kafka.topics),
-            "group": settings.kafka.group_id,
-            "references": len(loaded),
-            "http": f"{settings.http.host}:{settings.http.port}",
-        },
-    )
-    whole = App(pipeline(settings, loaded, terms), source, Delivery(sinks(settings)), board, app_terms, clock)
-    http = settings.http
-    web_terms = WebTerms(
-        host=http.host,
-        port=http.port,
-        stall_s=http.stall_s,
-        progress_s=http.progress_s,
-        render_s_min=http.render_s_min,
-        label_series_max=settings.limits.label_series_max,
-    )
-    return whole, WebServer(board.latest, web_terms, board.is_busy)
+
+
+def self_terms(settings: Settings, terms: PipelineTerms) -> SelfTerms:
+    """Give what driftd tells of itself."""
+    return settings.selfwatch.terms(settings.alerts.owner or "", max(terms.windows_s))
 
 
 def only_learning(settings: Settings) -> PipelineTerms:

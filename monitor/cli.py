@@ -6,37 +6,30 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from monitor import __version__, build, logs
-from monitor.app import Board
+from monitor import __version__, assembly, build, logs
+from monitor.acls import acls_of
 from monitor.baseline import Input, build_references, diff_text, kafka_range, show_text
+from monitor.board import Board
 from monitor.checking import report
-from monitor.config import Settings, load_settings, settings_schema
+from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, errors, settings_of
+from monitor.config import settings_schema
+from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
 from monitor.drill.report import Order
-from monitor.errors import ConfigError, DriftdError
+from monitor.errors import ConfigError
 from monitor.explain import finding, words
 from monitor.power.analysis import Traffic
 from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
 from monitor.replaying import Outputs, replay_files
 from monitor.scoring import score_file
-
-FAILED: Final = 1
-USAGE: Final = 2
-CONFIG: Final = 78
-DEFAULT_CONFIG: Final = "driftd.yaml"
-BROKERS: Final = "DRIFTD_KAFKA__BOOTSTRAP_SERVERS"
-TOPICS: Final = "DRIFTD_KAFKA__TOPICS"
-PORT: Final = "DRIFTD_HTTP__PORT"
-OPTIONS: Final = {BROKERS: "--brokers", TOPICS: "--topic", PORT: "--port"}
-"""What the options of `run` stand in for, as variables of the environment would."""
+from monitor.state_cli import state
 
 cli = typer.Typer(
     name="driftd",
@@ -49,12 +42,8 @@ cli = typer.Typer(
 )
 baseline = typer.Typer(no_args_is_help=True, help="Build, show and compare references: what is normal for a model.")
 cli.add_typer(baseline, name="baseline")
-
-ConfigPath = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help=f"Configuration file [default: $DRIFTD_CONFIG, or {DEFAULT_CONFIG} if there]."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+cli.add_typer(state, name="state")
+cli.add_typer(dlq, name="dlq")
 
 
 def _show_version(wanted: bool) -> None:
@@ -72,41 +61,6 @@ def options(
     """Watches what your models serve: reads events from Kafka, and wakes the right person when it matters."""
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn our exceptions into a message and an exit code; a bug keeps its traceback."""
-    try:
-        yield
-    except ConfigError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CONFIG) from None
-    except DriftdError as error:
-        typer.echo(f"driftd: {error}", err=True)
-        raise typer.Exit(FAILED) from None
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise typer.Exit(FAILED) from None
-
-
-def _settings(
-    path: Path | None, given: Mapping[str, str | None] = MappingProxyType({}), *, topics_required: bool = True
-) -> Settings:
-    """Load the settings. given: what the command line says in place of the environment, None: nothing."""
-    found = path or (Path(os.environ["DRIFTD_CONFIG"]) if os.environ.get("DRIFTD_CONFIG") else None)
-    if found is None and Path(DEFAULT_CONFIG).exists():
-        found = Path(DEFAULT_CONFIG)
-    overrides = {name: value for name, value in given.items() if value is not None}
-    try:
-        return load_settings(found, {**os.environ, **overrides}, topics_required=topics_required)
-    except ConfigError as error:
-        text = str(error)
-        for name in overrides:
-            text = text.replace(f"environment {name}:", f"{OPTIONS[name]}:")
-        if found is None:
-            text += f"\nno file was read: name one with --config or $DRIFTD_CONFIG, or put {DEFAULT_CONFIG} here"
-        raise ConfigError(text) from None
-
-
 @cli.command()
 def run(
     config: ConfigPath = None,
@@ -115,24 +69,19 @@ def run(
     port: Annotated[int | None, typer.Option(help="Port of /metrics, in place of http.port.")] = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; a second signal ends it at once."""
-    with _errors():
-        settings = _settings(
-            config,
-            {
-                BROKERS: brokers,
-                TOPICS: ",".join(topic) if topic else None,
-                PORT: None if port is None else str(port),
-            },
-        )
+    given = {BROKERS: brokers, TOPICS: ",".join(topic) if topic else None, PORT: None if port is None else str(port)}
+    with errors():
+        load = partial(settings_of, config, given)
+        settings = load()
         logs.set_up(settings.log.level, settings.log.format)
         build.check_kafka(settings)
-        app, server = build.app(settings, Board())
-        _on_signals(app.stop)
+        app, server = assembly.app(settings, Board(), load=load)
+        _on_signals(app.stop, app.reloads.signal)
         app.run(server)
 
 
-def _on_signals(stop: Callable[[], None]) -> None:
-    """Stop in good order at the first signal, at once at the second."""
+def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Stop in good order at the first signal, at once at the second; read the configuration anew at a hang-up."""
 
     def first(number: int, _: object) -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -142,6 +91,7 @@ def _on_signals(stop: Callable[[], None]) -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, first)
+    signal.signal(signal.SIGHUP, lambda _, __: reload())
 
 
 @cli.command()
@@ -152,13 +102,18 @@ def check(
         float | None, typer.Option(help="Traffic of each model, in place of that of its reference.")
     ] = None,
     within: Annotated[str, typer.Option(help="Time in which the smallest changes told are to be detected.")] = "1h",
+    acls: Annotated[bool, typer.Option("--acls", help="Print the rights that driftd needs on the brokers.")] = False,
 ) -> None:
     """Check the configuration; print what would be watched and what that can detect. Connects to nothing."""
-    with _errors():
-        settings, traffic = _settings(config), Traffic.of(events_per_s, within)
+    with errors():
+        settings, traffic = settings_of(config), Traffic.of(events_per_s, within)
+        if acls:
+            needed = acls_of(settings)
+            typer.echo(json.dumps(needed.to_dict()) if as_json else needed.to_text())
+            return
         build.check_kafka(settings)
         found = report(settings, build.references(settings), traffic)
-        build.app(settings, Board())
+        assembly.app(settings, Board())
         typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
 
 
@@ -173,7 +128,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score a recorded metric series: how surprising each point is, and one alarm per incident."""
-    with _errors():
+    with errors():
         summary = score_file(input_path, output_path)
         typer.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
 
@@ -196,8 +151,8 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run recorded events through the whole pipeline on their own time: what would have fired, and when."""
-    with _errors():
-        settings = _settings(config, topics_required=False)
+    with errors():
+        settings = settings_of(config, topics_required=False)
         logs.set_up("warning", settings.log.format)
         loaded = build.references(settings, None if references is None else str(references))
         summary = replay_files(settings, loaded, inputs, Outputs(alerts_out, metrics_out))
@@ -218,7 +173,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say in words what an alert found and why it fired, with reference and current values side by side."""
-    with _errors():
+    with errors():
         known = finding.from_file(alerts) if alerts else finding.from_daemon(url or _daemon_url(config))
         if alert is None and not as_json:
             typer.echo("\n".join(finding.listed(known) or ["no alert is active, and none ended lately"]))
@@ -229,7 +184,7 @@ def explain(
 
 def _daemon_url(config: Path | None) -> str:
     """Give where the configured daemon is asked from the machine it runs on."""
-    http = _settings(config, topics_required=False).http
+    http = settings_of(config, topics_required=False).http
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(http.host, http.host)  # noqa: S104 - told apart, not listened on
     return f"http://{host}:{http.port}"
 
@@ -247,7 +202,7 @@ def demo(
     """
     from monitor.demo import run_demo  # noqa: PLC0415 - only this command needs a broker
 
-    with _errors():
+    with errors():
         is_good = run_demo(None if forever else seconds, as_json=as_json, port=port)
         raise typer.Exit(0 if is_good else FAILED)
 
@@ -280,11 +235,11 @@ def drill(  # noqa: PLR0913, PLR0917 - one parameter per option
     """
     from monitor.drill import live, twin  # noqa: PLC0415 - only this command needs a producer
 
-    with _errors():
+    with errors():
         if incident not in INCIDENTS:
             raise typer.BadParameter(f"{incident}: not an incident; these are: {', '.join(INCIDENTS)}")
         is_twin = is_twin or bool(inputs)
-        settings = _settings(config, topics_required=not is_twin)
+        settings = settings_of(config, topics_required=not is_twin)
         logs.set_up("warning", settings.log.format)
         order = Order(incident, model, field, size, timeout)
         if is_twin:
@@ -335,10 +290,10 @@ def baseline_build(  # noqa: PLR0913, PLR0917 - one parameter per option
     as_json: Json = False,
 ) -> None:
     """Build one reference per model and version found in recorded events, or in a time range of the topics."""
-    with _errors():
+    with errors():
         if bool(inputs) == bool(kafka_from):
             raise typer.BadParameter("give either --input, or --from (and --to) to read from Kafka")
-        settings = _settings(config, topics_required=kafka_from is not None)
+        settings = settings_of(config, topics_required=kafka_from is not None)
         logs.set_up("warning", settings.log.format)
         if inputs:
             given = Input.of_files(inputs, model=model, version=model_version, time_column=time_column, every=every)
@@ -354,7 +309,7 @@ def baseline_show(
     path: Annotated[Path, typer.Argument(help="A reference, or a folder of them.")], as_json: Json = False
 ) -> None:
     """Show what a reference holds."""
-    with _errors():
+    with errors():
         found = read_references(path) if path.is_dir() else [read_reference(path)]
         if not found:
             raise ConfigError(f"{path}: no references (*{SUFFIX}) in this folder")
@@ -372,7 +327,7 @@ def baseline_diff(
     as_json: Json = False,
 ) -> None:
     """Compare two references stream by stream, the most different first."""
-    with _errors():
+    with errors():
         found = diff_text(read_reference(before), read_reference(after))
         typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
 

@@ -9,7 +9,7 @@ true span is known and told. Sums are 32-bit: one bin of one stream overflows af
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import CountArray, IntArray
+from monitor.kept import Section, State
 
 BUCKETS_PER_LEVEL: Final = 4
 """Closed buckets of one length before the two oldest merge: a window spans at most a third more than was asked."""
@@ -26,6 +27,8 @@ NARROW: Final = (np.uint8, np.uint16)
 
 Pairs = tuple[IntArray, CountArray]
 """Flat indices of the bins that are not zero, ascending, and their counts."""
+Move = tuple[IntArray, int]
+"""By the row till now the row from now on, or -1; and how many bins a row has."""
 
 
 class Counts:
@@ -39,9 +42,20 @@ class Counts:
         self.size = size
 
     @classmethod
-    def of_hits(cls, hits: Sequence[IntArray], size: int) -> Counts:
-        """Count flat indices, each below size. Cost: O(hits log hits) or O(hits + size), whichever is less."""
-        flat = np.concatenate(hits) if hits else np.empty(0, dtype=np.int64)
+    def of_hits(cls, hits: Sequence[IntArray | Counts], size: int) -> Counts:
+        """Count flat indices, each below size, and what was counted before.
+
+        Cost: O(hits log hits) or O(hits + size), whichever is less.
+        """
+        arrays = [part for part in hits if not isinstance(part, Counts)]
+        counted = cls._of_flat(np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int64), size)
+        for part in hits:
+            if isinstance(part, Counts):
+                counted = counted.plus(part)
+        return counted
+
+    @classmethod
+    def _of_flat(cls, flat: IntArray, size: int) -> Counts:
         if size <= 8 * flat.size:
             return cls.of_array(np.bincount(flat, minlength=size).astype(np.uint32))
         at, counts = np.unique(flat, return_counts=True)
@@ -75,10 +89,43 @@ class Counts:
             return other
         if other._counts.size == 0 and other._at is not None:
             return self
-        total = np.zeros(max(self.size, other.size), dtype=np.uint32)
+        size = max(self.size, other.size)
+        if self._at is not None and other._at is not None and size > 8 * (self._at.size + other._at.size):
+            return self._merged(other._at, other._counts, size)
+        total = np.zeros(size, dtype=np.uint32)
         self.add_to(total)
         other.add_to(total)
         return Counts.of_array(total)
+
+    def _merged(self, at: npt.NDArray[np.uint32], counts: npt.NDArray[Any], size: int) -> Counts:
+        """Give the sum of two that are both pairs, without an array of all bins."""
+        assert self._at is not None
+        found, where = np.unique(np.concatenate([self._at, at]), return_inverse=True)
+        total = np.zeros(found.size, dtype=np.uint32)
+        total[where[: self._at.size]] = self._counts
+        total[where[self._at.size :]] += counts
+        return Counts(total, found, size)
+
+    def moved(self, rows: IntArray, width: int) -> Counts:
+        """Give the counts with each row of `width` bins where `rows` says that it is now; those at -1 are left out."""
+        if is_still(rows):
+            return self
+        at, counts = self.pairs()
+        now = rows[at // width]
+        kept = now >= 0
+        flat = (now * width + at % width)[kept]
+        total = np.zeros((int(rows.max(initial=-1)) + 1) * width, dtype=np.uint32)
+        total[flat] = counts[kept]
+        return Counts.of_array(total)
+
+    def state(self) -> State:
+        """Give what is kept."""
+        return {"size": self.size, "counts": self._counts, "at": self._at}
+
+    @classmethod
+    def of_state(cls, state: State) -> Counts:
+        """Give the counts that were kept."""
+        return cls(state["counts"], state.get("at"), int(state["size"]))
 
     def span(self, start: int, stop: int) -> CountArray:
         """Give bins start to stop as a dense array; beyond the size they are zero."""
@@ -108,6 +155,11 @@ class Counts:
         return self._counts.nbytes + (0 if self._at is None else self._at.nbytes)
 
 
+def is_still(rows: IntArray) -> bool:
+    """Tell whether every row lies where it lay."""
+    return bool((rows == np.arange(len(rows))).all())
+
+
 def _narrow(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Give the counts in the narrowest type that holds them all."""
     greatest = int(counts.max(initial=0))
@@ -124,13 +176,23 @@ EMPTY: Final = Counts(np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint32)
 class Bucket:
     """Counts of the event time from start_s to end_s (exclusive).
 
-    level: log2 of how many panes it holds when none is empty.
+    level: log2 of how many panes it holds when none is empty. changes: how often late events were added.
     """
 
     start_s: float
     end_s: float
     level: int
     counts: Counts
+    changes: int = 0
+
+    def mark(self, epoch: int) -> str:
+        """Give what stands for its content; epoch: how often rows were moved."""
+        return f"{epoch}-{self.level}-{self.changes}"
+
+    def state(self) -> State:
+        """Give what is kept."""
+        own = {"start_s": self.start_s, "end_s": self.end_s, "level": self.level, "changes": self.changes}
+        return {**own, **self.counts.state()}
 
 
 class Window:
@@ -173,6 +235,13 @@ class Window:
         self.add(bucket.counts)
         self.first_s = bucket.start_s if self.first_s is None else self.first_s
 
+    def restore(self, buckets: Sequence[Bucket], first_s: float | None) -> None:
+        """Sum the buckets from first_s on; None: all."""
+        for bucket in buckets:
+            if first_s is None or bucket.start_s >= first_s:
+                self.enter(bucket)
+        self.first_s = self.first_s if first_s is None else first_s
+
     def leave(self, bucket: Bucket) -> None:
         """Take the oldest bucket out of the sum."""
         bucket.counts.take_from(self._total)
@@ -205,7 +274,7 @@ class Ladder:
 
     def append(self, start_s: float, end_s: float, counts: Counts) -> None:
         """Close a pane: it must begin where the last one ended, or later."""
-        bucket = Bucket(start_s, end_s, 0, counts)
+        bucket = Bucket(float(start_s), float(end_s), 0, counts)
         self._buckets.append(bucket)
         for window in self.windows:
             window.enter(bucket)
@@ -220,6 +289,7 @@ class Ladder:
                     if window.includes(bucket):
                         window.add(counts)
                 bucket.counts = bucket.counts.plus(counts)
+                bucket.changes += 1
                 return True
         return False
 
@@ -240,7 +310,8 @@ class Ladder:
 
     def _join(self, first: int, second: int) -> None:
         older, newer = self._buckets[first], self._buckets[second]
-        joined = Bucket(older.start_s, newer.end_s, older.level + 1, older.counts.plus(newer.counts))
+        counts, changes = older.counts.plus(newer.counts), older.changes + newer.changes
+        joined = Bucket(older.start_s, newer.end_s, older.level + 1, counts, changes)
         self._buckets[first : second + 1] = [joined]
 
     def _expire(self, now_s: float) -> None:
@@ -256,6 +327,35 @@ class Ladder:
 
     def _is_past(self, bucket: Bucket, now_s: float) -> bool:
         return bucket.end_s <= now_s - self._past_s and not any(window.includes(bucket) for window in self.windows)
+
+    # ---- what is kept
+
+    def sections(self, prefix: str, epoch: int = 0) -> Iterator[Section]:
+        """Give what is kept, each bucket by itself: an old one is written once. epoch: how often rows were moved."""
+        yield Section(prefix, None, self._head)
+        for bucket in self._buckets:
+            name = f"{prefix}/{bucket.start_s!r}-{bucket.end_s!r}"
+            yield Section(name, bucket.mark(epoch), bucket.state)
+
+    def _head(self) -> State:
+        return {"windows": [[window.span_s, window.first_s] for window in self.windows]}
+
+    def restore(self, prefix: str, states: Mapping[str, State], moves: Move | None = None) -> None:
+        """Go on with the buckets of a state; the windows' sums are made anew. moves: where rows lie now, None: as then.
+
+        A window that there was not holds what reaches into it of the past that was kept.
+        """
+        own = (state for name, state in states.items() if name.startswith(f"{prefix}/"))
+        for state in sorted(own, key=lambda state: float(state["start_s"])):
+            counts = Counts.of_state(state)
+            counts = counts if moves is None else counts.moved(*moves)
+            times_s = float(state["start_s"]), float(state["end_s"])
+            self._buckets.append(Bucket(*times_s, int(state["level"]), counts, int(state.get("changes", 0))))
+        begun = {float(span_s): first_s for span_s, first_s in states.get(prefix, {}).get("windows", ())}
+        for window in self.windows:
+            window.restore(self._buckets, begun.get(window.span_s))
+        if self._buckets:
+            self._expire(self._buckets[-1].end_s)
 
     @property
     def nbytes(self) -> int:

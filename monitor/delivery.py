@@ -1,47 +1,33 @@
 """Delivery: from the loop's transitions to the sinks, without the loop ever waiting for one.
 
 One thread per sink takes what is due from the sink's outbox, lets the sink tell it, and notes what came of it. A sink
-that is down or slow holds back neither the loop nor the other sinks: its outbox keeps the newest state of each alert.
+that is down or slow holds back neither the loop nor the other sinks: its outbox keeps the newest state of each alert,
+for as long as it takes.
 """
 
 from __future__ import annotations
 
-import math
-import random
-import threading
 import time
-from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from monitor.domain import AlertState, Reason, Receipt, SinkStatus, Transition
-from monitor.errors import SinkError
-from monitor.ledger import DelayCounts, is_page
-from monitor.sinks.base import Notice, SinkBusyError
-from monitor.sinks.outbox import NOTICES_MAX, Outbox, Put
+from monitor.domain import AlertState, Reason, SinkStatus, Transition
+from monitor.kept import Section
+from monitor.sinks.base import Notice
+from monitor.sinks.worker import Clocks, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from monitor.domain import Alert
+    from monitor.kept import State
     from monitor.sinks.base import Sink
 
-BACKOFF_MIN_S: Final = 1.0
-BACKOFF_MAX_S: Final = 60.0  # ours: after an outage, an alert is told at most a minute after the receiver is back
-RECEIPTS_MAX: Final = 500
-"""Alerts of which a sink remembers when its receiver accepted them; about 200 bytes each."""
-FULL: Final = "outbox_full"
-"""The reason, beside those of a sink, under which a notice is counted that found no room."""
+SECTION: Final = "outbox/"
+"""What the names of the sections begin with; the sink's name follows."""
 _CLOSE_WAIT_S: Final = 1.0  # for a thread between two attempts; one that hangs in a request is left behind
 _log = structlog.get_logger(__name__)
-
-
-class Clocks(NamedTuple):
-    """wall: seconds since the epoch, for what is told. steady: never goes backwards, for when it is told."""
-
-    wall: Callable[[], float] = time.time
-    steady: Callable[[], float] = time.monotonic
 
 
 class Delivery:
@@ -56,10 +42,32 @@ class Delivery:
         for worker in self._workers:
             worker.start()
 
+    def state(self) -> dict[str, State]:
+        """Give what each sink is still to be told, by its name, to be stored. From any thread; waits for no sink."""
+        return {worker.sink.name: worker.state() for worker in self._workers}
+
+    def sections(self) -> list[Section]:
+        """Give the same as sections, whose marks say which have changed."""
+        return [Section(SECTION + worker.sink.name, worker.mark(), worker.state) for worker in self._workers]
+
+    def restore(self, states: Mapping[str, State], now_wall_s: float) -> None:
+        """Take in what an earlier process was still to tell, by sink. Called once, before `start` and all else.
+
+        What was to be told by a sink that is no more is dropped, with a line in the log. Raises StateError.
+        """
+        known = {worker.sink.name: worker for worker in self._workers}
+        for name, state in states.items():
+            if name in known:
+                known[name].restore(state, now_wall_s)
+            else:
+                dropped = sum(len(each.get("waiting", ())) for each in state.get("outbox", {}).get("entries", ()))
+                _log.warning("sink is no longer configured, its notifications are dropped", sink=name, notices=dropped)
+
     def resume(self, alerts: Sequence[Alert], now_wall_s: float) -> None:
         """Take over alerts that fired before this process began, so that sinks with `resend_s` go on repeating them.
 
-        Called by the loop's thread once, with the stored alerts, before the first `offer`; others are left out.
+        Called by the loop's thread once, with the stored alerts, after `restore` and before the first `offer`. What a
+        sink's stored outbox holds is left to that; alerts that do not fire are left out.
         """
         firing = [alert for alert in alerts if alert.state is AlertState.FIRING]
         told = [
@@ -68,7 +76,31 @@ class Delivery:
         ]
         for worker in self._workers:
             if worker.sink.terms.resend_s is not None:
-                worker.offer(told)
+                worker.offer([notice for notice in told if not worker.holds(notice.key)])
+
+    def replace(self, sinks: Sequence[Sink], same: Collection[str]) -> None:
+        """Tell these sinks from now on. same: names of those that go on as they are; theirs among `sinks` are closed.
+
+        A sink that is made anew takes over what the one of its name had still to tell; what the others had is dropped.
+        """
+        before = {worker.sink.name: worker for worker in self._workers}
+        workers = []
+        for sink in sinks:
+            old = before.pop(sink.name, None)
+            if old is not None and sink.name in same:
+                sink.close()
+                workers.append(old)
+                continue
+            worker = Worker(sink, self._clocks)
+            if old is not None:
+                old.stop()
+                worker.restore(old.state(), self._clocks.wall())
+            worker.start()
+            workers.append(worker)
+        for name, old in before.items():
+            old.stop()
+            _log.warning("sink is no longer configured", sink=name, notices_dropped=old.status().queued)
+        self._workers = workers
 
     def offer(self, transitions: Sequence[Transition], now_wall_s: float) -> None:
         """Take in what is to be told. Never waits for a sink, never raises. By the loop's thread, after each step."""
@@ -103,219 +135,3 @@ class Delivery:
         deadline_s = time.monotonic() + _CLOSE_WAIT_S
         for worker in self._workers:
             worker.join(deadline_s)
-
-
-class Worker:
-    """One sink, its outbox, and the thread between them. `step` is all of its work, and can be called without it."""
-
-    def __init__(self, sink: Sink, clocks: Clocks, outbox: Outbox | None = None) -> None:
-        self.sink: Final = sink
-        self._clocks = clocks
-        self._outbox = outbox or Outbox(sink.terms)
-        self._changed = threading.Condition()  # guards all below, and the outbox; never held while the sink works
-        self._is_stopping = False
-        self._failures_in_row = 0
-        self._paused_until_s = -math.inf
-        self._delivered = 0
-        self._delays = DelayCounts()
-        self._receipts: dict[str, Receipt] = {}
-        self._decided_wall_s: dict[str, float] = {}  # of alerts that fire and whose receiver has not heard of it yet
-        self._failed: Counter[str] = Counter()
-        self._is_full = False
-        self._singly = 0  # how many calls to come carry one notice only
-        self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def offer(self, notices: Sequence[Notice]) -> None:
-        """Put what this sink wants into its outbox."""
-        wanted = [notice for notice in notices if self.sink.terms.is_every_change_told or notice.is_about_firing]
-        if not wanted:
-            return
-        now_s = self._clocks.steady()
-        with self._changed:
-            for notice in wanted:
-                self._note_decision(notice)
-            refused = sum(self._outbox.put(notice, now_s) is Put.FULL for notice in wanted)
-            self._failed.update({FULL: refused} if refused else {})
-            is_news = bool(refused) and not self._is_full
-            self._is_full = bool(refused)
-            self._changed.notify_all()
-        if is_news:
-            _log.error("outbox full, notifications dropped", sink=self.sink.name, notices=refused)
-
-    def status(self) -> SinkStatus:
-        """Give how the sink fares."""
-        now_s = self._clocks.steady()
-        with self._changed:
-            return SinkStatus(
-                name=self.sink.name,
-                delivered=self._delivered,
-                failed=dict(self._failed),
-                queued=self._outbox.queued,
-                oldest_s=self._outbox.oldest_s(now_s),
-                is_healthy=self._failures_in_row == 0 and not self._is_full,
-                delays=self._delays.frozen(),
-                receipts=tuple(self._receipts.values()),
-            )
-
-    def hurry(self) -> None:
-        """End all back-offs."""
-        with self._changed:
-            self._failures_in_row = 0
-            self._paused_until_s = -math.inf
-            self._outbox.hurry(self._clocks.steady())
-            self._changed.notify_all()
-
-    def wait_empty(self, deadline_s: float) -> int:
-        """Wait until nothing waits to be told, or until deadline_s (time.monotonic); give how many notices still do."""
-        with self._changed:
-            if self._thread.is_alive():
-                self._changed.wait_for(lambda: not self._outbox.queued, max(0.0, deadline_s - time.monotonic()))
-            return self._outbox.queued
-
-    def stop(self) -> None:
-        """Ask the thread to end."""
-        with self._changed:
-            self._is_stopping = True
-            self._changed.notify_all()
-
-    def join(self, deadline_s: float) -> None:
-        """Wait for the thread until deadline_s (time.monotonic). Where it was never started, close the sink here."""
-        if self._thread.ident is None:
-            self.sink.close()
-        else:
-            self._thread.join(max(0.0, deadline_s - time.monotonic()))
-
-    def step(self) -> bool:
-        """Tell what is due, at most one call of the sink. False when nothing was due."""
-        with self._changed:
-            now_s = self._clocks.steady()
-            at_most = 1 if self._singly else self.sink.terms.notices_max
-            notices = self._outbox.take(now_s, at_most) if now_s >= self._paused_until_s else []
-            self._singly -= bool(notices and self._singly)
-        if notices:
-            self._tell(notices)
-        return bool(notices)
-
-    def _run(self) -> None:
-        try:
-            while not self._is_stopping:
-                if not self.step():
-                    self._rest()
-        finally:
-            self.sink.close()
-
-    def _rest(self) -> None:
-        """Wait until something may be due, or is offered."""
-        with self._changed:
-            due_s = self._outbox.next_due_s()
-            now_s = self._clocks.steady()
-            wait_s = None if due_s is None else max(due_s, self._paused_until_s) - now_s
-            if not self._is_stopping and (wait_s is None or wait_s > 0):
-                self._changed.wait(wait_s)
-
-    def _tell(self, notices: Sequence[Notice]) -> None:
-        try:
-            self.sink.deliver(notices, self._clocks.wall())
-        except SinkError as error:
-            self._note_failure(notices, error)
-        except Exception as error:  # noqa: BLE001 - the thread's last guard: a bug in a sink must not silence it for good
-            _log.exception("sink failed unexpectedly", sink=self.sink.name)
-            self._note_failure(notices, SinkError(type(error).__name__, is_retryable=False, reason="other"))
-        else:
-            self._note_success(notices)
-
-    def _note_success(self, notices: Sequence[Notice]) -> None:
-        wall_s = self._clocks.wall()
-        with self._changed:
-            now_s = self._clocks.steady()
-            is_recovered = self._failures_in_row > 0
-            self._failures_in_row = 0
-            self._is_full = False
-            told = [notice for notice in notices if self._outbox.done(notice, now_s)]
-            self._delivered += len(told)
-            for notice in told:
-                self._note_receipt(notice, wall_s)
-            self._changed.notify_all()
-        if is_recovered:
-            _log.info("sink recovered", sink=self.sink.name)
-        if not self.sink.terms.is_every_change_told:
-            self._log_told(told, wall_s)
-
-    def _note_decision(self, notice: Notice) -> None:
-        """Keep when an alert began to fire: during an outage newer states of it take the place of that notice."""
-        if is_page(notice.transition):
-            self._decided_wall_s[notice.key] = notice.decided_wall_s
-            if len(self._decided_wall_s) > NOTICES_MAX:
-                del self._decided_wall_s[next(iter(self._decided_wall_s))]
-
-    def _note_receipt(self, notice: Notice, wall_s: float) -> None:
-        """Keep when the receiver accepted the first word of an alert that fires."""
-        decided_wall_s = self._decided_wall_s.pop(notice.key, None)
-        if notice.is_resolved or notice.alert.firing_s is None or decided_wall_s is None:
-            return
-        self._receipts.pop(notice.key, None)
-        self._receipts[notice.key] = Receipt(notice.key, notice.alert.firing_s, decided_wall_s, wall_s)
-        if len(self._receipts) > RECEIPTS_MAX:
-            del self._receipts[next(iter(self._receipts))]
-        if not notice.alert.is_drill:
-            self._delays.add(wall_s - decided_wall_s)
-
-    def _log_told(self, notices: Sequence[Notice], wall_s: float) -> None:
-        for notice in notices:
-            delay_s = round(wall_s - notice.decided_wall_s, 3)
-            _log.info("notification delivered", sink=self.sink.name, delay_s=delay_s, **_named(notice))
-
-    def _note_failure(self, notices: Sequence[Notice], error: SinkError) -> None:
-        is_one_at_fault = not error.is_retryable and error.reason == "client_error" and len(notices) > 1
-        with self._changed:
-            self._failed[error.reason] += 1
-            self._failures_in_row += 1
-            if is_one_at_fault:
-                given_up = self._retry_singly(notices)
-            else:
-                given_up = self._retry_later(notices, error) if error.is_retryable else self._reject(notices)
-            self._changed.notify_all()
-        for notice in given_up:
-            _log.error("notification dropped", sink=self.sink.name, error=str(error), **_named(notice))
-        if error.is_retryable and self._failures_in_row == 1:
-            _log.warning("sink failed, will be retried", sink=self.sink.name, reason=error.reason, error=str(error))
-
-    def _retry_later(self, notices: Sequence[Notice], error: SinkError) -> Sequence[Notice]:
-        """Pause the sink, since it is the likely cause, and send these to the back, in case that they are."""
-        now_s = self._clocks.steady()
-        asked_s = error.retry_after_s if isinstance(error, SinkBusyError) else 0.0
-        self._paused_until_s = now_s + max(asked_s, backoff_s(self._failures_in_row))
-        may_have_arrived = error.reason != "unreachable"
-        given_up: list[Notice] = []
-        for notice in notices:
-            due_s = now_s + max(asked_s, backoff_s(self._outbox.attempts(notice) + 1))
-            if not self._outbox.retry(notice, now_s, due_s=due_s, may_have_arrived=may_have_arrived):
-                given_up.append(notice)
-        return given_up
-
-    def _retry_singly(self, notices: Sequence[Notice]) -> Sequence[Notice]:
-        """Have these told again one by one, so that the one that is refused does not take the others along."""
-        now_s = self._clocks.steady()
-        self._singly = len(notices)
-        return [each for each in notices if not self._outbox.retry(each, now_s, due_s=now_s, may_have_arrived=True)]
-
-    def _reject(self, notices: Sequence[Notice]) -> Sequence[Notice]:
-        now_s = self._clocks.steady()
-        return [notice for notice in notices if self._outbox.reject(notice, now_s)]
-
-
-def backoff_s(failures: int) -> float:
-    """Give how long to wait after so many failures in a row: doubled each time, to a minute, less up to half by chance.
-
-    A schedule rather than a retrying call, because newer states take the place of older ones between attempts.
-    """
-    longest_s = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2.0 ** min(failures - 1, 16))
-    return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
-
-
-def _named(notice: Notice) -> dict[str, str]:
-    return {"rule": notice.alert.rule, "state": notice.alert.state.value, "dedup_key": notice.key}

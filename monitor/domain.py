@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from monitor.intake import DeadLetterStatus, Intake, Origin
+from monitor.upkeep import HeartbeatStatus, ReloadStatus, StateStatus
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 CountArray = npt.NDArray[np.uint32]
@@ -129,12 +132,24 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
+class Gap(NamedTuple):
+    """Messages of a partition that were not read and are gone. first: the one to be read next; next: what is read now.
+
+    next is below first where the log was made anew: how many are missing is then unknown.
+    """
+
+    source: TopicPartition
+    first: int
+    next: int
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Messages as read, in the order of arrival; values, partitions and offsets are of one length, n.
 
     values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). offsets: of each
-    message in its partition, shape (n,); empty where a source has none. is_last: the source is exhausted.
+    message in its partition, shape (n,); empty where a source has none. is_last: the source is exhausted. origins: of
+    each message, made when looked at; empty where a source has none.
     """
 
     values: Sequence[bytes | None] = ()
@@ -142,6 +157,7 @@ class Batch:
     sources: Sequence[TopicPartition] = ()
     is_last: bool = False
     offsets: Sequence[int] | IntArray = ()
+    origins: Sequence[Origin] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -166,12 +182,12 @@ class Histogram:
 class Alert:
     """One rule on one stream, in a state, with the evidence that put it there.
 
-    value, threshold, interval: in the statistic's unit. evidence, evidence_needed: nats (-log of a probability bound).
-    since_s: estimated onset. pending_s, firing_s, resolved_s: event time of the decisions, None if not reached.
-    reference: identity of the reference judged against, "" for an absolute threshold without one. change: what kind of
-    drift it is (location, scale, shape, ...), "" where the statistic itself says it. rank: 1 for the strongest evidence
-    of those that began together in one model, of `together`. histogram: of what was judged, where the stream has one.
-    is_drill: begun by a drill, not by real traffic.
+    value, threshold, interval: in the statistic's unit. evidence, evidence_needed: nats, of odds in seconds for drift,
+    rates and quantiles, else of one look's chance. since_s: estimated onset. pending_s, firing_s, resolved_s: event
+    time of the decisions, None if not reached. reference: identity of the reference judged against, "" for an absolute
+    threshold without one. change: what kind of drift it is (location, scale, shape, ...), "" where the statistic itself
+    says it. rank: 1 for the strongest evidence of those that began together in one model, of `together`. histogram: of
+    what was judged, where the stream has one. is_drill: begun by a drill, not by real traffic.
     """
 
     rule: str
@@ -219,8 +235,8 @@ class Transition:
 class PartitionStatus:
     """One assigned partition. Offsets are of the next message; lag is None while unknown.
 
-    lag_s: age of the last message read when there are more to read, else 0. idle_s: since it last moved or was caught
-    up.
+    lag_s: age of the last message read when there are more to read, else 0. stalled_s: since it last moved or was
+    caught up; 0 while it is held back, or nothing can be read at all. is_held: it is not read on purpose.
     """
 
     source: TopicPartition
@@ -229,6 +245,7 @@ class PartitionStatus:
     lag_records: int | None
     lag_s: float | None
     stalled_s: float
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +343,7 @@ class SinkStatus:
     """One receiver. failed counts attempts by bounded reason; queued are alerts whose newest state is undelivered.
 
     delays: from each decision to fire until it was accepted here, drills left out. receipts: the latest ones, drills
-    too.
+    too. breaker: "closed", or "open" while the receiver fails and is only asked with one notice at a time.
     """
 
     name: str
@@ -337,6 +354,7 @@ class SinkStatus:
     is_healthy: bool
     delays: Delays = Delays()
     receipts: Sequence[Receipt] = ()
+    breaker: str = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,3 +389,10 @@ class Snapshot:
     commits: int
     source_errors: Mapping[str, int]
     pages: Pages = field(default_factory=Pages)
+    state: StateStatus = field(default_factory=StateStatus)
+    reload: ReloadStatus = field(default_factory=ReloadStatus)
+    away: Sequence[TopicPartition] = ()
+    intake: Intake = field(default_factory=Intake)
+    dead_letters: DeadLetterStatus = field(default_factory=DeadLetterStatus)
+    heartbeat: HeartbeatStatus = field(default_factory=HeartbeatStatus)
+    stalls: int = 0

@@ -12,21 +12,21 @@ once in that time at most, at any traffic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from monitor.alerts import AlertBook, Observation
 from monitor.bins import Arena
-from monitor.changes import Changes, Measured, Place
+from monitor.changes import Changes, Measured
 from monitor.counts import Pairs
 from monitor.domain import AlertState, CountArray, FloatArray, IntArray, Seen
-from monitor.rows import grown
-from monitor.rules import DRIFT, Budget, PlanOf, Rule
+from monitor.drift_watch import Raised, Watch
+from monitor.kept import Moves, State
+from monitor.rules import DRIFT, Budget, Plan, PlanOf, Rule
 from monitor.scopes import Subject
-from monitor.sequential.engine import Engine
 from monitor.sequential.features import FEATURES, summed
 from monitor.sequential.scores import CELLS
 from monitor.streams import StreamTable
@@ -54,75 +54,6 @@ WAVE_S: Final = 300.0
 """Streams of one model that are raised within so long of the first began together, and are ranked through."""
 
 
-@dataclass(slots=True)
-class Raised:
-    """A stream that is alerted: the observations of its rules as last measured. is_pending: one is still to fire."""
-
-    observed: list[Observation]
-    is_pending: bool
-
-
-class Watch:
-    """The streams of one arena: their engine, and what is followed of each. Memory: 150 bytes per stream.
-
-    subject, alone: of each row its subject, and the nats it needs alone, infinity where it is not watched. since_s,
-    cells: when the excursion of its evidence began, and what came since; is_followed: there is one. not_before_s: when
-    to look again at a change too small to tell. begun_s: when its odds last began. last_s: its last values. Of those
-    alerted: back, log likelihoods of values in each cell for the return; returned, its odds; next_s, when to speak of
-    it again; silent_s, how long it may be silent; told, what was last said, or NOT_RAISED.
-    """
-
-    NOT_RAISED: Final = -1
-
-    def __init__(self, width: int) -> None:
-        self.engine = Engine(width)
-        self.subject = np.zeros(0, dtype=np.int64)
-        self.alone = np.zeros(0)
-        self.since_s = np.zeros(0)
-        self.not_before_s = np.zeros(0)
-        self.begun_s = np.zeros(0)
-        self.last_s = np.zeros(0)
-        self.is_followed = np.zeros(0, dtype=bool)
-        self.cells = np.zeros((0, CELLS), dtype=np.float32)
-        self.back = np.zeros((0, CELLS), dtype=np.float32)
-        self.returned = np.zeros(0)
-        self.next_s = np.zeros(0)
-        self.silent_s = np.zeros(0)
-        self.told = np.zeros(0, dtype=np.int8)
-        self.rules: dict[int, tuple[Rule, ...]] = {}
-        self.raised: dict[int, Raised] = {}
-
-    def reserve(self, rows: int) -> None:
-        """Make room for so many rows; those not watched need endless evidence."""
-        before = len(self.alone)
-        if rows > before:
-            for name, value in vars(self).items():
-                if isinstance(value, np.ndarray):
-                    setattr(self, name, grown(value, rows * 5 // 4))
-            self.alone[before:] = np.inf
-            self.told[before:] = self.NOT_RAISED
-
-    def place(self, arena: Arena, row: int) -> Place:
-        """Give a row as it is to be measured."""
-        return Place(
-            arena=arena,
-            row=row,
-            engine=self.engine,
-            subject=int(self.subject[row]),
-            since_s=float(self.since_s[row]),
-            begun_s=float(self.begun_s[row]),
-            cells=self.cells[row].astype(np.float64),
-        )
-
-    def end(self, row: int, end_s: float) -> None:
-        """Forget a row's past: its alert is over, and nothing has changed since."""
-        del self.raised[row]
-        self.told[row] = self.NOT_RAISED
-        self.engine.restart(np.array([row]), end_s)
-        self.since_s[row] = self.begun_s[row] = end_s
-        self.is_followed[row], self.cells[row] = False, 0.0
-
-
 class Drifts:
     """Judges drift of all streams that a drift rule watches. Called by the judge, in the loop thread.
 
@@ -138,38 +69,87 @@ class Drifts:
         self._watches = {arena: Watch(table.arenas[arena].width) for arena in ARENAS}
         self._streams: dict[int, int] = {}
         self._waves: dict[int, tuple[float, int]] = {}
+        self._rules: dict[int, tuple[Plan, dict[str, tuple[Rule, ...]]]] = {}
 
     # ---- which streams
 
-    def refresh(self, subject: Subject, end_s: float) -> None:
-        """Begin to watch the streams of a subject that have a reference and are not watched yet."""
-        rules = [rule for rule in self._plan_of(subject.model, subject.model_version).rules if rule.statistic == DRIFT]
-        if not rules or not subject.is_ready:
-            return
+    def refresh(self, subjects: Iterable[Subject], end_s: float) -> None:
+        """Begin to watch the streams of subjects that have a reference and are not watched yet."""
         found: dict[Arena, list[int]] = {arena: [] for arena in ARENAS}
+        for subject in subjects:
+            plan = self._plan_of(subject.model, subject.model_version)
+            if subject.is_ready and any(rule.statistic == DRIFT for rule in plan.rules):
+                self._find(subject, plan, found)
+        for arena, rows in found.items():
+            if rows:
+                self._begin(arena, np.array(rows), end_s)
+
+    def _find(self, subject: Subject, plan: Plan, found: dict[Arena, list[int]]) -> None:
+        """Add the streams of a subject that its plan has drift rules for to those found."""
+        count = 0
         for arena, row in subject.rows:
             if arena in self._watches and not self._table.arenas[arena].is_learning[row]:
-                own = tuple(rule for rule in rules if rule.watches(self._table.arenas[arena].keys[row].field))
+                own = self._rules_for(plan, self._table.arenas[arena].keys[row].field)
                 if own and (arena, row) in self._table.normals:
                     self._watches[arena].rules[row] = own
                     found[arena].append(row)
-        self._streams[subject.index] = max(1, sum(map(len, found.values())))
-        for arena, rows in found.items():
-            if rows:
-                self._begin(subject, arena, np.array(rows), end_s)
+                    count += 1
+        self._streams[subject.index] = max(1, count)
 
-    def _begin(self, subject: Subject, arena: Arena, rows: IntArray, end_s: float) -> None:
+    def _rules_for(self, plan: Plan, field: str) -> tuple[Rule, ...]:
+        """Give the drift rules of a plan that watch a field."""
+        _, known = self._rules.setdefault(id(plan), (plan, {}))  # held, so that its id stays its own
+        if field not in known:
+            known[field] = tuple(rule for rule in plan.rules if rule.statistic == DRIFT and rule.watches(field))
+        return known[field]
+
+    def _begin(self, arena: Arena, rows: IntArray, end_s: float) -> None:
         watch, arena_rows = self._watches[arena], self._table.arenas[arena]
         watch.reserve(int(rows.max()) + 1)
         new = rows[np.isinf(watch.alone[rows])]
-        watch.subject[rows] = subject.index
-        watch.alone[rows] = self._budget.drift_nats(self._streams[subject.index])
+        subjects = arena_rows.subjects[rows]
+        watch.subject[rows] = subjects
+        needed = {s: self._budget.drift_nats(self._streams[s]) for s in np.unique(subjects).tolist()}
+        watch.alone[rows] = [needed[subject] for subject in subjects.tolist()]
         if not new.size:
             return
         normals = [self._table.normals[arena, row] for row in new.tolist()]
-        counts = arena_rows.reference[new][:, : len(normals[0].classes)]
+        counts = arena_rows.reference[new, : len(normals[0].classes)]
         watch.engine.watch(new, counts, normals, watch.alone[new], end_s)
         watch.since_s[new] = watch.last_s[new] = end_s
+
+    # ---- from one process to the next
+
+    def state(self, arena: Arena) -> State:
+        """Give what is known of the streams of an arena."""
+        return self._watches[arena].state(len(self._table.arenas[arena]))
+
+    def waves(self) -> list[list[object]]:
+        """Give when the last wave of each model began, and how many streams were raised in it."""
+        subjects = self._table.subjects
+        return [[subjects[i].model, subjects[i].model_version, *wave] for i, wave in self._waves.items()]
+
+    def restore(
+        self, states: Mapping[Arena, State], waves: Mapping[int, tuple[float, int]], moves: Moves, end_s: float
+    ) -> None:
+        """Go on from states, after `refresh`; waves: by subject. Alerts that no rule is for any more begin anew."""
+        self._waves.update(waves)
+        for arena, state in states.items():
+            self._watches[arena].restore(arena, state, moves[arena], end_s)
+
+    def known(self, states: Mapping[Arena, State], moves: Moves) -> set[int]:
+        """Give the subjects of which some stream was watched in states."""
+        found: set[int] = set()
+        for arena, state in states.items():
+            now, _ = self._watches[arena].known(state, moves[arena])
+            found.update(np.unique(self._table.arenas[arena].subjects[now]).tolist())
+        return found
+
+    def rule_of(self, arena: Arena, row: int, name: str) -> Rule | None:
+        """Give the rule of this name that watches a row, if any does."""
+        watch = self._watches.get(arena)
+        own = watch.rules.get(row, ()) if watch is not None else ()
+        return next((rule for rule in own if rule.name == name), None)
 
     # ---- a look
 

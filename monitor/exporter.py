@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import math
 import time
-import unicodedata
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
@@ -21,7 +20,8 @@ from prometheus_client import CollectorRegistry, GCCollector, Metric, ProcessCol
 from prometheus_client.registry import Collector
 
 from monitor import __version__
-from monitor.metrics import FAMILIES, PAGE_FAMILIES, Family, Labels, PageStatus, Sample
+from monitor.harmless import is_unsafe
+from monitor.metrics import FAMILIES, PAGE_FAMILIES, AccessStatus, Family, Labels, PageStatus, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LABEL_CHARACTERS_MAX: Final = 256
 SERIES_MAX: Final = 50_000
+PAGE_SERIES_MAX: Final = 100  # of those about the page itself: there are some ten
 SERIES_AT_ONCE: Final = 500  # 0.2 ms of work when their text is known, 1 ms when it is new
 WORK_S: Final = 0.002  # a shorter turn costs a page too much, where a busy thread gives the lock back after 5 ms only
 STEP_ASIDE_S: Final = 0.001
@@ -37,8 +38,6 @@ STEP_ASIDE_S_MAX: Final = 0.040  # in all for one page: a loop that is always bu
 BREATH_S: Final = 0.0001  # time for a waiting thread to wake up: after sleep(0) this one mostly takes the lock again
 COMPRESSION: Final = 1  # a twentieth of the size; higher levels cost several times as much for little
 
-# Control, format (invisible, direction), surrogate, line and paragraph separator; a line break is escaped instead.
-_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _HASH_CHARACTERS: Final = 8
 
@@ -65,7 +64,7 @@ class ExporterTerms:
 class Exporter:
     """Makes pages, each less than `render_s_min` old when it is served. One thread at a time may ask for one.
 
-    is_busy: tells whether the loop is at work, so that a page steps aside for it.
+    is_busy: tells whether the loop is at work, so that a page steps aside for it. access: tells who came to the server.
 
     Memory: the page, its compressed form, and about 600 bytes per series for the text before its value.
     """
@@ -76,8 +75,10 @@ class Exporter:
         terms: ExporterTerms,
         clocks: Clocks | None = None,
         is_busy: Callable[[], bool] = lambda: False,
+        access: Callable[[], AccessStatus] = AccessStatus,
     ) -> None:
         self._latest = latest
+        self._access = access
         self._terms = terms
         self._clocks = clocks or Clocks()
         self._renderer = Renderer(self._clocks, is_busy)
@@ -110,8 +111,9 @@ class Exporter:
             renders=self._renders,
             series=text.series,
             series_dropped=text.dropped + (snapshot.picture.series_dropped if snapshot is not None else 0),
+            access=self._access(),
         )
-        own = self._renderer.render(PAGE_FAMILIES, status, len(PAGE_FAMILIES))
+        own = self._renderer.render(PAGE_FAMILIES, status, PAGE_SERIES_MAX)
         page = b"".join((*text.pieces, *own.pieces, generate_latest(self._process)))
         self._made_s = self._clocks.steady()
         self._last_render_s = self._made_s - began_s
@@ -233,15 +235,11 @@ def label_text(value: str) -> str:
     """
     if len(value) <= LABEL_CHARACTERS_MAX and value.isprintable():
         return value
-    clean = "".join("\ufffd" if character != "\n" and _is_unsafe(character) else character for character in value)
+    clean = "".join("\ufffd" if character != "\n" and is_unsafe(character) else character for character in value)
     if clean == value and len(value) <= LABEL_CHARACTERS_MAX:
         return value
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_CHARACTERS]
     return f"{clean[: LABEL_CHARACTERS_MAX - 1 - _HASH_CHARACTERS]}~{digest}"
-
-
-def _is_unsafe(character: str) -> bool:
-    return unicodedata.category(character) in _UNSAFE
 
 
 def render(snapshot: Snapshot, series_max: int = SERIES_MAX) -> bytes:

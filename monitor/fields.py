@@ -24,6 +24,7 @@ FIELDS: Final[Mapping[str, Kind]] = {
     "guardrail_action": Kind.CATEGORICAL,
     "endpoint": Kind.CATEGORICAL,
     "route": Kind.CATEGORICAL,
+    "sample_rate": Kind.NUMERIC,
 }
 """`prediction` is not among them: it is numeric or categorical, as its first value says."""
 PREDICTION: Final = "prediction"

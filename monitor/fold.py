@@ -38,6 +38,7 @@ from monitor.categories import Categories
 from monitor.decode.lanes import Lane, LaneFeatures, as_mapping, lane_of
 from monitor.domain import IntArray, Kind
 from monitor.fields import FIELDS, VOLUME
+from monitor.kept import Moves, Section, State
 from monitor.numbers import numbers_of, plain_columns
 from monitor.probes import PROBE_VALUES, Probes, place_grid
 from monitor.scopes import LaneTable, Layout
@@ -302,6 +303,16 @@ class Folder:
         bins = np.frombuffer(found, dtype=np.uint8).astype(np.int64)
         self._table.note_wrong_types(self._table.flags, rows[(bins == FLAG_WRONG_TYPE) & (rows != NONE)])
         return _hits(Arena.FLAGS, rows, bins, events)
+
+    # ---- what is kept
+
+    def sections(self, prefix: str, epoch: int = 0) -> Iterator[Section]:
+        """Give what is kept: values that wait for their grids. epoch: how often rows were moved."""
+        yield from self._probes.sections(prefix, epoch)
+
+    def restore(self, prefix: str, states: Mapping[str, State], moves: Moves | None = None) -> None:
+        """Go on from a state. moves: where rows lie now, None: as then."""
+        self._probes.restore(prefix, states, None if moves is None else moves[Arena.VALUES])
 
     # ---- grids of new streams
 

@@ -12,33 +12,24 @@ once a shorter one proves that it is over: then, and for as long as it remembers
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from monitor.alerts import AlertBook, Observation
-from monitor.anomalies import Anomalies
+from monitor.alerts import Observation
 from monitor.bins import Arena
 from monitor.counts import Pairs
-from monitor.detectors.base import Detector, View
-from monitor.domain import AlertState, Band, BoolArray, IntArray, Seen, StreamKey, Transition
-from monitor.drifts import Drifts
-from monitor.lines import LineMaker, Lines, Part, Terms, Where, rejoined
-from monitor.onsets import Limit, Onsets, Over
-from monitor.rules import PlanOf
-from monitor.streams import StreamTable
-from monitor.tracks import Countable, Limits, Tracks
-from monitor.views import Views
-from monitor.watchmen import Watchmen
+from monitor.docket import Docket
+from monitor.domain import AlertState, Band, BoolArray, IntArray, Seen, Transition
+from monitor.judge_state import Identity
+from monitor.lines import Lines, Where
+from monitor.onsets import Limit, Over
+from monitor.verdicts import together
 
 PATIENCE: Final = 0.1
 """Share of its age after which a breach with too few samples is looked at again."""
-CLEAR_EVIDENCE: Final = 6.9
-"""Nats that the good side must be proven with (one in a thousand) before an alert may end."""
-REFRESHES_MAX: Final = 200
-"""Models whose lines are made at one look: a fifth of a millisecond each."""
 PASTS_MAX: Final = 100
 """Lines whose past is looked through at one look: a millisecond each."""
 OVER_EVERY_S: Final = 60.0
@@ -50,42 +41,14 @@ OVERS_MAX: Final = 10
 CHANGES: Final = {"null_rate": "missing values", "unseen_rate": "new category", "out_of_range_rate": "out of range"}
 """The kind of change that a statistic is by itself."""
 
-Identity = tuple[str, StreamKey]
-"""A rule's name and a stream: what an alert is of."""
 
-
-class Judge:
-    """Holds the lines of all models and what each window last said of them.
-
-    Called by the pipeline, in the loop thread.
-    """
-
-    def __init__(
-        self, table: StreamTable, views: Views, detectors: Mapping[str, Detector], plan_of: PlanOf, terms: Terms
-    ) -> None:
-        self._table = table
-        self._views = views
-        self._detectors = detectors
-        self._terms = terms
-        self._maker = LineMaker(table, views, detectors, plan_of, terms)
-        self._rules = self._maker.rules
-        self._parts: dict[Where, dict[int, Part]] = defaultdict(dict)
-        self._lines: dict[Where, Lines] = {}
-        self._tracks: dict[Where, Tracks] = {}
-        self._onsets = Onsets(views, detectors)
-        self._not_before_s: dict[Identity, float] = {}
-        self._end_s = 0.0
-        self._pasts = self._overs = 0
-        self._ended: dict[Identity, tuple[float, int]] = {}
-        self._begun: dict[Identity, tuple[Where, int, int]] = {}
-        self._over: dict[Identity, tuple[float, Over]] = {}
-        self._drifts = Drifts(table, views, plan_of, terms.budget)
-        self._watchmen = Watchmen(table, views, plan_of, terms.budget)
-        self.anomalies = Anomalies(table, views, plan_of, terms.windows_s)
-        self.book = AlertBook()
+class Judge(Docket):
+    """Judges what is on the docket. Called by the pipeline, in the loop thread."""
 
     def count(self, arena: Arena, pairs: Pairs, end_s: float) -> None:
-        """Take in the counts of a pane that has closed, before the look at its end."""
+        """Take in the counts of a pane that has closed, before the look at its end; of an incomplete one, nothing."""
+        if self._incomplete.touch(end_s - self._terms.pane_s, end_s):
+            return
         self._drifts.count(arena, pairs, end_s)
         self._watchmen.count(arena, pairs)
         for (_, place), tracks in self._tracks.items():
@@ -95,9 +58,10 @@ class Judge:
     def look(self, pane: int, end_s: float) -> list[Transition]:
         """Judge the windows that are due at the end of a pane; give the alerts that changed."""
         self._end_s, self._pasts, self._overs = end_s, 0, 0
+        self._incomplete.forget(end_s)
+        transitions = self._remove_gone(end_s)
         self._refresh()
         self._end_tracks()
-        transitions: list[Transition] = []
         due = [i for i, every in enumerate(self._terms.every) if (pane + 1) % every == 0]
         subjects = self._alerted_subjects()
         for where, lines in self._lines.items():
@@ -109,11 +73,12 @@ class Judge:
                     continue
             for window in reversed(due):  # so that what a long window finds, the shorter ones look at too
                 is_watched = alerted | (lines.seen >= Seen.YELLOW).any(axis=0)
-                lines.seen[window] = self._seen(where, lines, window, is_watched)
+                lines.seen[window] = self._verdicts.seen(where, lines, window, is_watched, end_s)
             transitions += self.book.advance(self._observations(where, lines, alerted), end_s, self._date)
-        for own in (self._drifts, self._watchmen, self.anomalies):
+        for own in (self._drifts, self._watchmen):
             transitions += self.book.advance(own.look(self.book, end_s), end_s, self._date)
-        return transitions
+        odd = self.anomalies.look(self.book, end_s, self._incomplete)
+        return transitions + self.book.advance(odd, end_s, self._date)
 
     def _alerted_subjects(self) -> dict[str, list[int]]:
         """Give the subjects that have alerts, by statistic."""
@@ -128,86 +93,18 @@ class Judge:
     def _end_tracks(self) -> None:
         """Begin anew the tracks of alerts that have ended: what they told of is over."""
         ended: dict[Where, list[tuple[int, int]]] = defaultdict(list)
-        for identity in [identity for identity in self._begun if identity not in self.book]:
-            where, rule, row = self._begun.pop(identity)
+        for identity in [identity for identity in self._memory.begun if identity not in self.book]:
+            where, rule, row = self._memory.begun.pop(identity)
             ended[where].append((rule, row))
-            self._over.pop(identity, None)
+            self._memory.over.pop(identity, None)
         for where, names in ended.items():
             self._tracks[where].restart(names, self._end_s)
 
-    # ---- lines
-
-    def _refresh(self) -> None:
-        """Make the lines of changed subjects anew, some at a look: a thousand new models must not stall the loop."""
-        changed = sorted(self._table.changed)[:REFRESHES_MAX]
-        if not changed:
-            return
-        self._table.changed.difference_update(changed)
-        for index in changed:
-            subject = self._table.subjects[index]
-            self._views.refresh(subject)
-            self._drifts.refresh(subject, self._end_s)
-            self._watchmen.refresh(subject)
-            self.anomalies.refresh(subject, self._end_s)
-            for parts in self._parts.values():
-                parts.pop(index, None)
-            for where, lines in self._maker.lines_of(subject):
-                self._parts[where][index] = Part.of(lines)
-        self._lines = {where: rejoined(parts) for where, parts in self._parts.items() if parts}
-        same: dict[bytes, IntArray] = {}
-        for lines in self._lines.values():  # lines on the same rows share one array, and so one view per look
-            lines.row = same.setdefault(lines.row.tobytes(), lines.row)
-        self._track()
-
-    def _track(self) -> None:
-        """Make the tracks of all lines anew, going on with those there were."""
-        before, self._tracks = self._tracks, {}
-        for where, lines in self._lines.items():
-            detector = self._detectors[where[0]]
-            if isinstance(detector, Countable):
-                limits = Limits(lines.cut, lines.rate, lines.temper, lines.nats)
-                named = (lines.rule, lines.row, lines.sign > 0)
-                self._tracks[where] = tracks = Tracks(detector.ranks(where[1]), limits, named, self._end_s)
-                if where in before:
-                    tracks.adopt(before[where])
-
     # ---- a look
-
-    def _seen(self, where: Where, lines: Lines, window: int, is_watched: BoolArray) -> npt.NDArray[np.int8]:
-        """Give what a window says of each line: HOLD, unproven, of those on the good side that nobody asks about."""
-        detector = self._detectors[where[0]]
-        view = self._views.shared(where[1], window, lines.row)
-        measure = detector.measure(view)
-        seen = np.full(len(lines.row), Seen.HOLD, dtype=np.int8)
-        is_bad = lines.sign * (measure.value - lines.lowest) > 0
-        at = np.flatnonzero(is_bad | is_watched)
-        if at.size:
-            seen[at] = self._proven(detector, self._views.part(view, at), lines, at)
-        seen[(measure.samples < lines.samples_min) | np.isnan(measure.value) | np.isnan(lines.lowest)] = Seen.UNKNOWN
-        return seen
-
-    def _proven(self, detector: Detector, view: View, lines: Lines, at: IntArray) -> npt.NDArray[np.int8]:
-        """Give what the evidence proves of the lines at `at`, whose rows the view holds."""
-        measure, sign, needed = detector.measure(view), lines.sign[at], lines.needed[at]
-        evidence = sign * detector.evidence(view, measure, lines.lowest[at])
-        seen = np.full(len(at), Seen.HOLD, dtype=np.int8)
-        is_good = sign * (measure.value - lines.clear[at]) <= 0
-        seen[is_good & (evidence <= -CLEAR_EVIDENCE)] = Seen.CLEAR
-        red = lines.red[at]
-        is_red = ~np.isnan(red) & (sign * detector.evidence(view, measure, red) >= needed)
-        is_breach = evidence >= needed
-        seen[is_breach] = np.where(is_red, Seen.RED, Seen.YELLOW)[is_breach]
-        return seen
 
     def _observations(self, where: Where, lines: Lines, alerted: BoolArray) -> Iterator[Observation]:
         """Give what the windows say together, for the lines that breach or have an alert."""
-        verdict = np.zeros(len(lines.row), dtype=np.int8)
-        decided_by = np.zeros(len(lines.row), dtype=np.int64)
-        for window, seen in enumerate(lines.seen):
-            says = np.where(lines.in_window[window], seen, Seen.UNKNOWN)
-            better = (verdict < Seen.CLEAR) & (says > verdict)
-            verdict[better] = says[better]
-            decided_by[better] = window
+        verdict, decided_by = together(lines)
         of_interest = alerted | (verdict >= Seen.YELLOW)
         chosen: list[int] = []
         for i in np.flatnonzero(of_interest).tolist():
@@ -220,7 +117,7 @@ class Judge:
                 elif seen is Seen.CLEAR and not self._began_after(where[1], window, alert.since_s):
                     verdict[i] = seen = Seen.HOLD
                 if seen is Seen.CLEAR:
-                    self._ended[rule.name, key] = (self._end_s, window)
+                    self._memory.ended[rule.name, key] = (self._end_s, window)
             elif seen < Seen.YELLOW or where in self._tracks or self._remembers((rule.name, key), where[1], window):
                 continue
             chosen.append(i)
@@ -253,14 +150,15 @@ class Judge:
         """Give what the past of an alert says, as of the last minute."""
         rule, key = self._rules[int(lines.rule[line])], self._table.arenas[where[1]].keys[int(lines.row[line])]
         alert = self.book.get((rule.name, key))
-        asked_s, over = self._over.get((rule.name, key), (-np.inf, Over(None, is_silent=False)))
+        asked_s, over = self._memory.over.get((rule.name, key), (-np.inf, Over(None, is_silent=False)))
         if alert is None or self._end_s - asked_s < OVER_EVERY_S or self._overs >= OVERS_MAX:
             return over
         self._overs += 1
         limit = self._limit(where, lines, line, float(lines.lowest[line]))
-        least = (OVER_EVIDENCE, alert.since_s, self._end_s - 2.0 * max(rule.windows_s))
+        onset_s = max(alert.since_s, self._incomplete.last_s)  # what lacks messages proves nothing
+        least = (OVER_EVIDENCE, onset_s, self._end_s - 2.0 * max(rule.windows_s))
         over = self._onsets.over(limit, float(lines.clear[line]), rule.samples_min, least)
-        self._over[rule.name, key] = self._end_s, over
+        self._memory.over[rule.name, key] = self._end_s, over
         return over
 
     def _reached(self, where: Where, lines: Lines) -> Iterator[Observation]:
@@ -271,13 +169,13 @@ class Judge:
             identity = (rule.name, key)
             alert = self.book.get(identity)
             is_settled = alert is not None and alert.state is AlertState.FIRING
-            if is_settled or self._not_before_s.get(identity, -np.inf) > self._end_s:
+            if is_settled or self._memory.not_before_s.get(identity, -np.inf) > self._end_s:
                 continue
             if self._pasts >= PASTS_MAX:
                 return  # the rest has its turn at the next looks
             observation = self._since_onset(where, lines, line)
             if observation is not None:
-                self._begun[identity] = (where, int(lines.rule[line]), int(lines.row[line]))
+                self._memory.begun[identity] = (where, int(lines.rule[line]), int(lines.row[line]))
                 yield observation
 
     def _since_onset(self, where: Where, lines: Lines, line: int) -> Observation | None:
@@ -290,14 +188,14 @@ class Judge:
         lowest, red = float(lines.lowest[line]), float(lines.red[line])
         passed = self._onsets.passed(self._limit(where, lines, line, lowest), *own)
         if not passed.is_told:
-            self._not_before_s[rule.name, key] = self._end_s + PATIENCE * (self._end_s - passed.since_s)
+            self._memory.not_before_s[rule.name, key] = self._end_s + PATIENCE * (self._end_s - passed.since_s)
             return None
-        self._not_before_s.pop((rule.name, key), None)
+        self._memory.not_before_s.pop((rule.name, key), None)
         is_red = np.isnan(lines.yellow[line])
         if lines.sign[line] * (passed.value - red) > 0 and not is_red:
             as_red = self._onsets.passed(self._limit(where, lines, line, red), *own)
             if as_red.is_told and as_red.nats >= needed:
-                passed, nats, is_red = as_red, as_red.nats, True
+                passed, is_red = as_red, True
         return Observation(
             rule=rule,
             key=key,
@@ -322,7 +220,7 @@ class Judge:
 
     def _remembers(self, identity: Identity, arena: Arena, window: int) -> bool:
         """Tell whether a window still holds an incident that a shorter one has proven to be over."""
-        ended_s, ended_by = self._ended.get(identity, (-np.inf, window))
+        ended_s, ended_by = self._memory.ended.get(identity, (-np.inf, window))
         return window > ended_by and self._end_s - self._views.of(arena, window).span_s < ended_s
 
     def _observe(
@@ -334,7 +232,9 @@ class Judge:
         view = self._views.some(where[1], window, rows)
         measure = detector.measure(view)
         threshold = np.where(verdict[at] == Seen.RED, lines.red[at], lines.lowest[at])
-        evidence = lines.sign[at] * detector.evidence(view, measure, threshold)
+        evidence, needed = lines.sign[at] * detector.evidence(view, measure, threshold), lines.needed[at]
+        if where in self._tracks:  # what was decided by odds goes on being told in odds, whatever windows say meanwhile
+            evidence, needed = np.maximum(self._tracks[where].evidence[at], 0.0), lines.nats[at]
         keys = self._table.arenas[where[1]].keys
         for i, line in enumerate(at.tolist()):
             rule, key, seen = self._rules[int(lines.rule[line])], keys[int(rows[i])], Seen(int(verdict[line]))
@@ -351,7 +251,7 @@ class Judge:
                 interval=(float(measure.low[i]), float(measure.high[i])),
                 samples=int(measure.samples[i]),
                 evidence=float(evidence[i]),
-                evidence_needed=float(lines.needed[line]),
+                evidence_needed=float(needed[i]),
                 window_s=view.span_s,
                 reference=self._reference_of(lines, line),
                 where=where,

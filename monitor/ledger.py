@@ -1,7 +1,8 @@
 """What the pages cost and how soon they came: the budget that is spent, delays, and alerts that have just ended. Pure.
 
 A page is an alert that began to fire. Whether it was a true one only people know, so every page counts against the
-budget; drills never do. Lives as long as the process: after a restart the budget looks unspent.
+budget; drills never do. It lives as long as its state is kept: without a state store, a restart makes the budget look
+unspent.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
+from monitor.alert_state import alert_of, alert_state
 from monitor.domain import Alert, AlertState, Delays, Pages, Transition
+from monitor.kept import State
 from monitor.rules import Budget
 
 BOUNDS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0)
@@ -40,6 +45,15 @@ class DelayCounts:
         """Give the counts as they stand."""
         return Delays(BOUNDS_S, tuple(self._counts), self._sum_s)
 
+    def state(self) -> State:
+        """Give the counts, and where they are told apart."""
+        return {"bounds_s": list(BOUNDS_S), "counts": list(self._counts), "sum_s": self._sum_s}
+
+    def restore(self, state: State) -> None:
+        """Go on from a state; counts that were told apart elsewhere can't be taken over and are left out."""
+        if tuple(state.get("bounds_s", ())) == BOUNDS_S:
+            self._counts, self._sum_s = [int(count) for count in state["counts"]], float(state["sum_s"])
+
 
 class Ledger:
     """Takes every transition, in order of event time.
@@ -56,6 +70,10 @@ class Ledger:
         self._firing: dict[str, Alert] = {}
         self._ended: dict[str, Alert] = {}
 
+    def apply(self, budget: Budget) -> None:
+        """Count against another budget from now on."""
+        self._budget = budget
+
     def take(self, transitions: Iterable[Transition], now_wall_s: float | None = None) -> None:
         """Note what changed. now_wall_s: when that was decided, None in a replay, where no clock goes."""
         for transition in transitions:
@@ -65,10 +83,14 @@ class Ledger:
                 self._decided.add(transition.time_s - alert.since_s)
                 if now_wall_s is not None:
                     self._behind.add(now_wall_s - transition.time_s)
-            if alert.state is AlertState.FIRING:
-                self._firing[alert.dedup_key] = alert
-            elif alert.state is AlertState.RESOLVED and alert.firing_s is not None:
-                self._end(alert)
+            self.keep(alert)
+
+    def keep(self, alert: Alert) -> None:
+        """Keep an alert that fires or has fired, so that it can be explained after its end; it is no page by that."""
+        if alert.state is AlertState.FIRING:
+            self._firing[alert.dedup_key] = alert
+        elif alert.state is AlertState.RESOLVED and alert.firing_s is not None:
+            self._end(alert)
 
     def _end(self, alert: Alert) -> None:
         """Keep an alert as it was while it fired: at its end the evidence is that of the good side."""
@@ -77,6 +99,26 @@ class Ledger:
         self._ended[alert.dedup_key] = replace(fired, state=alert.state, resolved_s=alert.resolved_s)
         if len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
+
+    def state(self) -> State:
+        """Give all that is known, as plain values."""
+        return {
+            "pages": [[*model, np.array(times_s)] for model, times_s in self._pages.items()],
+            "decided": self._decided.state(),
+            "behind": self._behind.state(),
+            "firing": [alert_state(alert) for alert in self._firing.values()],
+            "ended": [alert_state(alert) for alert in self._ended.values()],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a state; of a ledger that is empty. Raises StateError for what is none."""
+        for model, version, times_s in state.get("pages", []):
+            self._pages[model, version] = deque(times_s.tolist(), maxlen=PAGES_MAX)
+        self._decided.restore(state.get("decided", {}))
+        self._behind.restore(state.get("behind", {}))
+        for name, own in (("firing", self._firing), ("ended", self._ended)):
+            alerts = [alert_of(found) for found in state.get(name, [])]
+            own.update({alert.dedup_key: alert for alert in alerts})
 
     def pages(self, now_s: float | None) -> Pages:
         """Give what is known at an event time (None: no event yet)."""

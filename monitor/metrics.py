@@ -12,7 +12,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -68,6 +69,20 @@ class Family(Generic[Source]):
         return (self.name + last, named) if last in (SUM, COUNT) else (f"{self.name}_bucket", [*named, ("le", last)])
 
 
+DENIALS: Final = ("password", "certificate", "busy", "rate", "body", "origin")
+"""Why the web server did not answer a request with its page."""
+
+
+class AccessStatus(NamedTuple):
+    """Who came to the web server. is_good: the file that says who may is as it was last read. denied: by reason."""
+
+    is_good: bool = True
+    denied: Mapping[str, int] = MappingProxyType({})
+
+
+NOBODY: Final = AccessStatus()
+
+
 @dataclass(frozen=True, slots=True)
 class PageStatus:
     """What the exporter knows about the page it is making. series_dropped: those left out for lack of room."""
@@ -78,6 +93,7 @@ class PageStatus:
     renders: int
     series: int
     series_dropped: int
+    access: AccessStatus = NOBODY
 
 
 # ---- how to read: each gives a reader
@@ -110,6 +126,12 @@ def _by_topic(totals: Callable[[Snapshot], Mapping[str, int]]) -> Reader[Snapsho
         return (((topic,), found.get(topic, 0)) for topic in {**snapshot.picture.received, **found})
 
     return read
+
+
+def _breakers(snapshot: Snapshot) -> Iterator[Sample]:
+    """Read which breakers are open, of the partitions that are read here now."""
+    for topic, number in (partition.source for partition in snapshot.partitions):
+        yield (topic, str(number)), float((topic, number) in snapshot.dead_letters.broken)
 
 
 def _rejected(snapshot: Snapshot) -> Iterator[Sample]:
@@ -307,6 +329,27 @@ def _families(
 _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]] = {
     "driftd_ready": ("Whether driftd is ready, as /readyz tells: 1 or 0.", lambda s: s.is_ready),
     "driftd_start_timestamp_seconds": ("When driftd started, seconds since the epoch.", lambda s: s.started_wall_s),
+    "driftd_state_saved_timestamp_seconds": (
+        "When state was last stored, seconds since the epoch.",
+        lambda s: s.state.saved_wall_s,
+    ),
+    "driftd_state_save_seconds": (
+        "Time it took to store state last, in seconds.",
+        lambda s: s.state.cost_s if s.state.saves else None,
+    ),
+    "driftd_state_bytes": ("Bytes of state stored.", lambda s: s.state.state_bytes if s.state.saves else None),
+    "driftd_config_last_reload_successful": (
+        "Whether the last reload of the configuration was successful: 1 (also before the first) or 0.",
+        lambda s: s.reload.is_good,
+    ),
+    "driftd_config_last_reload_success_timestamp_seconds": (
+        "When the configuration in force was read, seconds since the epoch.",
+        lambda s: s.reload.at_wall_s,
+    ),
+    "driftd_partitions_away": (
+        "Partitions that were read here and that another member of the group has now.",
+        lambda s: len(s.away),
+    ),
     "driftd_tick_timestamp_seconds": ("When the main loop last ran, seconds since the epoch.", lambda s: s.tick_wall_s),
     "driftd_snapshot_timestamp_seconds": (
         "When these numbers were taken, seconds since the epoch.",
@@ -319,13 +362,36 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
     "driftd_open_panes": ("Panes that hold events and wait for the watermark.", lambda s: s.picture.open_panes),
     "driftd_streams": ("Streams that are watched.", lambda s: s.picture.streams),
     "driftd_consumer_partitions": ("Partitions assigned to this process.", lambda s: len(s.partitions)),
+    "driftd_dead_letters_waiting": ("Dead letters that no broker has accepted yet.", lambda s: s.dead_letters.waiting),
 }
 
 _SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]] = {
     "driftd_batches_total": ("Batches of messages worked through.", lambda s: s.batches),
     "driftd_busy_seconds_total": ("Time the main loop worked instead of waiting, in seconds.", lambda s: s.busy_s),
     "driftd_commits_total": ("Commits of state and offsets.", lambda s: s.commits),
+    "driftd_repeated_records_total": (
+        "Records that a broker gave again and that were passed over.",
+        lambda s: s.intake.repeated,
+    ),
     "driftd_looks_total": ("Closed panes that were judged.", lambda s: s.picture.looks),
+    "driftd_loop_stalls_total": (
+        "Times that the main loop stood still for half of http.stall_s; its stacks are in the log.",
+        lambda s: s.stalls,
+    ),
+    "driftd_state_saves_total": ("Times that state was stored.", lambda s: s.state.saves if s.state.is_kept else None),
+    "driftd_state_save_failures_total": (
+        "Times that state could not be stored; all is told meanwhile, and would be told again after a restart.",
+        lambda s: s.state.failures_total if s.state.is_kept else None,
+    ),
+    "driftd_heartbeat_sent_total": ("Beats that the dead man's switch took.", lambda s: s.heartbeat.sent),
+    "driftd_heartbeat_withheld_total": (
+        "Beats that were due and not sent, since something was not as it should be; the log says what.",
+        lambda s: s.heartbeat.withheld,
+    ),
+    "driftd_heartbeat_failed_total": (
+        "Beats that were sent and that the dead man's switch did not take.",
+        lambda s: sum(s.heartbeat.failed.values()),
+    ),
 }
 
 _TOPIC_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], Mapping[str, int]]]]] = {
@@ -338,11 +404,23 @@ _TOPIC_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], Mapping[str,
     "driftd_events_clamped_total": ("Events from the future, counted as of now.", lambda s: s.picture.clamped),
 }
 
+_GAP_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], Mapping[str, int]]]]] = {
+    "driftd_gaps_total": ("Times that messages were gone before they were read.", lambda s: s.intake.gaps),
+    "driftd_gap_records_total": (
+        "Messages that were gone before they were read, as far as that is known.",
+        lambda s: s.intake.missing,
+    ),
+}
+
 _PARTITION_GAUGES: Final[Mapping[str, tuple[str, Callable[[PartitionStatus], float | None]]]] = {
     "driftd_consumer_lag_records": ("Records that were not read yet; absent while unknown.", lambda p: p.lag_records),
     "driftd_consumer_lag_seconds": (
         "Age of the last record read while there are more, else 0, in seconds; absent while unknown.",
         lambda p: p.lag_s,
+    ),
+    "driftd_consumer_held": (
+        "Whether it is held back on purpose (a breaker): 1 or 0.",
+        lambda p: p.is_held,
     ),
     "driftd_consumer_stalled_seconds": (
         "Time since it last moved or was caught up, in seconds.",
@@ -417,6 +495,42 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         _by_name(lambda s: s.source_errors),
     ),
     *_families("gauge", ("topic", "partition"), _partitions, _PARTITION_GAUGES),
+    *_families("counter", ("topic",), _by_topic, _GAP_COUNTERS),
+    Family(
+        "driftd_rebalances_total",
+        "counter",
+        "Times that partitions changed hands, by what happened here (assigned, revoked, lost).",
+        ("kind",),
+        _by_name(lambda s: s.intake.rebalances),
+    ),
+    Family(
+        "driftd_revoke_duration_seconds",
+        "summary",
+        "How long the last thousand revocations took here, in seconds; quantile 1 is the longest.",
+        ("quantile",),
+        lambda s: ((("0.99",), s.intake.revoke_s_p99), (("1",), s.intake.revoke_s_max)),
+    ),
+    Family(
+        "driftd_dead_letters_total",
+        "counter",
+        "Messages that could not be used and were told to the dead-letter topic, by reason.",
+        ("reason",),
+        _by_name(lambda s: s.dead_letters.sent),
+    ),
+    Family(
+        "driftd_dead_letter_failures_total",
+        "counter",
+        "Attempts to tell dead letters that failed, by error; they are repeated.",
+        ("error",),
+        _by_name(lambda s: s.dead_letters.failed),
+    ),
+    Family(
+        "driftd_breaker_open",
+        "gauge",
+        "Whether it is held, or tried again, because too many of its messages can't be used: 1 or 0.",
+        ("topic", "partition"),
+        _breakers,
+    ),
     Family(
         "driftd_alerts",
         "gauge",
@@ -548,6 +662,10 @@ _PAGE_GAUGES: Final[Mapping[str, tuple[str, Callable[[PageStatus], float]]]] = {
         "Series left out of this page because limits.label_series_max was reached.",
         lambda p: p.series_dropped,
     ),
+    "driftd_http_config_last_reload_successful": (
+        "Whether http.web_config_file is in force as it is now (1, also where there is none) or as it was (0).",
+        lambda p: p.access.is_good,
+    ),
 }
 
 
@@ -558,6 +676,13 @@ def _of_page(value: Callable[[PageStatus], float]) -> Reader[PageStatus]:
 PAGE_FAMILIES: Final[Sequence[Family[PageStatus]]] = (
     Family("driftd_build_info", "gauge", "Always 1: driftd's version.", ("version",), lambda p: [((p.version,), 1.0)]),
     Family("driftd_renders_total", "counter", "Pages made before this one.", (), lambda p: [((), p.renders)]),
+    Family(
+        "driftd_http_denied_total",
+        "counter",
+        f"Requests to the web server that were refused. Reasons: {', '.join(DENIALS)}.",
+        ("reason",),
+        lambda p: [((reason,), p.access.denied.get(reason, 0)) for reason in DENIALS],
+    ),
     *_families("gauge", (), _of_page, _PAGE_GAUGES),
 )
 """What is known about a page while it is made; these are always on it."""

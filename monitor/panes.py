@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from monitor.bins import Arena
+from monitor.bins import WIDTHS, Arena
+from monitor.counts import Counts
 from monitor.domain import IntArray
+from monitor.kept import Moves, Section, State, bring_back, state_of
+
+HITS_MAX: Final = 4_000_000
+"""Hits that wait one by one, 8 bytes each: beyond, they are counted at once, and only their counts wait."""
 
 EMPTY_PANES_LOOKED_AT: Final = 600
 """After so many panes in a row without an event, only one in EMPTY_STRIDE is looked at."""
@@ -22,12 +28,23 @@ GAP_PANES_MAX: Final = 86_400
 """A gap in event time longer than this is jumped over: whatever was to be said of silence has been said."""
 
 
-class OpenPanes:
-    """Hits by pane and arena, in order of arrival, which does not matter to counts."""
+Waiting = list[IntArray | Counts]
+"""What waits of one arena: flat indices as they came, and counts of those that came before."""
 
-    def __init__(self) -> None:
-        self._hits: dict[int, tuple[list[IntArray], ...]] = {}
-        self._late: tuple[list[IntArray], ...] = tuple([] for _ in Arena)
+
+class OpenPanes:
+    """Hits by pane and arena, in order of arrival, which does not matter to counts.
+
+    Memory: at most 8 bytes * hits_max, whatever comes how fast, and beyond that the counts of each pane: of at most as
+    many bins as there were hits, and as all streams have.
+    """
+
+    def __init__(self, hits_max: int = HITS_MAX) -> None:
+        self._hits_max = hits_max
+        self._hits: dict[int, tuple[Waiting, ...]] = {}
+        self._late: tuple[Waiting, ...] = tuple([] for _ in Arena)
+        self._changes: dict[int, int] = {}
+        self._loose = 0
 
     def __len__(self) -> int:
         return len(self._hits)
@@ -42,6 +59,11 @@ class OpenPanes:
         """The latest open pane that holds anything."""
         return max(self._hits, default=None)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held. Cost: a microsecond per pane."""
+        return sum(part.nbytes for each in (*self._hits.values(), self._late) for waiting in each for part in waiting)
+
     def add(self, arena: Arena, flat: IntArray, panes: IntArray) -> None:
         """Add hits of shape (n,) with the pane of each. Cost: one pass per distinct pane."""
         if not flat.size:
@@ -49,29 +71,98 @@ class OpenPanes:
         low, high = int(panes.min()), int(panes.max())
         if low == high:
             self._of(low)[arena].append(flat)
-            return
-        for pane in np.unique(panes).tolist():
-            self._of(pane)[arena].append(flat[panes == pane])
+        else:
+            for pane in np.unique(panes).tolist():
+                self._of(pane)[arena].append(flat[panes == pane])
+        self._hold(flat.size)
 
     def add_late(self, arena: Arena, flat: IntArray) -> None:
         """Add hits of panes that have closed, for what goes on with the next one."""
         self._late[arena].append(flat)
+        self._hold(flat.size)
 
-    def take_late(self, arena: Arena) -> list[IntArray]:
+    def take_late(self, arena: Arena) -> Waiting:
         """Give the late hits of an arena since the last pane closed, and forget them."""
         late = self._late[arena][:]
         self._late[arena].clear()
+        self._loose -= _loose(late)
         return late
 
-    def _of(self, pane: int) -> tuple[list[IntArray], ...]:
+    def _of(self, pane: int) -> tuple[Waiting, ...]:
         held = self._hits.get(pane)
         if held is None:
             held = self._hits[pane] = tuple([] for _ in Arena)
+        self._changes[pane] = self._changes.get(pane, 0) + 1
         return held
 
-    def take(self, pane: int) -> tuple[list[IntArray], ...]:
+    def take(self, pane: int) -> tuple[Waiting, ...]:
         """Give the hits of a pane, by arena, and forget them."""
-        return self._hits.pop(pane, None) or tuple([] for _ in Arena)
+        held = self._hits.pop(pane, None) or tuple([] for _ in Arena)
+        self._changes.pop(pane, None)
+        self._loose -= sum(map(_loose, held))
+        return held
+
+    def _hold(self, hits: int) -> None:
+        """Keep what waits one by one within bounds."""
+        self._loose += hits
+        if self._loose > self._hits_max:
+            for held in (*self._hits.values(), self._late):
+                _count(held)
+            self._loose = 0
+
+    # ---- what is kept
+
+    def sections(self, prefix: str, epoch: int = 0) -> Iterator[Section]:
+        """Give what is kept, each pane by itself, as counts. epoch: how often rows were moved."""
+        yield Section(prefix, None, partial(self._state, self._late))
+        for pane, held in self._hits.items():
+            changes = self._changes[pane]
+            yield Section(f"{prefix}/{pane}", f"{epoch}-{changes}", partial(self._state, held, pane, changes))
+
+    def _state(self, held: tuple[Waiting, ...], pane: int | None = None, changes: int = 0) -> State:
+        self._loose -= sum(map(_loose, held))
+        _count(held)
+        counts = {
+            arena.name.lower(): part.state()
+            for arena, waiting in zip(Arena, held, strict=True)
+            for part in waiting
+            if isinstance(part, Counts)
+        }
+        return {"pane": pane, "changes": changes, "counts": counts}
+
+    def restore(self, prefix: str, states: Mapping[str, State], moves: Moves | None = None) -> None:
+        """Go on with the hits of a state. moves: where rows lie now, None: as then."""
+        for name, state in states.items():
+            if name == prefix:
+                _fill(self._late, state, moves)
+            elif name.startswith(f"{prefix}/"):
+                pane = int(state["pane"])
+                _fill(self._of(pane), state, moves)
+                self._changes[pane] = int(state.get("changes", 0))
+
+
+def _loose(waiting: Waiting) -> int:
+    return sum(part.size for part in waiting if not isinstance(part, Counts))
+
+
+def _count(held: tuple[Waiting, ...]) -> None:
+    """Make counts of what waits, one for each arena."""
+    for arena, waiting in zip(Arena, held, strict=True):
+        if _loose(waiting):
+            most = max(part.size if isinstance(part, Counts) else int(part.max(initial=-1)) + 1 for part in waiting)
+            width = WIDTHS[arena]
+            waiting[:] = [Counts.of_hits(waiting, (most + width - 1) // width * width)]
+
+
+def _fill(held: tuple[Waiting, ...], state: State, moves: Moves | None) -> None:
+    found: Mapping[str, State] = state.get("counts", {})
+    for arena, waiting in zip(Arena, held, strict=True):
+        if arena.name.lower() in found:
+            counts = Counts.of_state(found[arena.name.lower()])
+            waiting.append(counts if moves is None else counts.moved(moves[arena], WIDTHS[arena]))
+
+
+KEPT: Final = ("next", "_full", "_gap")
 
 
 class Cadence:
@@ -85,6 +176,14 @@ class Cadence:
         self.next: int | None = None
         self._full = 0
         self._gap = 1.0
+
+    def state(self) -> State:
+        """Give what is kept."""
+        return state_of(self, KEPT)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        bring_back(self, KEPT, state)
 
     def due(self, until: int, panes: OpenPanes) -> Iterator[int]:
         """Give the panes before `until` that are due; each counts as closed when it is given."""

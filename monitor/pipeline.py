@@ -7,21 +7,23 @@ Law: what comes out depends on the messages and their order of arrival alone, no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
+from monitor.absences import Missing
 from monitor.bins import Arena
+from monitor.counting_state import Counting
 from monitor.counts import EMPTY, Counts, Ladder
 from monitor.decode import Adapter, Columns
 from monitor.domain import (
+    Alert,
     Batch,
     FloatArray,
     IntArray,
-    ModelStatus,
     Picture,
     Rejection,
     StreamKey,
@@ -31,10 +33,13 @@ from monitor.domain import (
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
 from monitor.judge import Judge
+from monitor.kept import Section, State
 from monitor.lines import Terms
 from monitor.panes import Cadence, OpenPanes
+from monitor.pictures import picture_of
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Grid, Reference
+from monitor.rules import Plan
 from monitor.scopes import Subject
 from monitor.streams import NONE, StreamTable
 from monitor.tables import Tables
@@ -46,18 +51,27 @@ FREEZES_MAX: Final = 20
 """References frozen after one look: a model of 25 features takes about 10 ms."""
 PAST_S: Final = 86_400.0
 """How long buckets are kept at least: of quiet streams, what a day or so brought says what changed, and since when."""
+NAME: Final = "pipeline"
+"""The section of its own state."""
 NEVER_S: Final = -1e12
 """Before any event time: the watermark until it is known."""
+AHEAD_PANES: Final = 900
+"""A partition further ahead of the last one in event time is held: what waits for panes to close is memory."""
 OPEN_PANES_MAX: Final = 7_200
+OPEN_BYTES_MAX: Final = 256 << 20
 """When partitions are further apart in event time, the watermark is moved on, and what it leaves behind is late."""
 
 
 @dataclass(slots=True)
 class Step:
-    """What came of a batch: alerts that changed, and references that were frozen."""
+    """What came of a batch: alerts that changed, references that were frozen, and messages that can't be used.
+
+    rejected: the place of each in the batch, and why.
+    """
 
     transitions: list[Transition] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
+    rejected: list[tuple[int, Rejection]] = field(default_factory=list)
 
 
 class Pipeline:
@@ -66,20 +80,36 @@ class Pipeline:
     def __init__(self, terms: PipelineTerms, adapter: Adapter, references: Iterable[Reference] = ()) -> None:
         self._terms = terms
         self._adapter = adapter
-        self._table = StreamTable(terms.limits, lambda m, v: terms.plan_of(m, v).watch, references, terms.time.pane_s)
+        self._table = StreamTable(terms.limits, lambda m, v: self._plan(m, v).watch, references, terms.time.pane_s)
         self._folder = Folder(self._table)
         self._ladders = tuple(Ladder(sorted(set(terms.windows_s)), PAST_S) for _ in Arena)
         self._views = Views(self._table, self._ladders)
         judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
-        self._judge = Judge(self._table, self._views, terms.detectors, terms.plan_of, judge_terms)
+        self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms)
         self._tables = Tables(self._table, self._views, terms.detectors, judge_terms.windows_s, terms.series_max)
         self._watermark = Watermark(terms.time.disorder_s)
-        self._duplicates = Duplicates(terms.event_ids_max)
+        self._duplicates = Duplicates(terms.event_ids_max, terms.seed)
         self._open = OpenPanes()
         self._cadence = Cadence()
         self._looks = 0
         self._totals = Totals()
         self._subjects = SubjectTimes()
+        self._missing = Missing()
+        self._counting = Counting(
+            table=self._table,
+            folder=self._folder,
+            ladders=self._ladders,
+            views=self._views,
+            open=self._open,
+            cadence=self._cadence,
+            watermark=self._watermark,
+            duplicates=self._duplicates,
+            totals=self._totals,
+            subjects=self._subjects,
+        )
+
+    def _plan(self, model: str, version: str) -> Plan:
+        return self._terms.plan_of(model, version)
 
     # ---- events
 
@@ -87,6 +117,7 @@ class Pipeline:
         """Take in a batch of messages. now_s: wall clock, by which times in the future are clamped (inf: never)."""
         step = Step()
         columns = self._adapter.decode(batch.values)
+        step.rejected += columns.rejected
         topics = [source.topic for source in batch.sources]
         partitions = np.asarray(batch.partitions, dtype=np.int64)
         self._totals.take(partitions, columns, topics)
@@ -136,6 +167,7 @@ class Pipeline:
         sources, now_s = arrival
         time, topics = self._terms.time, [source.topic for source in sources]
         times_s = self._clamped(columns.times_s, partitions, topics, now_s)
+        self._missing.follow(sources, partitions, times_s)
         before_s = self._watermark.follow(sources, partitions, times_s)
         panes = np.floor(times_s / time.pane_s).astype(np.int64)
         is_lost = (panes + 1) * time.pane_s <= before_s - time.grace_s
@@ -193,7 +225,7 @@ class Pipeline:
         counts = Counts.of_hits([flat], self._table.arenas[arena].size)
         if self._ladders[arena].add_late((pane + 0.5) * self._terms.time.pane_s, counts):
             self._views.forget()
-            self._learn_late(arena, counts)
+            self._table.learn_late(arena, counts)
             self._open.add_late(arena, flat)
         else:
             self._open.add(arena, flat, np.full(flat.size, self._cadence.next))
@@ -206,8 +238,17 @@ class Pipeline:
     # ---- time
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """Say which partitions are read now."""
+        """Say for which partitions event time waits."""
         self._watermark.assign(partitions)
+
+    def ahead(self) -> Sequence[TopicPartition]:
+        """Give the partitions that are so far ahead in event time of the last one that they are better not read on."""
+        return self._watermark.ahead(AHEAD_PANES * self._terms.time.pane_s)
+
+    @property
+    def missing(self) -> Missing:
+        """Where to say that messages are missing: what closes without them is not judged."""
+        return self._missing
 
     def idle(self, idle: Iterable[TopicPartition], quiet_s: float, now_s: float) -> Step:
         """Say which partitions are caught up, and for how long nothing came at all; event time goes on meanwhile."""
@@ -231,7 +272,7 @@ class Pipeline:
     def _close(self, step: Step) -> None:
         """Close the panes that the watermark has passed, in order, and look after each."""
         pane_s = self._terms.time.pane_s
-        if len(self._open) > OPEN_PANES_MAX:
+        if len(self._open) > OPEN_PANES_MAX or self._open.nbytes > OPEN_BYTES_MAX:
             self._watermark.advance_to((self._open.last or 0) * pane_s)
             self._totals.overflow["open_panes"] += 1
         self._close_until(float(np.floor(max(self._watermark.value_s, NEVER_S) / pane_s)), step)
@@ -246,6 +287,8 @@ class Pipeline:
     def _close_one(self, pane: int, step: Step) -> None:
         pane_s = self._terms.time.pane_s
         start_s, end_s = pane * pane_s, (pane + 1) * pane_s
+        if self._missing.is_any(start_s):
+            self._judge.skip(start_s, end_s)
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
             counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
             self._ladders[arena.arena].append(start_s, end_s, counts)
@@ -261,15 +304,6 @@ class Pipeline:
         self._looks += 1
 
     # ---- learning
-
-    def _learn_late(self, arena: Arena, counts: Counts) -> None:
-        """Add late events to the references that still learn: they count, but tell nothing of their order."""
-        rows = self._table.arenas[arena]
-        if len(rows) and rows.is_learning[: len(rows)].any():
-            hits, values = counts.pairs()
-            learning = rows.is_learning[hits // rows.width]
-            flat = rows.reference.reshape(-1)
-            flat[hits[learning]] += values[learning]
 
     def _freeze(self, end_s: float) -> list[Reference]:
         """Freeze the references of models that learned enough, a few at a look: a thousand would stall the loop."""
@@ -292,7 +326,7 @@ class Pipeline:
         rows = [row for subject in subjects for arena, row in subject.rows if arena is Arena.VALUES]
         placed = self._folder.place_grids(np.array(rows, dtype=np.int64)) if rows else None
         if placed is not None:
-            self._learn_late(Arena.VALUES, Counts.of_hits([placed[0].flat], self._table.values.size))
+            self._table.learn_late(Arena.VALUES, Counts.of_hits([placed[0].flat], self._table.values.size))
             self._add_placed(*placed)
         times = self._subjects
         return [
@@ -313,49 +347,48 @@ class Pipeline:
         """Give streams that are yet to come their grids, in place of their own first values."""
         self._table.preset_grids(grids)
 
+    # ---- from one process, or configuration, to the next
+
+    def sections(self) -> Iterator[Section]:
+        """Give all that is known, piece by piece; to be made before the next message is taken in."""
+        yield from self._counting.sections()
+        yield from self._judge.sections()
+        yield Section(NAME, None, self._state)
+
+    def _state(self) -> State:
+        return {"looks": self._looks, "missing": self._missing.state()}
+
+    def restore(self, states: Mapping[str, State]) -> None:
+        """Go on where `sections` left it: a pipeline that has counted nothing yet, with today's plans and references.
+
+        Raises StateError where it can't be read.
+        """
+        moves = self._counting.restore(states)
+        own = states.get(NAME, {})
+        self._looks = own.get("looks", 0)
+        self._missing.restore(own.get("missing", {}))
+        closed = self._cadence.next
+        self._judge.restore(states, moves, NEVER_S if closed is None else closed * self._terms.time.pane_s)
+
+    def replan(self, terms: PipelineTerms) -> list[Transition]:
+        """Go by other plans and another budget from the next look on; give the alerts that this ends.
+
+        What is counted, and how, stays as it was told first; so do the windows.
+        """
+        self._terms = replace(self._terms, plan_of=terms.plan_of, budget=terms.budget)
+        closed = self._cadence.next
+        return self._judge.replan(NEVER_S if closed is None else closed * self._terms.time.pane_s, terms.budget)
+
     # ---- what there is to see
 
     def picture(self) -> Picture:
         """Give all numbers as of the last closed pane, as values that do not change."""
-        totals = self._totals
-        keys, tables, dropped = self._tables.tables()
-        watermark_s = self._watermark.value_s
-        return Picture(
-            watermark_s=float(watermark_s) if np.isfinite(watermark_s) else None,
-            received=dict(totals.received),
-            counted=dict(totals.counted),
-            rejected=dict(totals.rejected),
-            late=dict(totals.late),
-            duplicate=dict(totals.duplicate),
-            clamped=dict(totals.clamped),
-            schema_changes=dict(self._table.schema_changes),
-            overflow=dict(totals.overflow + self._table.overflow),
-            series_dropped=dropped,
-            looks=self._looks,
-            open_panes=len(self._open),
-            streams=sum(map(len, self._table.arenas)),
-            models=tuple(map(self._status, self._table.subjects)),
-            keys=keys,
-            tables=tables,
-            alerts=tuple(self._judge.book.alerts),
-            transitions=dict(self._judge.book.transitions),
-            anomalies=self._judge.anomalies.scores(),
-        )
+        return picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
 
-    def _status(self, subject: Subject) -> ModelStatus:
-        learned = self._table.learned_events(subject)
-        events, first_s, last_s = self._subjects.of(subject.index)
-        return ModelStatus(
-            model=subject.model,
-            model_version=subject.model_version,
-            state="ready" if subject.is_ready else "learning",
-            progress=1.0 if subject.is_ready else min(1.0, learned / max(1, self._terms.learn.events)),
-            events=events,
-            first_event_s=first_s,
-            last_event_s=last_s,
-            reference=subject.reference.identity if subject.reference else "",
-            streams=len(subject.rows),
-        )
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """The alerts that are pending or firing."""
+        return self._judge.book.alerts
 
     @property
     def subjects(self) -> Sequence[Subject]:

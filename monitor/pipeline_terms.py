@@ -35,7 +35,7 @@ class LearnTerms:
 
 @dataclass(frozen=True, slots=True)
 class PipelineTerms:
-    """All that a pipeline is told. windows_s: of all rules together."""
+    """All that a pipeline is told. windows_s: of all rules together. seed: by which event ids are hashed, 64 bits."""
 
     plan_of: PlanOf
     detectors: Mapping[str, Detector]
@@ -46,3 +46,4 @@ class PipelineTerms:
     limits: StreamLimits = field(default_factory=StreamLimits)
     event_ids_max: int = 200_000
     series_max: int = 50_000
+    seed: int = 0

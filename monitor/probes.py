@@ -1,18 +1,20 @@
 """The first values of a numeric stream, kept until they suffice to place its grid.
 
 A stream without a reference has no bins yet. Its first values wait here; when there are enough, their quantiles place
-the grid once and for all, and the values are counted into it. Memory: 16 bytes per waiting value, at most PROBE_VALUES
+the grid once and for all, and the values are counted into it. Memory: 24 bytes per waiting value, at most PROBE_VALUES
 per stream and batch beyond.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
 
 from monitor.bins import NUMERIC_INNER, scaled, squash
 from monitor.domain import FloatArray, IntArray
+from monitor.kept import Section, State
 from monitor.references import Grid
 
 PROBE_VALUES: Final = 256
@@ -47,9 +49,11 @@ class Probes:
         self._values: list[FloatArray] = []
         self._panes: list[IntArray] = []
         self._waiting = np.zeros(0, dtype=np.int64)
+        self._changes = 0
 
     def add(self, rows: IntArray, values: FloatArray, panes: IntArray) -> None:
         """Set values aside; all of shape (n,)."""
+        self._changes += 1
         self._rows.append(rows)
         self._values.append(values)
         self._panes.append(panes)
@@ -68,6 +72,7 @@ class Probes:
         """Give rows, values and panes of all that waits for these rows, by row, in order of arrival within a row."""
         if not self._rows:
             return np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)
+        self._changes += 1
         row, value, pane = np.concatenate(self._rows), np.concatenate(self._values), np.concatenate(self._panes)
         wanted = np.zeros(self._waiting.size, dtype=bool)
         wanted[rows[rows < wanted.size]] = True
@@ -76,3 +81,28 @@ class Probes:
         self._waiting[wanted] = 0
         order = np.argsort(row[chosen], kind="stable")
         return row[chosen][order], value[chosen][order], pane[chosen][order]
+
+    # ---- what is kept
+
+    def sections(self, prefix: str, epoch: int = 0) -> Iterator[Section]:
+        """Give what is kept: all that waits. epoch: how often rows were moved."""
+        yield Section(prefix, f"{epoch}-{self._changes}", self._state)
+
+    def _state(self) -> State:
+        if len(self._rows) > 1:
+            self._rows, self._values = [np.concatenate(self._rows)], [np.concatenate(self._values)]
+            self._panes = [np.concatenate(self._panes)]
+        if not self._rows:
+            return {"changes": self._changes}
+        waiting = {"rows": self._rows[0], "values": self._values[0], "panes": self._panes[0]}
+        return {"changes": self._changes, **waiting}
+
+    def restore(self, prefix: str, states: Mapping[str, State], rows: IntArray | None = None) -> None:
+        """Go on with the values of a state. rows: by the row till now the row from now on, or -1; None: as then."""
+        state = states.get(prefix, {})
+        if "rows" in state:
+            now = state["rows"] if rows is None else rows[state["rows"]]
+            kept = now >= 0
+            if kept.any():
+                self.add(now[kept], state["values"][kept], state["panes"][kept])
+        self._changes = int(state.get("changes", 0))

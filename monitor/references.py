@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, VALUE_SPANS, WIDTHS
 from monitor.domain import CountArray, Kind
-from monitor.errors import BaselineError
+from monitor.errors import BaselineError, StateError
+from monitor.kept import State
 from monitor.sequential.features import FEATURES, SCORE_COUNTS
 from monitor.sequential.normal import Normal
 
@@ -30,6 +31,8 @@ UNGROUPED: Final = GROUPS
 CATEGORY_SHARE_MIN: Final = 0.01
 """Categories rarer than this share a group: a group needs expected counts for its term to mean anything."""
 
+NORMAL: Final = ("classes", "events", "inflation", "profile", "scale")
+"""What is kept of what is normal for a stream."""
 
 GroupArray = npt.NDArray[np.signedinteger[Any]]
 
@@ -78,10 +81,11 @@ class Reference:
     events: int
     streams: tuple[StreamReference, ...]
     identity: str = field(init=False)
+    known: InitVar[str] = ""
 
-    def __post_init__(self) -> None:
-        """Compute the identity: twelve hexadecimal digits of the content's SHA-256."""
-        object.__setattr__(self, "identity", self._digest())
+    def __post_init__(self, known: str) -> None:
+        """Compute the identity, unless it is known: twelve hexadecimal digits of the content's SHA-256."""
+        object.__setattr__(self, "identity", known or self._digest())
 
     def _digest(self) -> str:
         content = json.dumps([_stream_to_dict(s) for s in self.streams], sort_keys=True, separators=(",", ":"))
@@ -167,6 +171,65 @@ def from_text(text: str) -> Reference:
             " the file was changed by hand or cut short; build it again with `driftd baseline build`"
         )
     return reference
+
+
+def reference_state(reference: Reference) -> State:
+    """Give a reference as it is kept: numbers as they are, which is read ten times as fast as the file's text."""
+    head = {"model": reference.model, "model_version": reference.model_version, "source": reference.source}
+    span = {"from_s": reference.from_s, "to_s": reference.to_s, "events": reference.events}
+    streams = [_stream_state(stream) for stream in reference.streams]
+    return {"identity": reference.identity, **head, **span, "streams": streams}
+
+
+def reference_of(state: State) -> Reference:
+    """Give the reference that was kept. Raises StateError when it can't be one."""
+    try:
+        return Reference(
+            model=state["model"],
+            model_version=state["model_version"],
+            source=state["source"],
+            from_s=float(state["from_s"]),
+            to_s=float(state["to_s"]),
+            events=int(state["events"]),
+            streams=tuple(map(_stream_of, state["streams"])),
+            known=state["identity"],
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise StateError(f"a reference that was kept can't be read: {type(error).__name__} {error}") from None
+
+
+def _stream_state(stream: StreamReference) -> State:
+    hit = np.flatnonzero(stream.counts)
+    out: State = {"field": stream.field, "segment": stream.segment, "kind": str(stream.kind), "groups": stream.groups}
+    out |= {"at": hit.astype(np.uint16), "counts": stream.counts[hit]}
+    if stream.grid is not None:
+        out["grid"] = [stream.grid.centre, stream.grid.width, stream.grid.low, stream.grid.step]
+    if stream.exponent:
+        out["exponent"] = stream.exponent
+    if stream.kind is Kind.CATEGORICAL:
+        out |= {"categories": list(stream.categories), "is_complete": stream.is_complete}
+    if stream.normal is not None:
+        out["normal"] = {name: value for name in NORMAL if (value := getattr(stream.normal, name)) is not None}
+    return out
+
+
+def _stream_of(state: State) -> StreamReference:
+    kind = Kind(state["kind"])
+    counts = np.zeros(WIDTHS[ARENA_OF[kind]], dtype=np.uint32)
+    counts[state["at"]] = state["counts"]
+    normal = state.get("normal")
+    return StreamReference(
+        field=state["field"],
+        segment=state["segment"],
+        kind=kind,
+        counts=counts,
+        groups=state["groups"].astype(np.int8),
+        grid=Grid(*state["grid"]) if "grid" in state else None,
+        exponent=int(state.get("exponent", 0)),
+        categories=tuple(state.get("categories", ())),
+        is_complete=bool(state.get("is_complete", True)),
+        normal=None if normal is None else Normal(**{name: normal[name] for name in NORMAL if name in normal}),
+    )
 
 
 def _stream_to_dict(stream: StreamReference) -> dict[str, Any]:

@@ -42,6 +42,14 @@ def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]
         ],
         "detection_delay": _delay(snapshot.pages.decided),
         "source_errors": snapshot.source_errors,
+        "partitions_away": [f"{each.topic}/{each.partition}" for each in snapshot.away[:ITEMS_MAX]],
+        "partitions_held": [
+            {"topic": topic, "partition": number, "why": why}
+            for (topic, number), why in sorted(snapshot.dead_letters.broken.items())[:ITEMS_MAX]
+        ],
+        "state": snapshot.state,
+        "config_reload": snapshot.reload,
+        "heartbeat": snapshot.heartbeat,
     }
 
 
@@ -85,6 +93,7 @@ def _sink(sink: SinkStatus) -> dict[str, object]:
         "queued": sink.queued,
         "oldest_s": sink.oldest_s,
         "is_healthy": sink.is_healthy,
+        "breaker": sink.breaker,
         "delivery_delay": _delay(sink.delays),
     }
 

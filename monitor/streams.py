@@ -14,15 +14,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor.bins import ARENA_OF, VALUE_BINS, VALUE_SPANS, VALUES_WIDTH, Arena
+from monitor.bins import ARENA_OF, Arena
 from monitor.categories import Categories
+from monitor.counts import Counts
 from monitor.decode.lanes import Lane
 from monitor.domain import CountArray, IntArray, Kind, StreamKey
 from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
-from monitor.references import Grid, Reference, StreamReference, categorical_groups, numeric_groups
+from monitor.freezing import arranged, frozen, learned_normal, order_of
+from monitor.references import Grid, Reference, StreamReference
 from monitor.rows import Rows, ValueRows
 from monitor.scopes import LaneTable, Layout, Scope, Subject, getter
-from monitor.sequential.features import FEATURES, SCORE_COUNTS
 from monitor.sequential.learning import Learner, normal_of
 from monitor.sequential.normal import Normal
 
@@ -45,7 +46,8 @@ class StreamTable:
     """Every stream there is; only the loop thread touches it.
 
     changed: subjects whose streams or reference changed since the set was last emptied. overflow, schema_changes:
-    totals.
+    totals. order: the arena of each stream in the order in which they came. epoch: how often rows were moved, which
+    happens between two processes alone.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class StreamTable:
         self._limits = limits
         self._watch_of = watch_of
         self._references = {(reference.model, reference.model_version): reference for reference in references}
-        self._grids: Mapping[StreamKey, Grid] = {}
+        self.preset: Mapping[StreamKey, Grid] = {}
         self._main: dict[str, dict[str, int]] = defaultdict(dict)
         self._lanes: dict[Lane, LaneTable] = {}
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
@@ -71,6 +73,8 @@ class StreamTable:
         self.subjects: list[Subject] = []
         self.segment_names: set[str] = set()
         self.scopes: list[Scope] = []
+        self.order = bytearray()
+        self.epoch = 0
         self.subject_of = np.zeros(0, dtype=np.int64)
         self.changed: set[int] = set()
         self.overflow: Counter[str] = Counter()
@@ -89,8 +93,8 @@ class StreamTable:
         return found
 
     def _main_of(self, model: str, version: str) -> int:
-        if model not in self._main.get(version, ()):
-            self._add_subject(model, version)
+        if model not in self._main.get(version, ()) and len(self.subjects) < self._limits.models_max:
+            self.add_reference(self.add_subject(model, version, self.reference_of(model, version)))
         return self._main.get(version, {}).get(model, NONE)
 
     def segment_of(self, subject: Subject, name: str, value: object) -> Scope:
@@ -101,23 +105,36 @@ class StreamTable:
             if count >= self._limits.segment_values_max:
                 self.overflow["segment_values"] += 1
                 segment = f"{name}=(other)"
-        return subject.scopes.get(segment) or self._add_scope(subject, segment)
+        return subject.scopes.get(segment) or self.add_scope(subject, segment)
 
-    def _add_subject(self, model: str, version: str) -> None:
-        if len(self.subjects) >= self._limits.models_max:
-            return
-        subject = Subject(model, version, self._watch_of(model, version), len(self.subjects))
+    def reference_of(self, model: str, version: str) -> Reference | None:
+        """Give the reference that a model version begins with."""
+        return self._references.get((model, version)) or self._references.get((model, ""))
+
+    def add_subject(self, model: str, version: str, reference: Reference | None) -> Subject:
+        """Give a new model version, without streams, whatever the limit."""
+        subject = Subject(model, version, self._watch_of(model, version), len(self.subjects), reference)
         self.subjects.append(subject)
         self.segment_names.update(subject.watch.segments)
         self.changed.add(subject.index)
-        self._main[version][model] = self._add_scope(subject, "").index
-        reference = self._references.get((model, version)) or self._references.get((model, ""))
-        subject.reference = reference
-        for stream in reference.streams if reference else ():
-            part = subject.scopes.get(stream.segment) or self._add_scope(subject, stream.segment)
-            self._add_reference_stream(part, stream)
+        self._main[version][model] = self.add_scope(subject, "").index
+        return subject
 
-    def _add_scope(self, subject: Subject, segment: str) -> Scope:
+    def add_reference(self, subject: Subject) -> None:
+        """Give a model version the streams of its reference, if it has one; without the features that are ignored."""
+        for stream in subject.reference.streams if subject.reference else ():
+            scope = subject.scopes.get(stream.segment) or self.add_scope(subject, stream.segment)
+            feature = stream.field.removeprefix(FEATURE_PREFIX)
+            if feature != stream.field and subject.watch.configured(feature) == IGNORE:
+                scope.features[feature] = None
+                continue
+            row = self._add_stream(scope, stream.field, stream.kind)
+            if row != NONE:
+                self.place(scope, stream.field, stream.kind, row)
+                self.set_reference(row, stream)
+
+    def add_scope(self, subject: Subject, segment: str) -> Scope:
+        """Give a new scope."""
         scope = subject.scopes[segment] = Scope(subject, segment, len(self.scopes))
         self.scopes.append(scope)
         if len(self.scopes) > len(self.subject_of):
@@ -156,52 +173,66 @@ class StreamTable:
                     yield name, rows
 
     def _add_stream(self, scope: Scope, name: str, kind: Kind) -> int:
-        if sum(map(len, self.arenas)) >= self._limits.streams_max:
+        if len(self.order) >= self._limits.streams_max:
             self.overflow["streams"] += 1
             return NONE
+        row = self.add_stream(scope, name, kind)
+        grid = self.preset.get(self.arenas[ARENA_OF[kind]].keys[row]) if self.preset else None
+        if grid is not None:
+            self.values.set_grid(row, grid)
+        return row
+
+    def add_stream(self, scope: Scope, name: str, kind: Kind) -> int:
+        """Give the row of a new stream, whatever the limit."""
         subject = scope.subject
         key = StreamKey(subject.model, subject.model_version, name, scope.segment)
         arena = ARENA_OF[kind]
         row = self.arenas[arena].add(key, kind, subject.index, EXPONENTS.get(name, 0))
         subject.rows.append((arena, row))
+        self.order.append(arena)
         self.changed.add(subject.index)
         if kind is Kind.CATEGORICAL:
             as_names = subject.watch.configured(name.removeprefix(FEATURE_PREFIX)) == Kind.CATEGORICAL
             self.values.categories[row] = Categories(numbers_are_names=as_names)
-        if key in self._grids:
-            self.values.set_grid(row, self._grids[key])
         return row
+
+    def place(self, scope: Scope, name: str, kind: Kind, row: int) -> None:
+        """Let the values of a feature or fixed field in a scope be counted in a row."""
+        if name.startswith(FEATURE_PREFIX):
+            scope.features[name.removeprefix(FEATURE_PREFIX)] = (kind, row)
+        elif name in self._fixed:
+            self._fixed[name][scope.index] = row
 
     def preset_grids(self, grids: Mapping[StreamKey, Grid]) -> None:
         """Give streams that are yet to come their grids."""
-        self._grids = grids
+        self.preset = grids
 
     def grids(self) -> dict[StreamKey, Grid]:
         """Give the grids of the streams that have one."""
         keys = self.values.keys
         return {key: grid for row, key in enumerate(keys) if (grid := self.values.get_grid(row)) is not None}
 
-    def _add_reference_stream(self, scope: Scope, stream: StreamReference) -> None:
-        row = self._add_stream(scope, stream.field, stream.kind)
-        if row == NONE:
-            return
-        if stream.field.startswith(FEATURE_PREFIX):
-            scope.features[stream.field.removeprefix(FEATURE_PREFIX)] = (stream.kind, row)
-        elif stream.field in self._fixed:
-            self._fixed[stream.field][scope.index] = row
+    def set_reference(self, row: int, stream: StreamReference) -> None:
+        """Make a reference's part that of a row, in the order of the row's categories if it has any already."""
         arena = self.arenas[ARENA_OF[stream.kind]]
-        arena.reference[row] = stream.counts
+        order = np.arange(arena.width)
+        if stream.kind is Kind.CATEGORICAL:
+            categories = self.values.categories[row]
+            if categories.names:
+                order = order_of(categories.names, stream.categories)
+            else:
+                categories.close(stream.categories, is_complete=stream.is_complete)
+        arena.reference[row, order] = stream.counts
         arena.is_learning[row] = False
         arena.exponents[row] = stream.exponent
-        if stream.kind is Kind.CATEGORICAL:
-            self.values.categories[row].close(stream.categories, is_complete=stream.is_complete)
         if stream.grid is not None:
             self.values.set_grid(row, stream.grid)
         if stream.groups.size:
-            self.values.set_groups(row, stream.groups)
+            self.values.set_groups(row, arranged(stream.groups, order))
         normal = stream.normal or normal_of(arena.arena, stream.counts, stream.kind)
         if normal is not None:
-            self.normals[arena.arena, row] = normal
+            own = arranged(normal.classes, order) if arena.arena is Arena.VALUES else normal.classes
+            self.normals[arena.arena, row] = replace(normal, classes=own)
 
     # ---- layouts
 
@@ -217,13 +248,15 @@ class StreamTable:
     def is_new(self, scope: Scope, features: Mapping[str, Any]) -> bool:
         """Tell whether these features make a stream, or let one be told apart, in this scope."""
         return any(
-            name not in scope.features and (value is not None or scope.subject.watch.configured(name) is not None)
+            name not in scope.features and (value is not None or scope.subject.watch.configured(name) == IGNORE)
             for name, value in features.items()
         )
 
     def _lay_out(self, scope: Scope, features: Mapping[str, Any]) -> Layout:
         before = len(scope.features)
-        undecided = tuple(name for name, value in features.items() if not self._decide(scope, name, value))
+        # In alphabetical order, and never by a null alone: neither the order of an event's features nor a null that
+        # stands for one that is absent is the same in every process, as decoders learn what to expect.
+        undecided = tuple(name for name in sorted(features) if not self._decide(scope, name, features[name]))
         if len(scope.features) > before:
             scope.layouts.clear()  # what the other sets of names lack has changed
             self.forget_lanes(scope)
@@ -282,7 +315,7 @@ class StreamTable:
         if name in scope.features:
             return True
         kind = scope.subject.watch.configured(name) or kind_of_value(value)
-        if kind is None and value is None:
+        if value is None and kind != IGNORE:
             return False
         scope.features[name] = None
         if kind is None:
@@ -324,6 +357,13 @@ class StreamTable:
             learner.end()
         return subject.reference
 
+    def _frozen(self, arena: Arena, row: int) -> StreamReference | None:
+        rows = self.arenas[arena]
+        normal = learned_normal(rows, row, self.learners[arena])
+        if normal is not None:
+            self.normals[arena, row] = normal
+        return frozen(self.values if arena is Arena.VALUES else rows, row, normal)
+
     def learn(self, arena: Arena, pane: int, end_s: float, counts: tuple[IntArray, CountArray]) -> None:
         """Add a closed pane to what is learned. counts: flat indices, ascending, and how many of each."""
         rows, (flat, held) = self.arenas[arena], counts
@@ -342,57 +382,17 @@ class StreamTable:
                 )
             self.learners[arena].begin(learning, rows.reference[learning], [rows.kinds[r] for r in learning.tolist()])
 
+    def learn_late(self, arena: Arena, counts: Counts) -> None:
+        """Add late events to what is learned: they count, but tell nothing of their order."""
+        rows, (hits, values) = self.arenas[arena], counts.pairs()
+        if hits.size:
+            learning = rows.is_learning[hits // rows.width]
+            rows.reference.reshape(-1)[hits[learning]] += values[learning]
+
     def learned_events(self, subject: Subject) -> int:
         """Give how many events the subject's reference rests on so far."""
         row = int(self._fixed[VOLUME][subject.scopes[""].index])
         return 0 if row == NONE else int(self.flags.reference[row, 0])
-
-    def _frozen(self, arena: Arena, row: int) -> StreamReference | None:
-        rows = self.arenas[arena]
-        rows.is_learning[row] = False
-        key, kind, counts = rows.keys[row], rows.kinds[row], rows.reference[row].copy()
-        normal = self._normal(arena, row)
-        if kind is Kind.CATEGORICAL:
-            categories = self.values.categories[row]
-            categories.is_open = False
-            # In the reference in alphabetical order, whatever came first; here the bins stay where they are.
-            order = np.arange(VALUES_WIDTH)
-            order[: len(categories.names)] = np.argsort(np.array(categories.names, dtype=object), kind="stable")
-            groups = categorical_groups(counts[order], len(categories.names))
-            own = np.empty_like(groups)
-            own[order[:VALUE_BINS]] = groups
-            self.values.set_groups(row, own)
-            return StreamReference(
-                key.field,
-                key.segment,
-                kind,
-                counts[order],
-                groups,
-                categories=tuple(sorted(categories.names)),
-                is_complete=categories.is_complete,
-                normal=normal and replace(normal, classes=normal.classes[order[:VALUE_BINS]]),
-            )
-        if kind is Kind.NUMERIC:
-            grid = self.values.get_grid(row)
-            if grid is None:
-                return None  # too few values to place a grid: it stays without a reference
-            groups = numeric_groups(counts)
-            self.values.set_groups(row, groups)
-            return StreamReference(key.field, key.segment, kind, counts, groups, grid=grid, normal=normal)
-        exponent, none = int(rows.exponents[row]), np.empty(0, dtype=np.int8)
-        return StreamReference(key.field, key.segment, kind, counts, none, exponent=exponent, normal=normal)
-
-    def _normal(self, arena: Arena, row: int) -> Normal | None:
-        """Give what is normal for a stream, as a file will hold it: live and after a restart it judges alike."""
-        rows = self.arenas[arena]
-        if rows.kinds[row] is Kind.VOLUME:
-            return None
-        counts = rows.reference[row][: VALUE_SPANS[arena]]
-        normal = self.learners[arena].finish(row, counts, rows.kinds[row])
-        if normal is not None:
-            normal = normal.rounded(FEATURES[arena].shape[1], SCORE_COUNTS[arena])
-            self.normals[arena, row] = normal
-        return normal
 
 
 def _kind_of(name: str, value: object) -> Kind | None:

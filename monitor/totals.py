@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 import numpy as np
 
 from monitor.decode import Columns
 from monitor.domain import FloatArray, IntArray
+from monitor.kept import State, state_of
 
 
 @dataclass(slots=True)
@@ -34,6 +36,28 @@ class Totals:
             self.counted[topics[partitions[message]], kind] += 1
         if columns.dropped_features:
             self.overflow["features"] += columns.dropped_features
+
+    def state(self) -> State:
+        """Give what is kept."""
+        return {each.name: counter_state(getattr(self, each.name)) for each in fields(self)}
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        for each in fields(self):
+            setattr(self, each.name, counter_of(state.get(each.name, ())))
+
+
+def counter_state(counter: Mapping[str, int] | Mapping[tuple[str, str], int]) -> list[list[str | int]]:
+    """Give a counter by a name, or by several, as plain values."""
+    return [[*([key] if isinstance(key, str) else key), count] for key, count in counter.items()]
+
+
+def counter_of(state: Sequence[Sequence[Any]]) -> Counter[Any]:
+    """Give the counter that `counter_state` gave the values of."""
+    return Counter({names[0] if len(names) == 1 else tuple(names): int(count) for *names, count in state})
+
+
+TIMES: Final = ("events", "first_s", "last_s")
 
 
 class SubjectTimes:
@@ -63,3 +87,15 @@ class SubjectTimes:
         if subject >= len(self.events):
             return 0, 0.0, 0.0
         return int(self.events[subject]), float(self.first_s[subject]), float(self.last_s[subject])
+
+    def state(self, subjects: int) -> State:
+        """Give what is kept of so many."""
+        return {name: values[:subjects] for name, values in state_of(self, TIMES).items()}
+
+    def restore(self, state: State) -> None:
+        """Go on from a state; subjects are the same."""
+        found: dict[str, Any] = {name: state[name] for name in TIMES if name in state}
+        if found:
+            self.reserve(max(map(len, found.values())))
+        for name, values in found.items():
+            getattr(self, name)[: len(values)] = values

@@ -17,11 +17,15 @@ import numpy.typing as npt
 from monitor.bins import Arena
 from monitor.detectors.base import View
 from monitor.domain import BoolArray, CountArray, FloatArray, IntArray
+from monitor.kept import State
+from monitor.kept_rows import bring_rows, rows_of
 from monitor.sequential.fluctuation import NATS_TYPICAL, Inflation
 from monitor.sequential.normal import Normal
 from monitor.sequential.rates import ABOVE, ALTERNATIVES, RateTracks, temper_of
 
 ROWS_MAX: Final = 1 << 32
+_KEPT: Final = ("_told", "since_s")
+"""What is known of each line beside its odds."""
 
 
 @runtime_checkable
@@ -58,8 +62,7 @@ class Limits:
         cut, rate = detector.cuts(view, threshold, is_above)
         rate = np.where(np.isfinite(threshold), rate, np.nan)
         rate = np.where(is_above, rate, 1.0 - rate)
-        scores = max((len(normal.inflation) for normal in learned if normal.inflation is not None), default=1)
-        inflation, scale = Inflation.of(learned, scores), np.array([normal.scale for normal in learned])
+        inflation, scale = Inflation.of_first(learned), np.array([normal.scale for normal in learned])
         nats = np.full(len(is_above), NATS_TYPICAL)
         temper = temper_of(np.where(np.isnan(rate), 0.5, rate), nats, inflation) * scale[:, None]
         return cls(cut, rate, temper.T.astype(np.float32), nats)
@@ -99,6 +102,25 @@ class Tracks:
         self.since_s[mine] = other.since_s[its]
         self._told[mine] = other._told[its]
         self._rates.adopt(mine, other._rates, its)
+
+    def state(self) -> State:
+        """Give what was seen, line by line, and how many events each row had."""
+        n = len(self._row)
+        return {"events": np.trim_zeros(self._events, "b"), **rows_of(self, _KEPT, n), "rates": self._rates.state(n)}
+
+    def restore(self, state: State, rows: tuple[IntArray, IntArray], lines: tuple[IntArray, IntArray]) -> None:
+        """Go on from a state; lines that are not of it begin now.
+
+        rows: those of today, and what they were in the state; lines: the same, of the lines that go on.
+        """
+        events, (now, then) = state.get("events", np.zeros(0)), rows
+        had = then < len(events)
+        if had.any():
+            self._reserve(int(now[had].max()) + 1)
+            self._events[now[had]] = events[then[had]]
+        self._told[:] = self._so_far(np.arange(len(self._row)))
+        bring_rows(self, _KEPT, state, *lines)
+        self._rates.restore(state.get("rates", {}), *lines)
 
     def restart(self, names: Iterable[tuple[int, int]], now_s: float) -> None:
         """Begin lines anew, by rule and row: what they told of is over, and nothing has passed a limit since."""

@@ -12,6 +12,7 @@ from monitor.bins import VALUES_WIDTH, WIDTHS, Arena, numeric_edges
 from monitor.counts import Counts, Ladder
 from monitor.detectors.base import View
 from monitor.domain import FloatArray, IntArray, Kind
+from monitor.kept import State
 from monitor.references import GROUPS
 from monitor.rows import group_counts, grown
 from monitor.scopes import Subject
@@ -58,6 +59,22 @@ class Views:
         self._last_s[hit] = end_s
         new = hit[np.isnan(self._first_s[hit])]
         self._first_s[new] = start_s
+
+    def state(self) -> State:
+        """Give what is kept: when each model had events. The rest is made anew by `refresh`."""
+        self._reserve()
+        n = len(self._table.flags)
+        return {"end_s": self._end_s, "first_s": self._first_s[:n], "last_s": self._last_s[:n]}
+
+    def restore(self, state: State, rows: IntArray | None = None) -> None:
+        """Go on from a state. rows: by the row of FLAGS till now the row from now on, or -1; None: as then."""
+        self._reserve()
+        self._end_s = float(state.get("end_s", 0.0))
+        for name, own in (("first_s", self._first_s), ("last_s", self._last_s)):
+            if name in state:
+                found = state[name]
+                now = np.arange(len(found)) if rows is None else rows[: len(found)]
+                own[now[now >= 0]] = found[now >= 0]
 
     def forget(self) -> None:
         """Note that counts have changed within a pane."""

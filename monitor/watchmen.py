@@ -12,19 +12,22 @@ what was measured. They are asked for as few as their part of the budget allows,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from monitor.alerts import AlertBook, Observation
-from monitor.bins import VALUE_SPANS, YES, Arena, log_edges, log_values, numeric_edges
+from monitor.bins import VALUE_SPANS, Arena, log_edges, log_values, numeric_edges
 from monitor.counts import Pairs
 from monitor.detectors.intervals import Z_TWO_SIDED
-from monitor.domain import CountArray, FloatArray, IntArray, Kind, Seen
+from monitor.domain import FloatArray, Kind, Seen
+from monitor.kept import Moves, State
+from monitor.kept_rows import GONE, moved
+from monitor.posts import Post, Posts
 from monitor.river import RIVER
-from monitor.river.base import BOOLEANS_MAX, MEAN_MAX, Feed, RiverDetector, Watchman, load
+from monitor.river.base import BOOLEANS_MAX, Feed, load
 from monitor.rules import Budget, Level, PlanOf, Rule
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
@@ -40,64 +43,6 @@ MEASURED_EVERY_S: Final = 30.0
 """How often an alert is measured anew."""
 PASTS_MAX: Final = 20
 """Streams whose past is looked through at one look: a millisecond each. The others wait for the next one."""
-
-
-@dataclass(slots=True)
-class Post:
-    """One rule on one stream, and the watchman there. scores: of each value bin, in standard deviations.
-
-    interval: values between two false alarms, as asked for. owed: the part of a hit not fed yet. after_s: what began
-    earlier is told. is_alarmed: since the last look.
-    """
-
-    rule: Rule
-    detector: RiverDetector
-    subject: int
-    arena: Arena
-    row: int
-    scores: FloatArray
-    interval: float
-    watchman: Watchman
-    owed: float = 0.0
-    after_s: float = -np.inf
-    is_alarmed: bool = False
-    raised: Observation | None = None
-    measured_s: float = -np.inf
-
-    def feed(self, bins: IntArray, held: CountArray) -> None:
-        """Feed what a pane holds: at least one value."""
-        events = int(held.sum(dtype=np.int64))
-        if self.detector.feed is Feed.MEAN:
-            mean = float(self.scores[bins] @ held) / events
-            # By its own standard deviation, so that neither noise nor false alarms depend on traffic.
-            self._take(min(MEAN_MAX, max(-MEAN_MAX, mean * events**0.5)))
-            return
-        hits = int(held[bins == YES].sum(dtype=np.int64))
-        fed, self.owed = spread(hits, events, self.owed)
-        for is_hit in fed:
-            self._take(is_hit)
-
-    def _take(self, value: float) -> None:
-        self.watchman.update(value)
-        self.is_alarmed |= bool(self.watchman.drift_detected)
-
-    def begin_anew(self, end_s: float) -> None:
-        """Forget the past: what an alert told is told."""
-        self.watchman = self.detector.make(self.interval)
-        self.raised, self.is_alarmed, self.after_s, self.owed = None, False, end_s, 0.0
-
-
-@dataclass(slots=True)
-class Posts:
-    """The posts of one arena. rows: those with one, ascending."""
-
-    by_row: dict[int, list[Post]] = field(default_factory=dict)
-    rows: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-
-    def add(self, post: Post) -> None:
-        """Take in one more."""
-        self.by_row.setdefault(post.row, []).append(post)
-        self.rows = np.array(sorted(self.by_row), dtype=np.int64)
 
 
 class Watchmen:
@@ -120,37 +65,87 @@ class Watchmen:
 
     # ---- which streams
 
-    def refresh(self, subject: Subject) -> None:
-        """Begin to watch the streams of a subject that have a reference and are not watched yet."""
-        plan = self._plan_of(subject.model, subject.model_version)
-        rules = [rule for rule in plan.rules if rule.statistic in RIVER]
-        if not rules or not subject.is_ready:
-            return
-        found = [(rule, arena, row) for arena, row in subject.rows for rule in rules if self._is_for(rule, arena, row)]
-        interval_s = self._budget.river_interval_s(max(1, len(found)))
+    def refresh(self, subjects: Iterable[Subject]) -> None:
+        """Begin to watch the streams of subjects that have a reference and are not watched yet."""
+        for subject in subjects:
+            self._refresh(subject)
+
+    def _refresh(self, subject: Subject) -> None:
+        found, interval_s = self._found(subject)
         for rule, arena, row in found:
             if (arena, row, rule.name) not in self._known:
                 self._known.add((arena, row, rule.name))
                 self._post(rule, arena, row, interval_s)
+
+    def _found(self, subject: Subject) -> tuple[list[tuple[Rule, Arena, int]], float]:
+        """Give the rules and rows of a subject that are to be watched, and the seconds between false alarms of each."""
+        plan = self._plan_of(subject.model, subject.model_version)
+        rules = [rule for rule in plan.rules if rule.statistic in RIVER]
+        if not rules or not subject.is_ready:
+            return [], 0.0
+        found = [(rule, arena, row) for arena, row in subject.rows for rule in rules if self._is_for(rule, arena, row)]
+        return found, self._budget.river_interval_s(max(1, len(found)))
 
     def _is_for(self, rule: Rule, arena: Arena, row: int) -> bool:
         rows = self._table.arenas[arena]
         is_learned = not rows.is_learning[row]
         return is_learned and rows.kinds[row] in RIVER[rule.statistic].kinds and rule.watches(rows.keys[row].field)
 
-    def _post(self, rule: Rule, arena: Arena, row: int, interval_s: float) -> None:
+    def _post(self, rule: Rule, arena: Arena, row: int, interval_s: float) -> Post | None:
         detector, scores = RIVER[rule.statistic], scores_of(self._table, arena, row)
         if scores is None:
-            return
+            return None
         if self._pane_s + detector.pane_s + POST_S > PANE_MAX_S:
             self._table.overflow["river_streams"] += 1
-            return
+            return None
         self._pane_s += detector.pane_s + POST_S
         # Panes are taken to be a second long: shorter ones give as many more values, and false alarms.
         interval = interval_s * (1 if detector.feed is Feed.MEAN else BOOLEANS_MAX)
         subject = int(self._table.arenas[arena].subjects[row])
         post = Post(rule, detector, subject, arena, row, scores, interval, detector.make(interval))
         self._posts[arena].add(post)
+        return post
+
+    # ---- from one process to the next
+
+    def state(self) -> State:
+        """Give all posts in their order, and what has none because there was no room."""
+        posts = [post for own in self._posts.values() for by_row in own.by_row.values() for post in by_row]
+        posted = {(post.arena, post.row, post.rule.name) for post in posts}
+        refused = sorted(self._known - posted)
+        return {
+            "posts": [post.state() for post in posts],
+            "refused": [[arena.name, row, name] for arena, row, name in refused],
+        }
+
+    def restore(self, state: State, moves: Moves) -> None:
+        """Go on from a state, before `refresh`: with the posts whose rule and stream there still are."""
+        wanted: dict[int, dict[tuple[Arena, int, str], tuple[Rule, float]]] = {}
+        for found in state.get("posts", []):
+            arena = Arena[found["arena"]]
+            row = _moved(moves, arena, found["row"])
+            if row == GONE:
+                continue
+            subject = int(self._table.arenas[arena].subjects[row])
+            if subject not in wanted:
+                own, interval_s = self._found(self._table.subjects[subject])
+                wanted[subject] = {(at, place, rule.name): (rule, interval_s) for rule, at, place in own}
+            place = (arena, row, str(found["rule"]))
+            if place in wanted[subject]:
+                self._known.add(place)
+                rule, interval_s = wanted[subject][place]
+                post = self._post(rule, arena, row, interval_s)
+                if post is not None:
+                    post.restore(found)
+        for name, at, rule_name in state.get("refused", []):
+            row = _moved(moves, Arena[name], at)
+            if row != GONE:
+                self._known.add((Arena[name], row, rule_name))
+
+    def rule_of(self, arena: Arena, row: int, name: str) -> Rule | None:
+        """Give the rule of this name that watches a row, if any does."""
+        posts = self._posts[arena].by_row.get(row, ()) if arena in self._posts else ()
+        return next((post.rule for post in posts if post.rule.name == name), None)
 
     # ---- panes
 
@@ -275,6 +270,10 @@ class Past:
         return Seen.CLEAR if bool(np.any(is_over & (self.starts >= since_s))) else None
 
 
+def _moved(moves: Moves, arena: Arena, row: int) -> int:
+    return int(moved(np.array([row]), moves[arena])[0])
+
+
 def _lowest(rule: Rule) -> float:
     """Give the least change that a rule tells."""
     return min(level.value for level in (rule.yellow, rule.red) if level is not None)
@@ -283,14 +282,6 @@ def _lowest(rule: Rule) -> float:
 def _level(level: Level | None) -> float:
     assert level is not None
     return level.value
-
-
-def spread(hits: int, events: int, owed: float) -> tuple[list[bool], float]:
-    """Give BOOLEANS_MAX of some events at most, hits among them evenly, and the part of a hit that is owed then."""
-    fed = min(events, BOOLEANS_MAX)
-    exact = hits * fed / events + owed
-    count = min(fed, int(exact))
-    return [(i + 1) * count // fed > i * count // fed for i in range(fed)], exact - count
 
 
 def scores_of(table: StreamTable, arena: Arena, row: int) -> FloatArray | None:

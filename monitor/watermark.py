@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from monitor.domain import FloatArray, IntArray, TopicPartition
+from monitor.kept import State
 
 NEVER = -np.inf
 
@@ -71,6 +72,26 @@ class Watermark:
         running = np.maximum(np.maximum.accumulate(least) - self._disorder_s, self.value_s)
         self.value_s = float(running[-1])
         return running[:-1]
+
+    def ahead(self, limit_s: float) -> Sequence[TopicPartition]:
+        """Give the partitions whose latest event is further than this ahead of the watermark."""
+        if not np.isfinite(self.value_s):
+            return ()
+        return [partition for partition, latest_s in self._latest.items() if latest_s > self.value_s + limit_s]
+
+    def state(self) -> State:
+        """Give what is kept. Not which partitions are idle: what has come since nobody knows until it is read."""
+        return {
+            "value_s": self.value_s,
+            "latest": [[topic, number, latest_s] for (topic, number), latest_s in self._latest.items()],
+            "timeless": [list(partition) for partition in sorted(self._timeless)],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a state; partitions stay known until others are assigned."""
+        self.value_s = float(state.get("value_s", NEVER))
+        self._latest = {TopicPartition(topic, number): float(at) for topic, number, at in state.get("latest", ())}
+        self._timeless = {TopicPartition(topic, number) for topic, number in state.get("timeless", ())}
 
     def _least(self, but: Mapping[TopicPartition, int] | None = None) -> float:
         quiet = self._idle | self._timeless

@@ -2,14 +2,17 @@
 
 On a person's machine a missing part skips the tests that need it; in CI (CI=true) it fails them. There, a run of the
 whole suite also fails where the real broker, Prometheus or Alertmanager took no part in it.
+
+With pytest-xdist (`pytest -n 3 --dist loadfile`, as `make test` does) the tests run in worker processes. Each worker
+hands its account to the controller, which prints and judges the sum. Files that share the broker stay in one worker.
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
 import pytest
 
@@ -21,10 +24,15 @@ from tests.support.prometheus import Prometheus, PrometheusFactory
 from tests.support.receiver import Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from xdist.scheduler import LoadFileScheduling as Scheduling
 
 _KAFKA: Final = "Kafka"
 _REQUIRED_IN_CI: Final = (_KAFKA, Prometheus.__name__, Alertmanager.__name__)
+_INTEGRATION: Final = "tests/integration/"
+# Files of integration that use no broker of `kafka`; all others use the same one, so they run in one worker.
+_ON_THEIR_OWN: Final = tuple(f"{_INTEGRATION}test_{name}.py" for name in ("demo", "deploy", "sinks"))
 _SHARED_DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -36,8 +44,15 @@ class TakingPart:
     real: set[str] = field(default_factory=set)
     passed_over: list[str] = field(default_factory=list)
 
+    def add(self, other: TakingPart) -> None:
+        """Add what took part elsewhere in the same run."""
+        self.lines |= other.lines
+        self.real |= other.real
+        self.passed_over += [reason for reason in other.passed_over if reason not in self.passed_over]
+
 
 _TAKING_PART: Final = pytest.StashKey[TakingPart]()
+_WORKER_OUTPUT: Final = "driftd_taking_part"  # among what a worker of pytest-xdist hands to the controller
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +118,37 @@ def pytest_report_header() -> str:
     return f"driftd: real parts are {'required (CI)' if is_ci() else 'used where this machine has them'}"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker, what waits for real parts comes first: unit tests fill the time of the other workers."""
+    if _output_of_worker(config) is not None:
+        items.sort(key=lambda item: not item.nodeid.startswith(_INTEGRATION))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
+    """Hand out whole files to the workers, and the files that share a real part as one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling  # noqa: PLC0415 - not needed where there are no workers
+
+    scheduling = LoadFileScheduling(config, log)
+    scheduling._split_scope = unit_of_work
+    return scheduling
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: _Worker, error: object) -> None:
+    """Take over the account of a worker that has ended; one that crashed has none."""
+    output: Mapping[str, Any] = getattr(node, "workeroutput", {})
+    if _WORKER_OUTPUT in output:
+        node.config.stash[_TAKING_PART].add(TakingPart(**output[_WORKER_OUTPUT]))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = _output_of_worker(session.config)
+    if output is not None:
+        output[_WORKER_OUTPUT] = asdict(session.config.stash[_TAKING_PART])
+        return
     if _missing_parts(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -118,6 +163,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"driftd: FAILED: no real {part} took part in this run of the whole suite", red=True
         )
+
+
+def unit_of_work(nodeid: str) -> str:
+    """Give what one worker runs in one go: a file, or all files of integration that are not known to share nothing."""
+    file = nodeid.split("::", 1)[0]
+    return _INTEGRATION if file.startswith(_INTEGRATION) and file not in _ON_THEIR_OWN else file
+
+
+class _Worker(Protocol):
+    """What xdist knows of a worker; it publishes no types. config: the controller's."""
+
+    config: pytest.Config
 
 
 class _Part(Protocol):
@@ -154,6 +211,11 @@ def _missing_parts(config: pytest.Config) -> list[str]:
     if not is_ci() or not _is_whole_suite(config):
         return []
     return [part for part in _REQUIRED_IN_CI if part not in config.stash[_TAKING_PART].real]
+
+
+def _output_of_worker(config: pytest.Config) -> dict[str, Any] | None:
+    """Give what this process will hand to the controller, if it is a worker of pytest-xdist."""
+    return getattr(config, "workeroutput", None)
 
 
 def _is_whole_suite(config: pytest.Config) -> bool:

@@ -3,7 +3,7 @@
     python -m benchmarks.detection [--quick] [--out results.json] [--candidate NAME] [--part budget|interval|delay]
 
 Exits 1 if a bound of the bar does not hold, and names it. --candidate and --part (each may be repeated) run less, for
-development; then no bound is judged.
+development; then no bound is judged. --rows FILE goes on where a run that ended early has left its rows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> int:
     # Before the minutes begin, so that what can't be imported fails at once.
     driftd, series = _module(DRIFTD), _module(SERIES)
     cost = {} if is_part else _cost(driftd)
-    rows = all_done(planned(chosen.quick, wanted), lambda said: print(said, file=sys.stderr, flush=True))
+    rows = all_done(planned(chosen.quick, wanted), lambda said: print(said, file=sys.stderr, flush=True), chosen.rows)
     anomalies, table = ({}, {}) if is_part else _series(series, chosen.quick)
     found = summary.figures(rows) | anomalies | cost
     if chosen.out:
@@ -54,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="end within four minutes, with less precision")
     parser.add_argument("--out", type=Path, help="write all rows and figures to this JSON file, for the plot")
+    parser.add_argument("--rows", type=Path, help="keep each row in this file, and do not do again what is in it")
     parser.add_argument("--candidate", action="append", help=f"run this one alone, such as {OURS}")
     parser.add_argument("--part", action="append", choices=[str(part) for part in Part], help="run this part alone")
     return parser.parse_args()

@@ -137,7 +137,7 @@ def _windows() -> list[Entry]:
     rules: list[Candidate] = [Psi(events, threshold) for events in (100, 1_000) for threshold in (0.1, 0.25)]
     rules += [ScouterPsi(events) for events in (100, 1_000)]
     vector = [Entry(rule, Pace.VECTOR, is_brief=rule not in QUICK_RULES) for rule in rules]
-    return [*vector, *(Entry(Evidently(events), Pace.LOOP, is_brief=True) for events in EVIDENTLY_EVENTS)]
+    return [*vector, *(Entry(Evidently(events), Pace.SLOW, is_brief=True) for events in EVIDENTLY_EVENTS)]
 
 
 def _foreign(peer: Foreign, cases: frozenset[str]) -> Entry:

@@ -70,7 +70,7 @@ class Post:
         self._learn(self.block(self.family.past_looks))
         self.watchmen = Watchmen(self.table, self.views, lambda _m, _v: plan, Budget(has_river=True))
         for subject in self.table.subjects:
-            self.watchmen.refresh(subject)
+            self.watchmen.refresh([subject])
 
     def block(self, looks: int) -> FloatArray:
         """Give the next values."""

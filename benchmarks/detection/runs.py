@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from benchmarks.detection.candidates import DAY_S
 from benchmarks.detection.families import FAMILIES, Family
@@ -94,17 +96,29 @@ def _quiet(who: Entry, run: Run, size: Size) -> Row | None:
     return {"is_judged": family.is_judged, "arl0": arl0, **_of_quiet(quiet, arl0)} if quiet is not None else None
 
 
-def all_done(runs: Sequence[Run], told: Callable[[str], None]) -> list[Row]:
-    """Do the runs, on all cores; give the rows in the order of the runs."""
-    rows: dict[Run, Row | None] = {}
+def all_done(runs: Sequence[Run], told: Callable[[str], None], kept: Path | None = None) -> list[Row]:
+    """Do the runs, on all cores; give the rows in the order of the runs.
+
+    kept: each row is added to this file as it comes, and what is in it is not done again: a run of hours may end early.
+    """
+    rows = _kept(kept)
+    left = [run for run in runs if run not in rows]
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(os.cpu_count(), context) as pool:
-        futures = {pool.submit(done, run): run for run in runs}
+    with ProcessPoolExecutor(os.cpu_count(), context) as pool, (kept or Path(os.devnull)).open("a") as file:
+        futures = {pool.submit(done, run): run for run in left}
         for future in as_completed(futures):
             run = futures[future]
             rows[run] = future.result()
+            file.write(json.dumps([*astuple(run), rows[run]]) + "\n")
+            file.flush()
             told(f"{len(rows)}/{len(runs)} {run.candidate}, {run.part}, {run.case}")
     return [row for run in runs if (row := rows[run]) is not None]
+
+
+def _kept(file: Path | None) -> dict[Run, Row | None]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file is not None and file.exists() else []
+    found = map(json.loads, lines)
+    return {Run(Part(part), candidate, case, is_quick): row for part, candidate, case, is_quick, row in found}
 
 
 def _runs(who: Entry, is_quick: bool) -> Iterable[Run]:  # noqa: FBT001

@@ -18,6 +18,15 @@ BUILT_IN_RULES: Final[Mapping[str, RuleData]] = MappingProxyType(
         # Any change that is certain and not negligible: 0.02 is a shift of a seventh of a standard deviation. Told
         # as soon as the false-alarm budget allows, and red once it is certainly a different population.
         "drift": {"statistic": "drift", "yellow": 0.02, "red": 0.25, "samples_min": 20, "severity": "sev3"},
+        # Another share of the traffic is logged: then all else that drifts may have drifted by the choice alone.
+        "sampling": {
+            "statistic": "drift",
+            "fields": ["sample_rate"],
+            "yellow": 0.02,
+            "red": 0.25,
+            "samples_min": 20,
+            "severity": "sev3",
+        },
         # The industry's usual bands: under 0.1 stable, over 0.25 a different population. Drift alone harms nobody yet.
         "psi": {"statistic": "psi", "yellow": 0.1, "red": 0.25, "severity": "sev3"},
         # Missing inputs usually mean a broken pipeline upstream; twice is noticeable, five times an outage.

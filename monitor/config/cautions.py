@@ -25,11 +25,17 @@ def cautions(settings: Settings) -> tuple[str, ...]:
         found.append("kafka.insecure_tls: certificates may go unchecked, so anyone can pretend to be the broker")
     if settings.kafka.security_protocol == "sasl_plaintext":
         found.append("kafka.security_protocol: sasl_plaintext sends credentials and events unencrypted; use sasl_ssl")
+    if settings.http.admin and not settings.http.web_config_file and not _is_loopback(settings.http.host):
+        found.append("http.admin: whoever reaches the port may ask for a reload; set http.web_config_file")
     if not settings.receivers:
         found.append("receivers: nobody is told about alerts; name at least one")
     if not settings.alerts.default_rules and not any(model.thresholds for model in settings.models):
         found.append("alerts.default_rules: false, and no model has thresholds: nothing can ever fire")
     return (*found, *_without_guarantee(settings))
+
+
+def _is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _without_guarantee(settings: Settings) -> Iterator[str]:

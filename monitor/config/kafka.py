@@ -31,6 +31,7 @@ OWNED: Final[Mapping[str, str]] = {
     "auto.commit.interval.ms": "set kafka.commit_s",
     "enable.auto.offset.store": "remove it: offsets are stored with the state they produced",
     "enable.partition.eof": "remove it: driftd needs it to know when it has caught up",
+    "partition.assignment.strategy": "remove it: partitions change hands one by one (cooperative-sticky)",
     "queued.max.messages.kbytes": "set kafka.prefetch_bytes",
     "message.max.bytes": "set kafka.message_bytes_max",
     "fetch.message.max.bytes": "set kafka.message_bytes_max",
@@ -47,12 +48,16 @@ OWNED: Final[Mapping[str, str]] = {
 }
 # Properties that the broker decides under the consumer protocol (KIP-848), so that a client can't have them.
 BROKER_SIDE: Final = (
-    "partition.assignment.strategy",
     "session.timeout.ms",
     "heartbeat.interval.ms",
     "group.protocol.type",
 )
 _FALSE: Final = ("false", "no", "off", "0", "f", "n")
+
+
+def is_topic(name: str) -> bool:
+    """Tells whether Kafka takes it for a topic's name."""
+    return bool(_TOPIC.fullmatch(name)) and name not in {".", ".."}
 
 
 def parse_properties(value: object) -> dict[str, Any]:
@@ -102,6 +107,12 @@ class KafkaSettings(BaseModel):
     commit_s: Duration = Field(
         default=5.0, ge=0.1, le=300, description="How often offsets and state are stored together, in seconds."
     )
+    outage_s_max: Duration = Field(
+        default=600.0,
+        ge=0,
+        le=86_400,
+        description="Without any broker for so long the process ends, to be started anew, in seconds; 0: never.",
+    )
     message_bytes_max: Size = Field(
         default=MIB, ge=KIB, le=64 * MIB, description="Longer messages are rejected and counted, in bytes."
     )
@@ -150,7 +161,7 @@ def _check_names(kafka: KafkaSettings, found: Refusals) -> None:
         if not match or int(match[1] or 9092) not in range(1, 65_536):
             found.add(("bootstrap_servers", index), "not a broker's address", "write host:port, port 1 to 65535")
     for index, topic in enumerate(kafka.topics):
-        if not _TOPIC.fullmatch(topic) or topic in {".", ".."}:
+        if not is_topic(topic):
             message = f"found {show_key(topic)}, not a topic's name"
             found.add(
                 ("topics", index), message, "use letters, digits, '.', '_' and '-', at most 249; patterns can't be used"

@@ -42,7 +42,7 @@ def load_settings(path: str | pathlib.Path | None, env: Mapping[str, str], *, to
         _require_topics(document.tree, refusals)
     settings = _validate(document, from_env, refusals)
     if settings is None or refusals.problems:
-        raise ConfigError(_report(refusals.problems, document.places))
+        raise ConfigError(report_of(refusals.problems, document.places))
     return settings
 
 
@@ -118,7 +118,7 @@ def _step(here: object, element: str | int) -> object:
     return None
 
 
-def _report(problems: list[Problem], places: Places) -> str:
+def report_of(problems: list[Problem], places: Places) -> str:
     """Gives one line per problem, in the order of the file."""
     unique = list(
         dict.fromkeys(_line(problem, places) for problem in sorted(problems, key=lambda one: _order(one, places)))

@@ -97,13 +97,13 @@ def _bounds(name: str, field: FieldInfo) -> str:
         for bound, text in words.items()
         for entry in field.metadata
         if hasattr(entry, bound)
-        for kind in [float if name.endswith(("_s", "_s_min")) else type(getattr(entry, bound))]
+        for kind in [float if name.endswith(("_s", "_s_min", "_s_max")) else type(getattr(entry, bound))]
     ]
     return ", ".join(limits)
 
 
 def _write(name: str, value: object) -> str:
-    if isinstance(value, float) and name.endswith(("_s", "_s_min")):
+    if isinstance(value, float) and name.endswith(("_s", "_s_min", "_s_max")):
         return format_duration(value)
     if isinstance(value, Severity):
         return value.label

@@ -1,4 +1,8 @@
-"""Secrets kept in files: `sasl_password_file` beside `sasl_password`, and the like for receivers."""
+"""Secrets kept in files: `sasl_password_file` beside `sasl_password`, and the like for receivers.
+
+Receivers read some of theirs themselves, anew whenever the file changes: those are only looked at here, so that what is
+wrong with them is told with its place.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +19,30 @@ BYTES_MAX: Final = 64 * 1024
 # Other names that end in _file (of certificates, say) stay paths: the part that uses them reads them.
 _SECRET_FILE: Final = re.compile(r"(.*(?:password|passphrase|secret|token|credentials|routing_key|api_key|url))_file")
 
+_READ_BY_RECEIVERS: Final = frozenset({"secret_file", "password_file", "bearer_token_file"})
+
 
 def read_secret_files(tree: dict[str, object], refusals: Refusals) -> None:
-    """Reads each secret's file once; puts the secret beside its path (kafka) or in its place (receivers)."""
+    """Reads each secret's file once; puts the secret beside its path, or in its place (receivers)."""
     for section, path in _sections(tree):
         for name in list(section):
             match = _SECRET_FILE.fullmatch(name)
             if match and section[name] is not None:
-                _resolve(section, name, match[1], (*path, name), refusals)
+                secret = _resolve(section, name, match[1], (*path, name), refusals)
+                if path[0] == "receivers" and name in _READ_BY_RECEIVERS:
+                    continue
+                if secret is not None:
+                    section[match[1]] = secret
                 if path[0] == "receivers":
                     del section[name]
 
 
 def _sections(tree: dict[str, object]) -> Iterator[tuple[dict[str, object], Path]]:
-    kafka, receivers = tree.get("kafka"), tree.get("receivers")
-    if isinstance(kafka, dict):
-        yield kafka, ("kafka",)
+    for name in ("kafka", "heartbeat"):
+        section = tree.get(name)
+        if isinstance(section, dict):
+            yield section, (name,)
+    receivers = tree.get("receivers")
     if isinstance(receivers, dict):
         for name, receiver in receivers.items():
             yield from _mappings(receiver, ("receivers", name))
@@ -44,16 +56,18 @@ def _mappings(value: object, path: Path) -> Iterator[tuple[dict[str, object], Pa
         yield value, path
 
 
-def _resolve(section: dict[str, object], name: str, secret: str, path: Path, refusals: Refusals) -> None:
+def _resolve(section: dict[str, object], name: str, secret: str, path: Path, refusals: Refusals) -> str | None:
+    """Gives the secret in the file that an option names; None where there is none, which is told."""
     if refusals.covers(path):
-        return
+        return None
     file = section[name]
     if not isinstance(file, str):
         refusals.add(path, "not a path", "write the path of a file as text")
     elif section.get(secret) is not None:
         refusals.add(path, f"stands beside {secret}", "keep one of the two")
     else:
-        section[secret] = _read(file, path, refusals)
+        return _read(file, path, refusals)
+    return None
 
 
 def _read(file: str, path: Path, refusals: Refusals) -> str | None:

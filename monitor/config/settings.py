@@ -11,16 +11,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from monitor.config.alerts import DAY_S, AlertSettings, ModelSettings
 from monitor.config.base import SECTION
+from monitor.config.dead_letters import DeadLetterSettings
+from monitor.config.http import HttpSettings
 from monitor.config.kafka import KafkaSettings
 from monitor.config.refusals import Refusals, mask, reveal, show_key, told
+from monitor.config.selfwatch import HeartbeatSettings, SelfWatchSettings
 from monitor.config.state import StateSettings
 from monitor.config.units import Duration, format_duration, parse_duration
 
 ENV_PREFIX: Final = "DRIFTD_"
 ENV_DELIMITER: Final = "__"
-# 3738 is DRFT on a telephone's keys. Prometheus's own list for exporters, 9100 to 9999, is full (9464, the nearest
-# to a general default, is OpenTelemetry's), and 32768 and above may be taken by outgoing connections.
-PORT: Final = 3738
 
 
 class TimeSettings(BaseModel):
@@ -128,29 +128,6 @@ def _receiver_option(name: str, value: object, found: Refusals) -> object:
         return value
 
 
-class HttpSettings(BaseModel):
-    """The built-in server: /metrics, probes and the status page."""
-
-    model_config = SECTION
-
-    host: str = Field(
-        default="127.0.0.1", min_length=1, max_length=253, description="Address to listen on; 0.0.0.0 for all."
-    )
-    port: int = Field(default=PORT, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
-    render_s_min: Duration = Field(
-        default=1.0, ge=0, le=60, description="/metrics is rendered anew at most this often, in seconds."
-    )
-    stall_s: Duration = Field(
-        default=60.0, ge=1, le=3600, description="/livez fails when the loop stood still for so long, in seconds."
-    )
-    progress_s: Duration = Field(
-        default=300.0,
-        ge=1,
-        le=DAY_S,
-        description="/livez fails when a partition with records waiting made no progress for so long, in seconds.",
-    )
-
-
 class LogSettings(BaseModel):
     """What driftd says about itself."""
 
@@ -190,6 +167,9 @@ class Settings(BaseSettings):
     time: TimeSettings = Field(default_factory=TimeSettings, description="Event time, panes and stragglers.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds; what is beyond is counted.")
     state: StateSettings = Field(default_factory=StateSettings, description="What survives a restart.")
+    dead_letters: DeadLetterSettings = Field(
+        default_factory=DeadLetterSettings, description="What becomes of messages that can't be used."
+    )
     reference: ReferenceSettings = Field(default_factory=ReferenceSettings, description="What is normal.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Defaults of all rules.")
     models: tuple[ModelSettings, ...] = Field(
@@ -197,6 +177,10 @@ class Settings(BaseSettings):
     )
     receivers: dict[str, ReceiverSettings] = Field(
         default_factory=lambda: {"log": ReceiverSettings()}, description="Who is told about alerts, by name."
+    )
+    selfwatch: SelfWatchSettings = Field(default_factory=SelfWatchSettings, description="Alerts about driftd itself.")
+    heartbeat: HeartbeatSettings = Field(
+        default_factory=HeartbeatSettings, description="A dead man's switch, told regularly that driftd does its work."
     )
     http: HttpSettings = Field(default_factory=HttpSettings, description="/metrics, probes and the status page.")
     log: LogSettings = Field(default_factory=LogSettings, description="What driftd says about itself.")
@@ -229,6 +213,9 @@ class Settings(BaseSettings):
     def _check(self) -> Settings:
         found = Refusals()
         _check_windows(("alerts",), self.alerts.windows, self.time.pane_s, found)
+        if self.dead_letters.topic in self.kafka.topics:
+            message = f"found {show_key(str(self.dead_letters.topic))}, which is one of kafka.topics"
+            found.add(("dead_letters", "topic"), message, "name a topic of its own")
         for index, model in enumerate(self.models):
             _check_reachable(index, self.models, found)
             for name, rule in model.thresholds.items():

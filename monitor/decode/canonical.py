@@ -62,6 +62,7 @@ class Wire(msgspec.Struct, gc=False):
     type: Any = None
     kind: Any = None
     request_id: Any = None
+    sample_rate: Any = None
 
 
 OBSERVATIONS: Final = Wire.__struct_fields__[6:22]

@@ -234,13 +234,17 @@ def _write_config(folder: Path, servers: str, webhook: str, port: int) -> Path:
             {
                 "kafka": {"bootstrap_servers": [servers], "topics": [TOPIC], "start": "earliest"},
                 "reference": {"directory": str(folder / "references")},
+                "state": {"directory": str(folder / "state")},
                 "alerts": {
                     "windows": ["10s", "1m"],
                     "keep_firing_for_s": 5,
                     "owner": "on-call",
                     "runbook": "https://example.com/runbooks/driftd",
                 },
-                "receivers": {"log": {"type": "log"}, "on-call": {"type": "webhook", "url": webhook}},
+                "receivers": {
+                    "log": {"type": "log"},
+                    "on-call": {"type": "webhook", "url": webhook, "http": {"allow_internal": True}},
+                },
                 "http": {"port": port},
                 "log": {"format": "json"},
             }

@@ -18,7 +18,7 @@ from monitor.alert_json import whole_dict
 from monitor.backtest import span_text, stream_text
 from monitor.detectors import DETECTORS
 from monitor.detectors.evidence import FACT_NATS
-from monitor.domain import Alert, AlertState, Band, Histogram
+from monitor.domain import Alert, AlertState, Histogram
 from monitor.explain.finding import Known
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, DRIFT
@@ -48,8 +48,6 @@ NATS_MAX: Final = 700.0
 YEAR_S: Final = 365.25 * 86_400.0
 YEARS_MAX: Final = 1_000.0
 """Beyond it one time between false alarms is as good as another, and no model of chance is to be trusted so far."""
-SAME_S: Final = 0.01
-"""Times that differ by less are the same; files round them."""
 _LARGE: Final = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 _UNITS: Final = ((YEAR_S, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 _SEVERITY_STYLES: Final = {"sev1": "bold red", "sev2": "red", "sev3": "yellow", "sev4": "cyan"}
@@ -175,22 +173,13 @@ def _evidence(alert: Alert) -> str:
 def is_of_odds(alert: Alert) -> bool:
     """Tell whether the evidence is the logarithm of odds in seconds, whose exp is the time between false alarms.
 
-    For drift it always is. For a rate or a quantile it is where a first limit was passed, until windows measure the
-    alert anew: while it is about exactly what came from the onset to the decision.
+    It is for drift, and for a rate or a quantile: of the first limit being passed, also where the alert is red.
     """
-    if alert.statistic == DRIFT:
-        return True
-    decided_s = alert.pending_s if alert.firing_s is None else alert.firing_s
-    is_as_decided = abs(decided_s - alert.window_s - alert.since_s) < SAME_S
-    return _has_odds(alert.statistic) and alert.band is Band.YELLOW and is_as_decided
+    return alert.statistic == DRIFT or _has_odds(alert.statistic)
 
 
 def is_of_look(alert: Alert) -> bool:
-    """Tell whether exp(-evidence) bounds the chance of one look: where only windows judge.
-
-    Of a rate or a quantile that is red, or was measured anew, nobody has kept whether its evidence is odds or of a
-    look: how many times more it is than what was needed is true of either.
-    """
+    """Tell whether exp(-evidence) bounds the chance of one look: where only windows judge."""
     return alert.statistic in DETECTORS and not _has_odds(alert.statistic)
 
 

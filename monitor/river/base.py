@@ -8,11 +8,13 @@ what changed itself (`watchmen`). river is imported only where a rule asks for i
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import Final, Protocol, cast
 
 from monitor.domain import Kind
+from monitor.errors import StateError
+from monitor.kept import State
 
 BOOLEANS_MAX: Final = 64
 """Hits and misses that a pane feeds at most: river takes up to 13 us for each."""
@@ -76,6 +78,14 @@ class RiverDetector(Protocol):
         """Give one that watches. interval: values between two false alarms that are asked for, where it can be."""
         ...
 
+    def state(self, watchman: Watchman) -> State:
+        """Give all that one has seen, as plain values: what it detects from here on depends on nothing else."""
+        ...
+
+    def restore(self, watchman: Watchman, state: State) -> None:
+        """Let one that was newly made go on from a state. Raises StateError for what is none."""
+        ...
+
 
 def load() -> None:
     """Import river now, at the start, and not in the loop."""
@@ -85,3 +95,42 @@ def load() -> None:
 def maker(module: str, name: str) -> Callable[..., Watchman]:
     """Give a class of river."""
     return cast("Callable[..., Watchman]", getattr(importlib.import_module(module), name))
+
+
+# ---- what river's detectors keep, attribute by attribute: they are plain objects, so that nothing need be pickled
+
+SIGNALS: Final = ("_drift_detected", "_warning_detected")
+"""Of all of river's detectors for booleans."""
+
+
+def mean_at(path: str) -> tuple[str, str]:
+    """Give the attributes of a river.stats.Mean that is found there."""
+    return f"{path}.n", f"{path}._mean"
+
+
+def inner(part: object, path: str) -> object:
+    """Give what is found at a path of attributes, such as "_p.n"."""
+    for name in path.split("."):
+        part = getattr(part, name)
+    return part
+
+
+def kept_of(part: object, paths: Iterable[str]) -> State:
+    """Give the numbers found at some paths, by path. Raises TypeError where there is another thing."""
+    found = {path: inner(part, path) for path in paths}
+    if not all(_is_number(value) for value in found.values()):
+        raise TypeError(f"river keeps more than numbers: {found}")
+    return found
+
+
+def bring_kept(part: object, paths: Iterable[str], state: Mapping[str, object]) -> None:
+    """Set what is found at some paths to what `kept_of` gave. Raises StateError for what is missing, or no number."""
+    for path in paths:
+        if path not in state or not _is_number(state[path]):
+            raise StateError(f"stored state: {path} of {type(part).__name__} of river is missing, or no number")
+        *way, name = path.split(".")
+        setattr(inner(part, ".".join(way)) if way else part, name, state[path])
+
+
+def _is_number(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from monitor.river.base import BOOLEANS_MAX, FLAGS, Feed, Watchman, maker
+from typing import Final
+
+from monitor.kept import State
+from monitor.river.base import BOOLEANS_MAX, FLAGS, SIGNALS, Feed, Watchman, bring_kept, kept_of, maker, mean_at
+
+KEPT: Final = (*SIGNALS, "_p_min", "_s_min", "_ps_min", *mean_at("_p"))
 
 
 class Ddm:
@@ -25,3 +30,11 @@ class Ddm:
     def make(self, interval: float) -> Watchman:  # noqa: ARG002
         """Give a DDM as river has it."""
         return maker("river.drift.binary", "DDM")()
+
+    def state(self, watchman: Watchman) -> State:
+        """Give the rate, and the lowest so far."""
+        return kept_of(watchman, KEPT)
+
+    def restore(self, watchman: Watchman, state: State) -> None:
+        """Go on from a state."""
+        bring_kept(watchman, KEPT, state)

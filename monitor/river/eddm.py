@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.river.base import BOOLEANS_MAX, FLAGS, Feed, Watchman, maker
+from monitor.kept import State
+from monitor.river.base import BOOLEANS_MAX, FLAGS, SIGNALS, Feed, Watchman, bring_kept, kept_of, maker, mean_at
+
+KEPT: Final = (
+    *SIGNALS,
+    *("_n", "_last_error", "_n_errors", "_p2s_prime_max", "_error_distances._S"),
+    *mean_at("_error_distances.mean"),
+)
 
 BETA: Final = 0.674
 """Gives one false alarm in 100,000 events at a rate of 1 % (benchmarks/detection/peers_river.py); river's is 0.9."""
@@ -30,3 +37,11 @@ class Eddm:
     def make(self, interval: float) -> Watchman:  # noqa: ARG002
         """Give an EDDM with BETA."""
         return maker("river.drift.binary", "EDDM")(alpha=max(0.95, BETA), beta=BETA)
+
+    def state(self, watchman: Watchman) -> State:
+        """Give the distances' mean and variance, and the greatest so far."""
+        return kept_of(watchman, KEPT)
+
+    def restore(self, watchman: Watchman, state: State) -> None:
+        """Go on from a state."""
+        bring_kept(watchman, KEPT, state)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from monitor.river.base import BOOLEANS_MAX, FLAGS, Feed, Watchman, maker
+from collections import deque
+from typing import Final, cast
+
+from monitor.kept import State
+from monitor.river.base import BOOLEANS_MAX, FLAGS, Feed, Watchman, bring_kept, inner, kept_of, maker
+
+KEPT: Final = ("_inner._drift_detected", "_inner._warning_detected", "_inner.n_one", "_inner._u_max")
 
 
 class Fhddm:
@@ -26,6 +32,19 @@ class Fhddm:
     def make(self, interval: float) -> Watchman:
         """Give an FHDDM whose delta is that of the interval, fed with what was right."""
         return Inverted(maker("river.drift.binary", "FHDDM")(confidence_level=min(1e-6, 1.0 / interval)))
+
+    def state(self, watchman: Watchman) -> State:
+        """Give the window, at most a hundred values, and the best share so far."""
+        return {**kept_of(watchman, KEPT), "window": [bool(hit) for hit in _window(watchman)]}
+
+    def restore(self, watchman: Watchman, state: State) -> None:
+        """Go on from a state."""
+        bring_kept(watchman, KEPT, state)
+        _window(watchman).extend(bool(hit) for hit in state.get("window", ()))
+
+
+def _window(watchman: Watchman) -> deque[bool]:
+    return cast("deque[bool]", inner(watchman, "_inner._sliding_window"))
 
 
 class Inverted:

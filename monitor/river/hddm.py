@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
-from monitor.river.base import BOOLEANS_MAX, FLAGS, Feed, Watchman, maker
+from typing import Final, Protocol, cast
+
+from monitor.kept import State
+from monitor.kept_rows import reading
+from monitor.river.base import (
+    BOOLEANS_MAX,
+    FLAGS,
+    SIGNALS,
+    Feed,
+    Watchman,
+    bring_kept,
+    inner,
+    kept_of,
+    maker,
+    mean_at,
+)
+
+KEPT_A: Final = (*SIGNALS, *mean_at("_x_min"), *mean_at("_x_max"), *mean_at("_z"))
+"""Means up to the cut for a rise, for a fall, and of all."""
+SAMPLES: Final = ("_total", "_s1_decr", "_s1_incr", "_s2_decr", "_s2_incr")
+"""Weighted means of all, and before and since the cut for a fall, and for a rise."""
+KEPT_W: Final = (
+    *(*SIGNALS, "_incr_cutpoint", "_decr_cutpoint"),
+    *(f"{sample}.{name}" for sample in SAMPLES for name in ("_is_init", "_ibc")),
+)
+
+
+class _Weighted(Protocol):
+    """river.stats.EWMean."""
+
+    def get(self) -> float: ...
+
+    def update(self, x: float) -> None: ...
 
 
 class HddmA:
@@ -27,6 +59,14 @@ class HddmA:
         """Give a test A whose confidence is that of the interval."""
         return _hddm("HDDMA", interval)
 
+    def state(self, watchman: Watchman) -> State:
+        """Give the means."""
+        return kept_of(watchman, KEPT_A)
+
+    def restore(self, watchman: Watchman, state: State) -> None:
+        """Go on from a state."""
+        bring_kept(watchman, KEPT_A, state)
+
 
 class HddmW:
     """HDDM_W: as HDDM_A, with exponentially weighted means (weight 0.05) and McDiarmid's inequality.
@@ -46,6 +86,23 @@ class HddmW:
     def make(self, interval: float) -> Watchman:
         """Give a test W whose confidence is that of the interval."""
         return _hddm("HDDMW", interval)
+
+    def state(self, watchman: Watchman) -> State:
+        """Give the weighted means."""
+        means = {sample: float(_weighted(watchman, sample).get()) for sample in SAMPLES}
+        return {**kept_of(watchman, KEPT_W), "means": means}
+
+    def restore(self, watchman: Watchman, state: State) -> None:
+        """Go on from a state."""
+        bring_kept(watchman, KEPT_W, state)
+        with reading("of HDDM_W"):
+            for sample in (sample for sample in SAMPLES if state[f"{sample}._is_init"]):
+                # river's mean is compiled and can't be set, but its first value is its mean, to the last bit.
+                _weighted(watchman, sample).update(float(state["means"][sample]))
+
+
+def _weighted(watchman: Watchman, sample: str) -> _Weighted:
+    return cast("_Weighted", inner(watchman, f"{sample}._ewma"))
 
 
 def _hddm(name: str, interval: float) -> Watchman:

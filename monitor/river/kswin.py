@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections import deque
+from typing import Final, Protocol, cast
 
-from monitor.river.base import NUMBERS, Feed, Watchman, maker
+import numpy as np
+
+from monitor.kept import State
+from monitor.kept_rows import reading
+from monitor.river.base import NUMBERS, Feed, Watchman, bring_kept, inner, kept_of, maker
+
+KEPT: Final = ("_drift_detected", "n")
 
 SEED: Final = 1
 """Of what it draws from the older values: the same events give the same alarms."""
+
+
+class Drawing(Protocol):
+    """What draws: a random.Random, which is seeded."""
+
+    def getstate(self) -> tuple[int, tuple[int, ...], float | None]:
+        """Give where it has got to."""
+        ...
+
+    def setstate(self, state: tuple[int, tuple[int, ...], float | None]) -> None:
+        """Go on from there."""
+        ...
 
 
 class Kswin:
@@ -31,3 +50,25 @@ class Kswin:
     def make(self, interval: float) -> Watchman:
         """Give a KSWIN whose alpha is that of the interval."""
         return maker("river.drift", "KSWIN")(alpha=min(0.01, 1.0 / interval), seed=SEED)
+
+    def state(self, watchman: Watchman) -> State:
+        """Give the window, at most a hundred values, and where the drawing has got to: 625 numbers."""
+        version, words, gauss = _drawing(watchman).getstate()
+        drawn = {"version": version, "words": np.array(words, dtype=np.uint32), "gauss": gauss}
+        return {**kept_of(watchman, KEPT), "window": np.array(_window(watchman), dtype=np.float64), "drawn": drawn}
+
+    def restore(self, watchman: Watchman, state: State) -> None:
+        """Go on from a state."""
+        bring_kept(watchman, KEPT, state)
+        with reading("of KSWIN"):
+            _window(watchman).extend(state["window"].tolist())
+            drawn = state["drawn"]
+            _drawing(watchman).setstate((drawn["version"], tuple(drawn["words"].tolist()), drawn["gauss"]))
+
+
+def _window(watchman: Watchman) -> deque[float]:
+    return cast("deque[float]", inner(watchman, "window"))
+
+
+def _drawing(watchman: Watchman) -> Drawing:
+    return cast("Drawing", inner(watchman, "_rng"))

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from monitor.river.base import NUMBERS, Feed, Watchman, maker
+from monitor.kept import State
+from monitor.river.base import NUMBERS, Feed, Watchman, bring_kept, kept_of, maker, mean_at
 
 TABLE: Final = np.array(
     [
@@ -27,6 +28,10 @@ values by `python -m benchmarks.detection.page_hinkley`."""
 GROWTH: Final = 3.3e-5
 """By how much the logarithm of the interval grows with the threshold's square, over the last hundred of the table. The
 sums are forgotten with a rate of 1e-4, so they have a stationary distribution, and its tail is that of a normal one."""
+KEPT: Final = (
+    *("_drift_detected", "_sum_increase", "_sum_decrease", "_min_increase", "_max_decrease"),
+    *mean_at("_x_mean"),
+)
 
 
 class PageHinkley:
@@ -50,6 +55,14 @@ class PageHinkley:
     def make(self, interval: float) -> Watchman:
         """Give a test whose threshold is that of the interval."""
         return maker("river.drift", "PageHinkley")(threshold=threshold_for(interval))
+
+    def state(self, watchman: Watchman) -> State:
+        """Give the sums, their extremes, and the mean so far."""
+        return kept_of(watchman, KEPT)
+
+    def restore(self, watchman: Watchman, state: State) -> None:
+        """Go on from a state."""
+        bring_kept(watchman, KEPT, state)
 
 
 def threshold_for(interval: float) -> float:

@@ -33,6 +33,8 @@ import numpy as np
 
 from monitor.bins import Arena
 from monitor.domain import CountArray, FloatArray, IntArray
+from monitor.kept import State
+from monitor.kept_rows import bring_rows, rows_of
 from monitor.rows import grown
 from monitor.sequential import lately
 from monitor.sequential.alternatives import ALTERNATIVES, FIRST_ANY, MEMORIES, WEIGHTS
@@ -51,6 +53,9 @@ BLOCK: Final = 1024
 WATCH_BLOCK: Final = 256
 """Rows whose terms are worked out together: 40 KB of passing memory each."""
 WEIGHTS32: Final = WEIGHTS.astype(np.float32)
+_KEPT: Final = ("evidence", "_odds", "_gaps", "_last_s")
+"""What was seen of each row; all else follows from its reference and what is needed."""
+_TERMS: Final = ("classes", "events", "_gain", "_cost", "_reference", "_noise", "_error")
 _FEATURES: Final = FEATURES[Arena.VALUES]
 _COLUMNS: Final = np.concatenate([FEATURE, np.zeros(len(MEMORIES), dtype=np.int64)])
 _CELL_COLUMNS: Final = np.tile(np.arange(SCORE_COUNT, SCORE_COUNT + CELLS), len(MEMORIES))
@@ -141,6 +146,29 @@ class Engine:
             for first, last in _blocks(len(entries.rows)):
                 self._update(entries, first, last, end_s)
         return entries.rows
+
+    def state(self, rows: int) -> State:
+        """Give what was seen of the first so many rows."""
+        return rows_of(self, _KEPT, rows)
+
+    def restore(self, state: State, rows: IntArray, its: IntArray) -> None:
+        """Let rows that are watched go on with what rows `its` of a state had seen, both of shape (n,)."""
+        bring_rows(self, _KEPT, state, rows, its)
+
+    def terms(self, rows: IntArray) -> State:
+        """Give what follows from the references of some rows, where those are nowhere else."""
+        return {"profiles": self._profiles.state(self._seasonal[rows]), **rows_of(self, _TERMS, rows)}
+
+    def seen(self, rows: IntArray) -> State:
+        """Give what was seen of some rows."""
+        return rows_of(self, _KEPT, rows)
+
+    def resume(self, terms: State, seen: State, rows: IntArray, its: IntArray) -> None:
+        """Begin rows, of which none was watched, with those at `its` of terms and of what was seen; both (n,)."""
+        self.reserve(int(rows.max(initial=-1)) + 1)
+        bring_rows(self, _TERMS, terms, rows, its)
+        bring_rows(self, _KEPT, seen, rows, its)
+        self._seasonal[rows] = self._profiles.restore(terms["profiles"])[its]
 
     def leader(self, row: int) -> int:
         """Give the alternative that speaks loudest for a row."""

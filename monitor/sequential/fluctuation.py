@@ -7,13 +7,15 @@ hours. Sums of scores then vary more than independent ones would, and evidence c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
 
 from monitor.domain import FloatArray, IntArray
+from monitor.kept import Section, State
 from monitor.sequential.seasons import HOUR_S
 
 LEVELS: Final = 21
@@ -62,6 +64,16 @@ class Inflation:
                 events[at], factor[at] = normal.events, normal.inflation
         return cls(events, factor)
 
+    @classmethod
+    def of_first(cls, learned: Sequence[Learned]) -> Inflation:
+        """Give that of the first score alone: of hits, or of where the values lie."""
+        events = np.tile(2.0 ** np.arange(LEVELS), (len(learned), 1))
+        factor = np.ones((len(learned), 1, LEVELS))
+        for at, normal in enumerate(learned):
+            if normal.events is not None and normal.inflation is not None:
+                events[at], factor[at, 0] = normal.events, normal.inflation[0]
+        return cls(events, factor)
+
     def at_horizon(self, needed: FloatArray, score: IntArray) -> FloatArray:
         """Give the inflation of each alternative at the length that proving it takes, shape (S, A).
 
@@ -69,14 +81,20 @@ class Inflation:
         takes the more events the more they fluctuate, so the length is where both agree; beyond what was measured,
         growth goes on as it went.
         """
-        factor = self.factor[:, score, :]
-        reaches = self.events[:, None, :] >= needed[:, :, None] * factor
-        level = np.where(reaches.any(axis=2), reaches.argmax(axis=2), LEVELS - 1)
-        found = np.take_along_axis(factor, level[:, :, None], axis=2)[:, :, 0]
-        last = factor[:, :, -1]
+        if (self.factor[:, score] == 1.0).all():
+            return np.ones_like(needed)
+        by_level = np.ascontiguousarray(self.factor.transpose(2, 0, 1))
+        last = by_level[-1][:, score]
         growth = np.clip(np.log2(last), 0.0, 1.0) * (last > GROWTH_FROM)
         beyond = np.maximum(needed * last / np.maximum(self.events[:, -1:], 1.0), 1.0)
-        return np.where(reaches.any(axis=2), found, last * beyond**growth)
+        found: FloatArray = last * beyond**growth
+        for level in range(LEVELS - 1, -1, -1):  # so that the first level that reaches has the last word
+            own = by_level[level][:, score]
+            np.copyto(found, own, where=self.events[:, level, None] >= needed * own)
+        return found
+
+
+BY_LEVEL: Final = ("_open", "_squares", "_crossed", "_blocks")
 
 
 class Fluctuation:
@@ -93,6 +111,7 @@ class Fluctuation:
         self._crossed = np.zeros((LEVELS, 0, scores))
         self._blocks = np.zeros((LEVELS, 0))
         self._is_open = [False] * LEVELS
+        self._closed = [0] * LEVELS
         self._next: int | None = None
 
     def __len__(self) -> int:
@@ -107,6 +126,39 @@ class Fluctuation:
         for name, old in vars(self).items():
             if isinstance(old, np.ndarray):
                 setattr(self, name, np.concatenate([old, np.zeros((LEVELS, more, *old.shape[2:]))], axis=1))
+
+    def keep(self, streams: IntArray) -> None:
+        """Keep these streams alone, numbered anew in this order."""
+        for name, old in vars(self).items():
+            if isinstance(old, np.ndarray):
+                setattr(self, name, old[:, streams])
+
+    def sections(self, prefix: str, epoch: str, streams: int) -> Iterator[Section]:
+        """Give what is kept of the first streams, level by level: long blocks are written when they change, so seldom.
+
+        epoch: changes with the streams, or their numbers.
+        """
+        yield Section(prefix, None, lambda: {"next": self._next, "is_open": self._is_open, "closed": self._closed})
+        for level in range(LEVELS):
+            if level and not self._closed[level - 1]:
+                return  # nothing was ever this long
+            mark = f"{epoch}-{self._closed[level - 1]}-{self._closed[level]}" if level else None
+            yield Section(f"{prefix}/{level}", mark, partial(self._level, level, streams))
+
+    def _level(self, level: int, streams: int) -> State:
+        return {name.lstrip("_"): getattr(self, name)[level, :streams] for name in BY_LEVEL}
+
+    def restore(self, prefix: str, states: Mapping[str, State]) -> None:
+        """Go on from a state; streams are the same."""
+        state = states.get(prefix, {})
+        self._next = state.get("next")
+        for name, own in (("is_open", self._is_open), ("closed", self._closed)):
+            own[:] = state.get(name, own)
+        for level in range(LEVELS):
+            for name in BY_LEVEL:
+                found = states.get(f"{prefix}/{level}", {}).get(name.lstrip("_"))
+                if found is not None:
+                    getattr(self, name)[level, : len(found)] = found
 
     def observe(self, pane: int, streams: IntArray, sums: FloatArray, events: FloatArray) -> None:
         """Add a pane's sums of scores, shape (n, scores), and its events, (n,), of n of the streams.
@@ -149,6 +201,7 @@ class Fluctuation:
                 self._is_open[level + 1] = True
             block[:] = 0.0
             self._is_open[level] = False
+            self._closed[level] += 1
 
     def inflation(
         self,

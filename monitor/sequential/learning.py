@@ -6,7 +6,7 @@ Streams that learn nothing any more take no room.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from monitor.bins import NO, VALUE_SPANS, WIDTHS, YES, Arena
 from monitor.domain import BoolArray, CountArray, FloatArray, IntArray, Kind
+from monitor.kept import Section, State
 from monitor.rows import grown
 from monitor.sequential.features import FEATURES, SCORE_COUNTS, Floats32, summed
 from monitor.sequential.fluctuation import Fluctuation, level_within
@@ -33,6 +34,9 @@ EVENTS_MIN: Final = 500
 """Values after that from which fluctuation is learned at all."""
 WITHIN_HOUR_S: Final = 300.0
 """Length of blocks whose inflation says how sure an hour's mean is: longer than memory, and short beside an hour."""
+KEPT_SHARE: Final = 2
+"""Of streams that have room, as many may have ceased to learn as still do."""
+BY_ROW: Final = ("_classes", "_slot", "_next", "_since_s", "_known")
 
 
 class Learner:
@@ -47,6 +51,8 @@ class Learner:
         self._features = FEATURES[arena].shape[1]
         self._scores = SCORE_COUNTS[arena]
         self._table = _with_squares(FEATURES[arena])
+        self._changes = 0
+        self._renumbered = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -84,6 +90,7 @@ class Learner:
         values = reference[:, :span].sum(axis=1)
         at = np.flatnonzero((values >= CLASSES_FROM) & ~self._is_begun(rows))
         if at.size:
+            self._renumbered += 1
             self._reserve(int(rows[at].max()) + 1, len(at))
             new = rows[at]
             self._slot[new] = np.arange(self._slots - len(at), self._slots)
@@ -98,6 +105,8 @@ class Learner:
         is_new = known > self._known[rows[begun]]
         is_due = (values[begun] >= self._next[rows[begun]]) | (has_begun & is_new)
         due = begun[is_due]
+        if at.size or due.size:
+            self._changes += 1
         if due.size:
             self._known[rows[due]] = known[is_due]
             history = History(self._now_s - self._since_s[rows[due]], is_new[is_due])
@@ -142,6 +151,7 @@ class Learner:
             normal = replace(normal, scale=self._stage.scale(row))
             self._begun[row] = False
             self._classes[row] = NO_CLASS
+            self._changes += 1
         return normal
 
     def _normal(self, row: int, counts: CountArray, kind: Kind) -> Normal:
@@ -176,9 +186,68 @@ class Learner:
         return Normal(classes, learned.events[0], learned.factor[0], hours)
 
     def end(self) -> None:
-        """Free the room when nothing learns any more."""
-        if len(self._begun) and not self._begun.any():
+        """Free the room of streams that learn no more, when they are all, or most."""
+        begun = np.flatnonzero(self._begun)
+        if len(self._begun) and not begun.size:
             self._forget()
+        elif begun.size * KEPT_SHARE < self._slots:
+            slots = self._slot[begun]
+            self._fluctuation.keep(slots)
+            self._seasons.keep(slots)
+            self._sums, self._events = self._sums[slots], self._events[slots]
+            self._slot[begun] = np.arange(begun.size)
+            self._slots = begun.size
+            self._changes += 1
+            self._renumbered += 1
+
+    # ---- what is kept
+
+    def sections(self, prefix: str, epoch: int = 0) -> Iterator[Section]:
+        """Give what is kept of the rows that learn. epoch: how often rows were moved."""
+        yield Section(prefix, None, self._head)
+        if not self._slots:
+            return
+        yield Section(f"{prefix}/rows", f"{epoch}-{self._changes}", self._rows)
+        yield Section(f"{prefix}/sums", None, self._slot_sums)
+        numbers = f"{epoch}-{self._renumbered}"
+        yield from self._fluctuation.sections(f"{prefix}/fluctuation", numbers, self._slots)
+        yield from self._seasons.sections(f"{prefix}/seasons", numbers, self._slots)
+        yield from self._stage.sections(f"{prefix}/stage", np.flatnonzero(self._begun), f"{epoch}-{self._changes}")
+
+    def _head(self) -> State:
+        counters = {"changes": self._changes, "renumbered": self._renumbered}
+        return {"now_s": self._now_s, "slots": self._slots, **counters}
+
+    def _rows(self) -> State:
+        begun = np.flatnonzero(self._begun)
+        return {"rows": begun, **{name.lstrip("_"): getattr(self, name)[begun] for name in BY_ROW}}
+
+    def _slot_sums(self) -> State:
+        return {"sums": self._sums[: self._slots], "events": self._events[: self._slots]}
+
+    def restore(self, prefix: str, states: Mapping[str, State], rows: IntArray | None = None) -> None:
+        """Go on from a state. rows: by the row till now the row from now on, or -1; None: as then."""
+        head = states.get(prefix, {})
+        self._changes, self._renumbered = int(head.get("changes", 0)), int(head.get("renumbered", 0))
+        self._now_s = float(head.get("now_s", 0.0))
+        state = states.get(f"{prefix}/rows", {})
+        now = state.get("rows", np.empty(0, dtype=np.int64))
+        now = now if rows is None else rows[now]
+        kept = now >= 0
+        if not kept.any():
+            return
+        self._reserve(int(now.max()) + 1, int(head["slots"]))
+        self._begun[now[kept]] = True
+        for name in BY_ROW:
+            if name.lstrip("_") in state:
+                getattr(self, name)[now[kept]] = state[name.lstrip("_")][kept]
+        sums = states.get(f"{prefix}/sums", {})
+        for name, own in (("sums", self._sums), ("events", self._events)):
+            if name in sums:
+                own[: len(sums[name])] = sums[name]
+        self._fluctuation.restore(f"{prefix}/fluctuation", states)
+        self._seasons.restore(f"{prefix}/seasons", states)
+        self._stage.restore(f"{prefix}/stage", states, rows)
 
 
 def _with_squares(features: Floats32) -> Floats32:

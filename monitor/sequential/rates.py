@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import FloatArray, IntArray
+from monitor.kept import State
+from monitor.kept_rows import bring_rows, rows_of
 from monitor.rows import grown
 from monitor.sequential.fluctuation import Inflation
 
@@ -38,6 +40,10 @@ WEIGHT_LEAST: Final = 1e-12
 DOUBT_MAX: Final = 0.5
 """Greatest inflation * needed / events of what is looked for: see terms."""
 _UP: Final = len(RATIOS_ABOVE)
+_TERMS: Final = ("_limit", "_direction", "_temper")
+_SEEN: Final = ("_odds", "_last_s", "evidence")
+_OF_HIT: Final = ("_odds", "evidence")
+"""Of tracks that had a hit; others have no odds."""
 
 
 class RateTracks:
@@ -82,6 +88,32 @@ class RateTracks:
         """Go on with the odds that tracks of another had."""
         self._odds[tracks], self._last_s[tracks] = other._odds[its], other._last_s[its]
         self.evidence[tracks] = other.evidence[its]
+
+    def state(self, tracks: int) -> State:
+        """Give what the first so many tracks hold: odds and evidence of those that were ever told of a hit."""
+        hit = np.flatnonzero((self._odds[:tracks] != 0.0).any(axis=1) | (self.evidence[:tracks] > -np.inf))
+        return {"last_s": self._last_s[:tracks], "hit": hit, **rows_of(self, _OF_HIT, hit)}
+
+    def restore(self, state: State, tracks: IntArray, its: IntArray) -> None:
+        """Let tracks that have begun anew go on with what those at `its` in a state held, both of shape (n,)."""
+        bring_rows(self, ("_last_s",), state, tracks, its)
+        hit = state.get("hit", np.zeros(0, dtype=np.int64))
+        _, mine, at = np.intersect1d(its, hit, return_indices=True)
+        bring_rows(self, _OF_HIT, state, tracks[mine], at)
+
+    def terms(self, tracks: IntArray) -> State:
+        """Give the limits of some tracks, where nobody else knows them."""
+        return rows_of(self, _TERMS, tracks)
+
+    def seen(self, tracks: IntArray) -> State:
+        """Give what was seen of some tracks."""
+        return rows_of(self, _SEEN, tracks)
+
+    def resume(self, terms: State, seen: State, tracks: IntArray, its: IntArray) -> None:
+        """Begin tracks with those at `its` of terms and of what was seen, both of shape (n,)."""
+        limit, direction, temper = (terms[name.lstrip("_")][its] for name in _TERMS)
+        self.watch(tracks, limit, direction, temper, 0.0)
+        bring_rows(self, _SEEN, seen, tracks, its)
 
     def observe(
         self, tracks: IntArray, hits: FloatArray, events: FloatArray, end_s: float, quiet: FloatArray | None = None

@@ -7,14 +7,17 @@ until they are not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from monitor.bins import WIDTHS, YES, Arena
 from monitor.domain import BoolArray, CountArray, FloatArray, IntArray
+from monitor.kept import Section, State
+from monitor.kept_rows import bring_rows, rows_of
 from monitor.rows import grown
 from monitor.sequential.engine import Engine
 from monitor.sequential.features import FEATURES, summed
@@ -37,6 +40,7 @@ LUCK: Final = 2.3
 NATS_MIN: Final = 3.0
 BLOCKS_MIN: Final = 4
 """Fewest blocks of a rehearsal that replace what the one before it said."""
+KEPT: Final = ("_tops", "_peak", "_block_s", "_end_s", "_blocks", "_before")
 
 
 class Peaks:
@@ -57,13 +61,29 @@ class Peaks:
         Until there are blocks enough, what the last one said holds.
         """
         before = 1.0 if is_new else self.scale(row)
-        if row >= len(self._peak):
-            capacity = (row + 1) * 3 // 2
-            for name, old in vars(self).items():
-                if isinstance(old, np.ndarray):
-                    setattr(self, name, grown(old, capacity))
+        self._reserve(row + 1)
         self._tops[row], self._peak[row], self._blocks[row] = 0.0, 0.0, 0.0
         self._block_s[row], self._end_s[row], self._before[row] = block_s, now_s + block_s, before
+
+    def _reserve(self, rows: int) -> None:
+        if rows > len(self._peak):
+            for name, old in vars(self).items():
+                if isinstance(old, np.ndarray):
+                    setattr(self, name, grown(old, rows * 3 // 2))
+
+    def begun(self, rows: IntArray) -> IntArray:
+        """Give those of the rows that have begun."""
+        own = rows[rows < len(self._block_s)]
+        return own[self._block_s[own] > 0.0]
+
+    def state(self, rows: IntArray) -> State:
+        """Give what is kept of some rows."""
+        return rows_of(self, KEPT, rows)
+
+    def restore(self, state: State, rows: IntArray, its: IntArray) -> None:
+        """Let rows go on with those at `its` of a state, both of shape (n,)."""
+        self._reserve(int(rows.max(initial=-1)) + 1)
+        bring_rows(self, KEPT, state, rows, its)
 
     def observe(self, rows: IntArray, evidence: FloatArray, now_s: float) -> None:
         """See the evidence of rows after a pane."""
@@ -141,10 +161,13 @@ class Stage:
         rate = (counts[:, YES] + 0.5) / (events + 1.0)
         temper = temper_of(rate, nats, Inflation.of(normals, 1), events)
         self._tracks.watch(rows, rate, np.full(len(rows), BOTH), temper, now_s)
-        more = int(rows.max()) + 1 - len(self._classes)
+        self._reserve(int(rows.max()) + 1)
+        self._classes[rows, : counts.shape[1]] = [normal.classes for normal in normals]
+
+    def _reserve(self, rows: int) -> None:
+        more = rows - len(self._classes)
         if more > 0:
             self._classes = np.concatenate([self._classes, np.full((more, self._classes.shape[1]), NO_CLASS, np.uint8)])
-        self._classes[rows, : counts.shape[1]] = [normal.classes for normal in normals]
 
     def observe(self, flat: IntArray, counts: CountArray, end_s: float) -> None:
         """Take in a pane's counts at flat indices, ascending."""
@@ -157,6 +180,40 @@ class Stage:
             rows, hits, events = found
             self._tracks.observe(rows, hits[:, 0].astype(np.float64), events, end_s)
             self._peaks.observe(rows, self._tracks.evidence[rows], end_s)
+
+    def sections(self, prefix: str, rows: IntArray, mark: str) -> Iterator[Section]:
+        """Give what is kept of those of the rows that rehearse. mark: changes with them, and when one begins anew."""
+        own = self._peaks.begun(rows)
+        if own.size:
+            yield Section(prefix, None, partial(self._seen, own))
+            yield Section(f"{prefix}/terms", mark, partial(self._terms, own))
+
+    def _seen(self, rows: IntArray) -> State:
+        part = self._tracks if self._arena is Arena.FLAGS else self._engine
+        return {"peaks": self._peaks.state(rows), "seen": part.seen(rows)}
+
+    def _terms(self, rows: IntArray) -> State:
+        if self._arena is Arena.FLAGS:
+            return {"rows": rows, "terms": self._tracks.terms(rows), "classes": self._classes[rows]}
+        return {"rows": rows, "terms": self._engine.terms(rows)}
+
+    def restore(self, prefix: str, states: Mapping[str, State], rows: IntArray | None = None) -> None:
+        """Go on from a state. rows: by the row till now the row from now on, or -1; None: as then."""
+        if prefix not in states:
+            return
+        state, terms = states[prefix], states[f"{prefix}/terms"]
+        then: IntArray = terms["rows"]
+        now = then if rows is None else rows[then]
+        its = np.flatnonzero(now >= 0)
+        if not its.size:
+            return
+        own = now[its]
+        self._peaks.restore(state["peaks"], own, its)
+        part = self._tracks if self._arena is Arena.FLAGS else self._engine
+        part.resume(terms["terms"], state["seen"], own, its)
+        if self._arena is Arena.FLAGS:
+            self._reserve(int(own.max()) + 1)
+            self._classes[own] = terms["classes"][its]
 
     def scale(self, row: int) -> float:
         """Give what all evidence of a row is to be multiplied with."""

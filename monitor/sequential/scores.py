@@ -136,5 +136,6 @@ def class_shares(counts: CountArray, classes: npt.NDArray[np.uint8]) -> tuple[Fl
 
 def cell_shares(shares: FloatArray) -> FloatArray:
     """Give the share of each cell, shape (S, CELLS), from those of the classes; of unused ones next to nothing."""
-    cells: FloatArray = shares @ (CELL_OF_CLASS[:, None] == np.arange(CELLS))
+    in_cell = (np.arange(CELLS)[:, None] == CELL_OF_CLASS).astype(np.float64)
+    cells: FloatArray = np.einsum("sc,kc->sk", shares, in_cell)  # a row's sums do not depend on the other rows
     return np.maximum(cells, CELL_LEAST)

@@ -8,12 +8,15 @@ then taken off before anything is judged.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import FloatArray, IntArray
+from monitor.kept import Section, State
 from monitor.sequential.features import Floats32
 
 HOUR_S: Final = 3600.0
@@ -35,6 +38,7 @@ class Seasons:
         self._sums = np.zeros((0, HOURS, features + 1), dtype=np.float32)
         self._hours_seen = np.zeros(0)
         self._hour: int | None = None
+        self._closed: dict[int, int] = {}
 
     def reserve(self, streams: int) -> None:
         """Make room for so many streams."""
@@ -66,7 +70,48 @@ class Seasons:
         self._sums[:, self._hour % HOURS] += self._current
         self._hours_seen += self._current[:, -1] > 0.0
         self._current[:] = 0.0
+        self._closed[self._hour % HOURS] = self._hour
         self._hour = hour
+
+    def keep(self, streams: IntArray) -> None:
+        """Keep these streams alone, numbered anew in this order."""
+        more = len(self._current) - len(self._sums)
+        self._sums = np.concatenate([self._sums, np.zeros((more, *self._sums.shape[1:]), dtype=np.float32)])[streams]
+        self._current, self._hours_seen = self._current[streams], self._hours_seen[streams]
+
+    def sections(self, prefix: str, epoch: str, streams: int) -> Iterator[Section]:
+        """Give what is kept of the first streams; an hour of the week is written when it is over, and not before.
+
+        epoch: changes with the streams, or their numbers.
+        """
+        yield Section(prefix, None, partial(self._state, streams))
+        for hour, closed in self._closed.items():
+            yield Section(f"{prefix}/{hour}", f"{epoch}-{closed}", partial(self._kept_hour, hour, streams))
+
+    def _state(self, streams: int) -> State:
+        return {
+            "hour": self._hour,
+            "closed": [[hour, closed] for hour, closed in self._closed.items()],
+            "current": self._current[:streams],
+            "hours_seen": self._hours_seen[:streams],
+        }
+
+    def _kept_hour(self, hour: int, streams: int) -> State:
+        return {"sums": self._sums[:streams, hour]}
+
+    def restore(self, prefix: str, states: Mapping[str, State]) -> None:
+        """Go on from a state; streams are the same."""
+        state = states.get(prefix, {})
+        self._hour = state.get("hour")
+        self._closed = {int(hour): int(closed) for hour, closed in state.get("closed", ())}
+        for name, own in (("current", self._current), ("hours_seen", self._hours_seen)):
+            if name in state:
+                own[: len(state[name])] = state[name]
+        self._sums = np.zeros((len(self._current) if self._closed else 0, *self._sums.shape[1:]), dtype=np.float32)
+        for hour in self._closed:
+            found = states.get(f"{prefix}/{hour}", {}).get("sums")
+            if found is not None:
+                self._sums[: len(found), hour] = found
 
     def known(self, streams: IntArray) -> IntArray:
         """Give what can be told of each stream, shape (n,): 0 nothing, 1 the hours of the day, 2 those of the week."""
@@ -152,6 +197,21 @@ class Profiles:
                 self._values = np.concatenate([self._values, more], axis=1)
         self._values[:, slot] = np.clip(profile, -FLOAT16_MAX, FLOAT16_MAX)
         return slot
+
+    def state(self, slots: IntArray) -> State:
+        """Give the profiles in n slots, each once; half precision as the bits it is made of."""
+        used, which = np.unique(slots[slots > 0], return_inverse=True)
+        at = np.zeros(len(slots), dtype=np.int64)
+        at[slots > 0] = which + 1
+        return {"at": at, "bits": np.ascontiguousarray(self._values[:, used]).view(np.uint16)}
+
+    def restore(self, state: State) -> IntArray:
+        """Take the profiles of a state into a new one of these; give the n slots that they have now."""
+        found = state["bits"].view(np.float16)
+        self._values = np.concatenate([self._values[:, :1], found], axis=1)
+        self._used = self._values.shape[1]
+        at: IntArray = state["at"]
+        return at
 
     def at(self, slots: IntArray, time_s: float) -> Floats32:
         """Give what slots add to each feature at a time, shape (n, features)."""

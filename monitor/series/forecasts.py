@@ -21,6 +21,8 @@ TREND_RATE: Final = 0.1
 SEASON_LEVEL_RATE: Final = 0.2
 SHARPNESS: Final = 8.0
 LAST, TREND, SEASONAL, FORECASTS = 3, 4, 5, 6
+KEPT: Final = ("_means", "_last", "_trend", "_season_level", "_error")
+"""All that is known of a series: arrays by series."""
 
 
 class Forecasts:

@@ -32,6 +32,8 @@ KIND: Final = np.array([0, 0, 1, 1, 2])
 """Which deviation each view is of: from the forecast, from the season, from the slow level."""
 SINGLE: Final = np.array([0, 2, 4])
 SEASONAL: Final = np.array([False, False, True, True, False])
+KEPT: Final = ("_usual", "_recent", "_known")
+"""All that is known of a series: arrays by series."""
 
 
 class Scales:

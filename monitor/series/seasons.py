@@ -22,6 +22,8 @@ LEVEL_RATE: Final = 0.1
 """Weight of one point in the level of its slot, at least; the first ones weigh as in a plain mean."""
 DEVIATION_RATE: Final = 0.3
 """Weight of one day in the usual largest deviation: a habit is learned in about three days, and forgotten as fast."""
+KEPT: Final = ("_level", "_weight", "_visits", "_usual", "_slot", "_largest", "_around", "_held", "_held_usual")
+"""All that is known of a series: arrays by series."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ GAP: Final = 3.0
 """Mean steps beyond which a step is a gap, and counts as this many."""
 RATE: Final = 1.0 / 500.0
 """Weight of one step in the mean, at least; the first ones weigh as in a plain mean."""
+KEPT: Final = ("_last", "_mean", "_steps")
+"""All that is known of a series: arrays by series."""
 
 
 class Spacing:

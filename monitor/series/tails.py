@@ -41,6 +41,8 @@ PRIOR_SHAPE: Final = 0.2
 """Every tail begins as this many points of a generalised Pareto tail of this shape: between exponential and Cauchy."""
 REFRESH: Final = 8
 """Points of a series between two estimates of its tails, to save time; its histogram is always up to date."""
+KEPT: Final = ("_counts", "_remembered", "_from", "_per_bin", "_count", "_log_count")
+"""All that is known of a series: arrays by series."""
 
 
 class Tails:

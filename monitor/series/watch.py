@@ -31,11 +31,15 @@ censoring; stretches against a long history: Lavin and Ahmad (2015), ICMLA (NAB)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
 from monitor.domain import BoolArray, FloatArray, IntArray
+from monitor.kept import State
+from monitor.kept_rows import bring_rows, rows_of
+from monitor.series import forecasts, scales, seasons, spacing, tails
 from monitor.series.forecasts import Forecasts
 from monitor.series.scales import BOUND, STRETCH, Scales
 from monitor.series.seasons import Seasons, place_of
@@ -60,6 +64,8 @@ SLOW: Final = 1.0 / 2_000.0
 """Rate of slow levels, per point: slower than a day of five-minute points, so that a day does not become a level."""
 VALUE_LARGEST: Final = 1e150
 """Values beyond are taken as this: sums of some of them stay finite."""
+KEPT: Final = ("_seen", "_slow", "_season_slow", "_stretch", "_is_incident", "_quiet")
+"""What is known of a series beside its parts: arrays by series."""
 
 
 class SeriesWatch:
@@ -93,6 +99,27 @@ class SeriesWatch:
             least = self._spacing.least_points(rows, times_s[rows])
             scores[rows], is_alarm[rows] = self._judge(rows, sizes, least)
         return scores, is_alarm
+
+    def state(self, series: int) -> State:
+        """Give all that is known of the first so many series; arrays are valid until the next point."""
+        return {
+            **rows_of(self, KEPT, series),
+            **{name: rows_of(part, names, series) for name, part, names in self._parts()},
+        }
+
+    def restore(self, state: State, then: IntArray) -> None:
+        """Make the first series those that were at places `then` in a state. Raises StateError where they can't be."""
+        now = np.arange(len(then))
+        bring_rows(self, KEPT, state, now, then)
+        for name, part, names in self._parts():
+            bring_rows(part, names, state.get(name, {}), now, then)
+
+    def _parts(self) -> Iterator[tuple[str, object, tuple[str, ...]]]:
+        yield "spacing", self._spacing, spacing.KEPT
+        yield "forecasts", self._forecasts, forecasts.KEPT
+        yield "seasons", self._seasons, seasons.KEPT
+        yield "scales", self._scales, scales.KEPT
+        yield "tails", self._tails, tails.KEPT
 
     def _without_first(self, rows: IntArray, values: FloatArray) -> IntArray:
         """Begin the series whose first value this is; give the others, each with one point more seen."""

@@ -23,7 +23,7 @@ import httpx2
 from pydantic import ConfigDict
 
 from monitor.sinks.base import RESOLVED_RESEND_S, Notice, Terms
-from monitor.sinks.http import HttpParams, Poster, check_timeout, check_url
+from monitor.sinks.http import HttpParams, Poster, check_target, check_timeout, check_url
 from monitor.sinks.message import describe, timestamp
 
 _PATH: Final = "/api/v2/alerts"
@@ -40,6 +40,8 @@ class AlertmanagerParams:
     urls: the base address of every replica, never a load balancer's, such as "https://alertmanager-0:9093"; a path
     before /api is kept. resend_s: how often firing alerts are repeated, 1 to 3600. timeout_s: for each wait within an
     attempt. generator_url: where a person finds more about the alerts, shown as their source; "" for none.
+
+    An Alertmanager on this very machine is nothing odd, so loopback addresses need no http.allow_internal.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid", "hide_input_in_errors": True}
@@ -56,7 +58,7 @@ class AlertmanagerParams:
         if len(set(self.urls)) != len(self.urls):
             raise ValueError("urls must not name a replica twice")
         for index, url in enumerate(self.urls):
-            check_url(url, f"urls[{index}]")
+            check_target(url, f"urls[{index}]", self.http, is_loopback_allowed=True)
         if self.generator_url:
             check_url(self.generator_url, "generator_url")
         if not 1 <= self.resend_s <= 3600:
@@ -79,7 +81,7 @@ class AlertmanagerSink:
         self.terms: Final = Terms(resend_s=params.resend_s, notices_max=_NOTICES_MAX)
         self._lead_s = _END_REPEATS * params.resend_s
         self._generator_url = params.generator_url
-        self._poster = Poster(url.rstrip("/") + _PATH, params.timeout_s, params.http)
+        self._poster = Poster(url.rstrip("/") + _PATH, params.timeout_s, params.http, is_loopback_allowed=True)
         self._label_sets = LabelSets(keep_s=max(RESOLVED_RESEND_S, self._lead_s))
 
     def deliver(self, notices: Sequence[Notice], now_wall_s: float) -> None:

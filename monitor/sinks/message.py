@@ -4,19 +4,21 @@ Labels are the identity: they hold nothing that moves while an alert lives, save
 Where labels are the only identity (Alertmanager), the sink ends the old label set itself when the severity changes.
 
 Field names, segments and versions come from events, so they are foreign text: control and formatting characters (line
-breaks, escape codes, right-to-left overrides) are taken out, and lengths are bounded. A label that had to be changed
-ends in a hash of the original, so that two alerts never become one.
+breaks, escape codes, right-to-left overrides) are taken out, and lengths are bounded. What chats take for a command is
+broken up by a look-alike: <!channel>, <@U1> and tags, @here and its kind, and links with another text than their
+address. A label that had to be changed ends in a hash of the original, so that two alerts never become one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import unicodedata
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from monitor.domain import AlertState
+from monitor.harmless import is_unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +34,14 @@ DESCRIPTION_CHARACTERS_MAX: Final = 4000  # ours: a page of text
 ANNOTATION_CHARACTERS_MAX: Final = 1024  # ours: a long URL
 DETAILS_MAX: Final = 16  # ours: what a person reads in a notification
 
-# Control, format (invisible, direction), surrogate, line and paragraph separator.
-_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# What Slack, Mattermost, Discord, Teams and mail readers obey. "a < b" and "team@example.com" are left alone.
+_MARKUP: Final = re.compile(
+    r"(?P<tag><(?=[!@#/?a-z][^<>]*>))"
+    r"|(?P<at>@(?=(?:here|channel|all|everyone|group|team|online)\b))"
+    r"|(?P<link>\](?=\())",
+    re.IGNORECASE,
+)
+_LOOKALIKES: Final = {"tag": "‹", "at": "＠", "link": "］"}  # noqa: RUF001 - that they look alike is the point
 _HASH_CHARACTERS: Final = 8
 _YEAR_ENDS_S: Final = (0.0, 253402300799.0)  # what a date with four digits can say
 
@@ -57,7 +65,7 @@ def timestamp(time_s: float) -> str:
 
 
 def clean(text: str, characters_max: int) -> str:
-    """Give text without control or formatting characters, trimmed, and cut with an ellipsis where it is too long."""
+    """Give text without control or formatting characters, without what chats obey, trimmed, and cut where too long."""
     printable = _printable(text)
     return printable if len(printable) <= characters_max else printable[: characters_max - 1] + "…"
 
@@ -118,10 +126,11 @@ def _stream(alert: Alert) -> str:
 
 def _description(alert: Alert) -> str:
     low, high = alert.interval
+    has_odds = alert.evidence_needed > 0  # what driftd tells of itself is known, not estimated
     parts = [
         f"{_headline(alert)} (interval {_number(low)} to {_number(high)}), threshold {_number(alert.threshold)}.",
         f"{alert.samples} samples in {_duration(alert.window_s)}.",
-        f"Evidence {_number(alert.evidence)} nats, {_number(alert.evidence_needed)} needed.",
+        *([f"Evidence {_number(alert.evidence)} nats, {_number(alert.evidence_needed)} needed."] if has_odds else []),
         f"Estimated onset {timestamp(alert.since_s)}.",
     ]
     if alert.change:
@@ -146,9 +155,9 @@ def _identity(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    if text.isascii() and text.isprintable():
-        return text.strip()
-    return "".join(" " if unicodedata.category(each) in _UNSAFE else each for each in text).strip()
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(" " if is_unsafe(each) else each for each in text)
+    return _MARKUP.sub(lambda found: _LOOKALIKES[str(found.lastgroup)], text).strip()
 
 
 def _number(value: float) -> str:

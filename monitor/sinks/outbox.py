@@ -1,17 +1,16 @@
 """What is still to be told to one receiver, and when. Pure: no clock, no threads; the caller brings time and a lock.
 
-The seam for a durable outbox: something with the same calls that writes down `put`, `done` and `reject` before it
-returns can take this one's place.
-
 * One entry per alert. For sinks that hold the newest state, a newer notice takes the place of one that still waits; for
   sinks that are told every change, notices of one alert wait in line.
-* An alert that fired and resolved before the receiver can have heard of it is left out altogether: a page about what is
-  over wakes people for nothing. "Can have heard" is true as soon as one attempt may have arrived, and for alerts that
-  fired before this outbox existed.
+* A notice is kept until the receiver has or refuses it, or a newer one supersedes it, however long that takes.
+* An alert that fired and resolved while the receiver was away is told as resolved: nobody is woken for what is over,
+  and nothing vanishes. (Alertmanager notifies nobody of a resolved alert that it never saw fire; to others it is one
+  line that says from when to when it fired. To leave it out altogether, one would have to know that no attempt to tell
+  that it fires has arrived, which after a crash nobody does.)
 * What is new goes before what is only repeated. Within each, the longest due goes first.
-* A notice is kept until the receiver has or refuses it, or a newer one supersedes it. After `give_up_s` a failure is
-  final, save for what is told again and again anyway.
 * At most `notices_max` alerts (every change told: notices): a new one beyond that is not taken in, and `put` says so.
+* `state` and `restore` carry all of it into the next process, in wall-clock times, as the steady clock begins anew
+  there. What waits and what is repeated is due at once then. What was told after `state` was taken is told once more.
 
 Cost: O(log n) per call and notice; about 1 kB per alert beside the alert itself.
 """
@@ -22,16 +21,18 @@ import heapq
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from monitor.domain import AlertState
+from monitor.alert_state import transition_of, transition_state
+from monitor.errors import StateError
 from monitor.sinks.base import RESOLVED_RESEND_S, Notice, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from monitor.kept import State
 
 NOTICES_MAX: Final = 10_000  # ours: ten times the alerts of a bad day, 10 to 20 MB
-GIVE_UP_S: Final = 86_400.0  # ours: after a day without an answer, what is told is history
 
 
 class Put(Enum):
@@ -39,7 +40,6 @@ class Put(Enum):
 
     QUEUED = "queued"
     SUPERSEDED = "superseded"  # queued, in the place of an older one
-    COLLAPSED = "collapsed"  # over before the receiver can have heard of it: both are left out
     FULL = "full"  # not taken in
 
 
@@ -47,10 +47,9 @@ class Put(Enum):
 class _Entry:
     """One alert. waiting: not told yet, oldest first. standing: told, and to be told again.
 
-    is_heard: the receiver may believe that the alert fires. until_s: when a resolved one is repeated for the last time.
+    until_s: when a resolved one is repeated for the last time. rejected: the standing one, where it was refused.
     """
 
-    is_heard: bool
     waiting: deque[Notice] = field(default_factory=deque)
     standing: Notice | None = None
     waiting_since_s: float = 0.0
@@ -64,10 +63,11 @@ class _Entry:
 class Outbox:
     """Gives what is due; is told what became of it. Times are of any one clock that does not go backwards."""
 
-    def __init__(self, terms: Terms, notices_max: int = NOTICES_MAX, give_up_s: float = GIVE_UP_S) -> None:
+    def __init__(self, terms: Terms, notices_max: int = NOTICES_MAX) -> None:
         self._terms = terms
         self._notices_max = notices_max
-        self._give_up_s = give_up_s
+        self.changes = 0
+        """How often what `state` gives has changed, other than by the passing of time."""
         self._entries: dict[str, _Entry] = {}
         self._fresh: list[tuple[float, int, str]] = []
         self._repeats: list[tuple[float, int, str]] = []
@@ -90,7 +90,7 @@ class Outbox:
         if entry is None:
             if len(self._entries) >= self._notices_max:
                 return Put.FULL
-            entry = _Entry(is_heard=notice.transition.before is AlertState.FIRING)
+            entry = _Entry()
         if self._terms.is_every_change_told:
             return self._append(notice, entry, now_s)
         return self._replace(notice, entry, now_s)
@@ -116,20 +116,22 @@ class Outbox:
         """Note that the receiver has it. True when it was told for the first time."""
         entry = self._entries[notice.key]
         is_first = notice is not entry.standing or notice is entry.rejected
-        entry.is_heard = not notice.is_resolved
         entry.rejected = None
         self._settle(notice, entry, now_s)
+        self.changes += is_first or notice.key not in self._entries
         return is_first
 
-    def retry(self, notice: Notice, now_s: float, *, due_s: float, may_have_arrived: bool) -> bool:
-        """Note that an attempt failed; the alert is due again at due_s. False when that was the last attempt."""
+    def retry(self, notice: Notice, now_s: float, *, due_s: float) -> bool:
+        """Note that an attempt failed; the alert is due again at due_s.
+
+        False when it will not be: a resolved alert that the receiver has, at the end of the time of its repeats.
+        """
         entry = self._entries[notice.key]
-        entry.is_heard = entry.is_heard or (may_have_arrived and not notice.is_resolved)
         entry.attempts += 1
-        is_superseded = bool(entry.waiting) and entry.waiting[0] is not notice
-        if is_superseded:
-            self._retry_newer(notice.key, entry, now_s)
-        elif self._is_last(notice, entry, now_s):
+        self.changes += 1
+        if entry.waiting:
+            self._schedule(notice.key, entry, due_s if entry.waiting[0] is notice else now_s)
+        elif entry.until_s is not None and now_s >= entry.until_s:
             self._settle(notice, entry, now_s, is_over=True)
             return False
         else:
@@ -144,7 +146,7 @@ class Outbox:
         entry = self._entries[notice.key]
         is_news = entry.rejected is not notice
         entry.rejected = notice
-        entry.is_heard = entry.is_heard or not notice.is_resolved
+        self.changes += 1
         self._settle(notice, entry, now_s, is_over=notice.is_resolved)
         return is_news
 
@@ -159,22 +161,64 @@ class Outbox:
                 entry.attempts = 0
                 self._schedule(key, entry, now_s)
 
+    def holds(self, key: str) -> bool:
+        """Tell whether there is something to be told, or told again, of an alert."""
+        return key in self._entries
+
+    def state(self, now_s: float, now_wall_s: float) -> State:
+        """Give all that is kept. now_wall_s: what the wall clock shows at now_s."""
+        ahead_s = now_wall_s - now_s
+        return {"entries": [_entry_state(entry, ahead_s) for entry in self._entries.values()]}
+
+    def restore(self, state: Mapping[str, Any], now_s: float, now_wall_s: float) -> int:
+        """Take in what an earlier outbox held, before all else; give how many notices found no room.
+
+        Where the terms are others today, what they leave out is left out. Raises StateError.
+        """
+        refused = 0
+        for each in state.get("entries", ()):
+            entry = _entry_of(each, now_s - now_wall_s, now_s)
+            self._cut(entry)
+            refused += self._take_over(entry, now_s)
+        return refused
+
+    def _cut(self, entry: _Entry) -> None:
+        """Leave out what today's terms do not ask for."""
+        if not self._terms.is_every_change_told:
+            newest = [notice for notice in entry.waiting if notice.is_about_firing][-1:]
+            entry.waiting = deque(newest)
+        if self._terms.resend_s is None:
+            entry.standing = None
+
+    def _take_over(self, entry: _Entry, now_s: float) -> int:
+        """Take in an entry; give how many of its notices found no room."""
+        if not entry.waiting and entry.standing is None:
+            return 0
+        held = self._waiting if self._terms.is_every_change_told else len(self._entries)
+        if held + max(1, len(entry.waiting)) > self._notices_max:
+            return max(1, len(entry.waiting))
+        key = _next(entry).key
+        self._entries[key] = entry
+        self._waiting += len(entry.waiting)
+        self.changes += 1
+        self._schedule(key, entry, now_s)
+        return 0
+
     def _append(self, notice: Notice, entry: _Entry, now_s: float) -> Put:
         if self._waiting >= self._notices_max:
             return Put.FULL
         self._entries[notice.key] = entry
         entry.waiting.append(notice)
         self._waiting += 1
+        self.changes += 1
         if len(entry.waiting) == 1:
             entry.waiting_since_s = now_s
             self._make_due(notice.key, entry, now_s)
         return Put.QUEUED
 
     def _replace(self, notice: Notice, entry: _Entry, now_s: float) -> Put:
-        if notice.is_resolved and not entry.is_heard and not entry.is_taken:
-            self._collapse(notice.key, entry, now_s)
-            return Put.COLLAPSED
         self._entries[notice.key] = entry
+        self.changes += 1
         is_older_waiting = bool(entry.waiting)
         if not is_older_waiting:
             entry.waiting_since_s = now_s
@@ -185,25 +229,6 @@ class Outbox:
         if not is_older_waiting or entry.due_s > now_s:
             self._make_due(notice.key, entry, now_s)
         return Put.SUPERSEDED if is_older_waiting else Put.QUEUED
-
-    def _is_last(self, notice: Notice, entry: _Entry, now_s: float) -> bool:
-        if self._terms.resend_s is not None and not notice.is_resolved:
-            return False  # as true as it was, and to be told again and again anyway
-        if entry.waiting:
-            return now_s - entry.waiting_since_s >= self._give_up_s
-        return entry.until_s is not None and now_s >= entry.until_s
-
-    def _retry_newer(self, key: str, entry: _Entry, now_s: float) -> None:
-        """End a failed attempt whose alert has moved on meanwhile."""
-        if entry.waiting[0].is_resolved and not entry.is_heard:
-            self._collapse(key, entry, now_s)
-        else:
-            self._schedule(key, entry, now_s)
-
-    def _collapse(self, key: str, entry: _Entry, now_s: float) -> None:
-        self._waiting -= len(entry.waiting)
-        entry.waiting.clear()
-        self._rest(key, entry, now_s)
 
     def _make_due(self, key: str, entry: _Entry, now_s: float) -> None:
         if not entry.is_taken:  # else scheduled when the attempt under way has ended
@@ -244,3 +269,40 @@ def _next(entry: _Entry) -> Notice:
     notice = entry.waiting[0] if entry.waiting else entry.standing
     assert notice is not None
     return notice
+
+
+def _entry_state(entry: _Entry, ahead_s: float) -> State:
+    """Give an entry as plain values. ahead_s: how far the wall clock is ahead of the steady one."""
+    return {
+        "waiting": [_notice_state(notice) for notice in entry.waiting],
+        "waiting_since_wall_s": entry.waiting_since_s + ahead_s,
+        "standing": None if entry.standing is None else _notice_state(entry.standing),
+        "until_wall_s": None if entry.until_s is None else entry.until_s + ahead_s,
+        "attempts": entry.attempts,
+        "is_rejected": entry.rejected is not None,
+    }
+
+
+def _entry_of(state: Mapping[str, Any], ahead_s: float, now_s: float) -> _Entry:
+    """Give the entry of a state. Where the wall clock was set back meanwhile, nothing lies in the future for that."""
+    try:
+        standing, until_wall_s = state["standing"], state["until_wall_s"]
+        entry = _Entry(
+            waiting=deque(_notice_of(each) for each in state["waiting"]),
+            standing=None if standing is None else _notice_of(standing),
+            waiting_since_s=min(now_s, state["waiting_since_wall_s"] + ahead_s),
+            until_s=None if until_wall_s is None else min(until_wall_s + ahead_s, now_s + RESOLVED_RESEND_S),
+            attempts=state["attempts"],
+        )
+        entry.rejected = entry.standing if state["is_rejected"] else None
+    except (KeyError, TypeError) as error:
+        raise StateError(f"stored state: what should be a notice is none: {type(error).__name__}: {error}") from None
+    return entry
+
+
+def _notice_state(notice: Notice) -> State:
+    return {"transition": transition_state(notice.transition), "decided_wall_s": notice.decided_wall_s}
+
+
+def _notice_of(state: Mapping[str, Any]) -> Notice:
+    return Notice(transition_of(state["transition"]), state["decided_wall_s"])

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from monitor.domain import Batch, PartitionStatus, TopicPartition
+from monitor.domain import Batch, Gap, PartitionStatus, TopicPartition
+from monitor.intake import Intake
 
 
 class Source(Protocol):
     """Where messages come from. Every method is called by the loop thread alone; only `poll` may wait."""
 
-    def open(self) -> None:
-        """Connect and return; called once. Raises SourceError if it can never work (bad options)."""
+    def open(self, stored: Mapping[TopicPartition, int]) -> None:
+        """Connect and return; called once. Raises SourceError if it can never work (bad options).
+
+        stored: the next offset of each partition that state rests on, where reading goes on; others start elsewhere.
+        """
         ...
 
     def poll(self, timeout_s: float) -> Batch:
-        """Give the next messages, a bounded number; an empty batch after timeout_s. Raises SourceError if fatal."""
+        """Give the next messages, a bounded number; an empty batch after timeout_s. Raises SourceError if fatal.
+
+        To be called all the time, also while every partition is held: it is what keeps the connection alive.
+        """
+        ...
+
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Give the next offset of each partition: what `open` was given, and all that `poll` has given out since.
+
+        Also of partitions that are no longer read here: when one comes back, it goes on there.
+        """
+        ...
+
+    def saved(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Take note that state with these positions is durable, and tell others: advisory. Never waits or raises."""
+        ...
+
+    def hold(self, partitions: Collection[TopicPartition]) -> None:
+        """Do not read these until told otherwise; takes the place of what was held before. Nothing is lost by it."""
         ...
 
     def assigned(self) -> Sequence[TopicPartition] | None:
-        """Give the partitions read now; None until it is known."""
+        """Give the partitions that are ours now, held or not; None until it is known."""
+        ...
+
+    def away(self) -> Sequence[TopicPartition]:
+        """Give the partitions that were read here, by this process or the one before, and are not ours now."""
+        ...
+
+    def gaps(self) -> Sequence[Gap]:
+        """Give the gaps found since this was last asked: messages that are gone and were never given out."""
         ...
 
     def idle(self) -> tuple[Sequence[TopicPartition], float]:
@@ -31,18 +61,22 @@ class Source(Protocol):
         """Give why nothing can be read at the moment, in words, "" if it can."""
         ...
 
-    def commit(self) -> None:
-        """Tell others how far the messages of the polls so far have been counted. Advisory; never raises."""
-        ...
-
     def status(self) -> Sequence[PartitionStatus]:
         """Give position, end and lag of each partition read now."""
+        ...
+
+    def intake(self) -> Intake:
+        """Give how reading fares."""
         ...
 
     def errors(self) -> Mapping[str, int]:
         """Give how many errors there were, by bounded reason."""
         ...
 
+    def commit(self) -> None:
+        """Take all that was given out as saved: for a loop that keeps no state."""
+        ...
+
     def close(self) -> None:
-        """Let go; commits first what was polled. May take some seconds. Called once, also after a failure."""
+        """Let go. May take some seconds. Called once, also after a failure."""
         ...

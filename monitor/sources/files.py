@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, cast
+from types import MappingProxyType
+from typing import IO, Any, Final, cast
 
 import msgspec
 import numpy as np
 
-from monitor.domain import Batch, PartitionStatus, TopicPartition
+from monitor.domain import Batch, Gap, PartitionStatus, TopicPartition
 from monitor.errors import SourceError
+from monitor.intake import Intake
+
+NONE_STORED: Final[Mapping[TopicPartition, int]] = MappingProxyType({})
 
 
 class _Time(msgspec.Struct):
@@ -38,8 +42,8 @@ class FileSource:
         self._lines = [0] * len(paths)
         self.bytes_total = 0
 
-    def open(self) -> None:
-        """Open all files."""
+    def open(self, stored: Mapping[TopicPartition, int] = NONE_STORED) -> None:  # noqa: ARG002 - read from the start
+        """Open all files. stored: taken no notice of, as files are read whole."""
         for path in self._paths:
             try:
                 raw = path.open("rb")
@@ -79,9 +83,27 @@ class FileSource:
         is_last = all(other is None for other in self._files)
         return Batch(values, np.full(len(values), at), self._sources, is_last=is_last)
 
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Give the number of lines read of each file."""
+        return dict(zip(self._sources, self._lines, strict=True))
+
+    def saved(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Nothing to tell anyone."""
+
+    def hold(self, partitions: Collection[TopicPartition]) -> None:
+        """A file is never held: who reads it waits for it."""
+
     def assigned(self) -> Sequence[TopicPartition]:
         """Give the files that have not ended."""
         return [source for source, file in zip(self._sources, self._files, strict=True) if file is not None]
+
+    def away(self) -> Sequence[TopicPartition]:
+        """A file belongs to whoever reads it."""
+        return ()
+
+    def gaps(self) -> Sequence[Gap]:
+        """A file that lacks something is damaged, and raises."""
+        return ()
 
     def idle(self) -> tuple[Sequence[TopicPartition], float]:
         """A file is never idle: it has more, or it has ended."""
@@ -100,6 +122,10 @@ class FileSource:
             PartitionStatus(source, lines, None, None, None, 0.0)
             for source, lines in zip(self._sources, self._lines, strict=True)
         ]
+
+    def intake(self) -> Intake:
+        """A file is read, and that is all."""
+        return Intake()
 
     def errors(self) -> Mapping[str, int]:
         """A file that fails raises."""

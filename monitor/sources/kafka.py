@@ -1,77 +1,83 @@
 """Events from Kafka, by the synchronous client in the loop thread.
 
-The group's committed offsets say where to go on after a restart; they are committed after the messages were counted, so
-a crash counts some again rather than none at all. (Offsets in the same transaction as the counts come with durable
-state.)
+Where to read on is decided here, never by the group: positions come from the state that rests on them, and what a
+partition had come to stays known when another member has it for a while. Partitions that are held back are given back
+to the client, not paused: released, they start anew at the position kept, whatever was fetched ahead. Offsets
+committed to the group are for lag tools, and for a process that has no state.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from monitor.domain import Batch, PartitionStatus, TopicPartition
+from monitor.domain import Batch, Gap, PartitionStatus, TopicPartition
 from monitor.errors import SourceError
+from monitor.intake import Intake
+from monitor.sources.files import NONE_STORED
+from monitor.sources.kafka_batch import Batches
+from monitor.sources.kafka_contact import PROBE_S, Contact
+from monitor.sources.kafka_errors import CURES, text_of
+from monitor.sources.kafka_starts import Starts, StartTerms
 
 QUEUED_MESSAGES_MIN: Final = 100_000
 """Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
 FETCH_BACKOFF_MS: Final = 10
 """How long fetching rests when the prefetch is full: librdkafka's 1,000 ms starves a reader that drains it sooner."""
-PROBE_S: Final = 5.0
-"""When nothing came for so long, a broker is asked for the end of a partition: quiet is told from cut off."""
-PROBE_TIMEOUT_S: Final = 0.5
-SILENT_S: Final = 15.0
-"""Without a message or an answer for so long, the brokers count as out of reach."""
-CURES: Final[Mapping[int, str]] = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART: (
-        "the topic does not exist or may not be described: create it, or check kafka.topics and the ACLs"
-    ),
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the user may not read the topic: grant READ and DESCRIBE on it",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "the user may not use the group: grant READ on the group kafka.group_id",
-    KafkaError._AUTHENTICATION: "the broker refused the credentials: check kafka.sasl_* and kafka.security_protocol",  # noqa: SLF001
-    KafkaError._ALL_BROKERS_DOWN: "no broker can be reached: check kafka.bootstrap_servers and the network",  # noqa: SLF001
-    KafkaError._TRANSPORT: "a broker can't be reached: check kafka.bootstrap_servers; it is tried again",  # noqa: SLF001
-    KafkaError._RESOLVE: "the name is unknown: check the host names in kafka.bootstrap_servers",  # noqa: SLF001
-    KafkaError._SSL: "the TLS handshake failed: check kafka.ssl_* and kafka.security_protocol",  # noqa: SLF001
-}
-"""What a person can do about the errors that are most often met."""
+CLASSIC: Final[Mapping[str, object]] = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 1_000}
+"""Of the classic protocol, unless told otherwise: a member that was killed, by hand or in the midst of a rebalance, is
+missed after ten seconds and not after librdkafka's 45, in which nobody reads its partitions. To be missed costs little:
+who comes back goes on where it was. Under the consumer protocol brokers decide.
+"""
+REVOKES_KEPT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaTerms:
     """How to read.
 
-    options: librdkafka's own, complete (servers, security, pass-through). idle_s: quiet for so long is idle.
+    options: librdkafka's own, complete (servers, security, pass-through); its auto.offset.reset says where a group
+    without offsets starts. idle_s: quiet for so long is idle. on_gap: what to do where the log lacks the next message.
+    outage_s_max: without any broker for so long, reading fails for good; 0: never.
     """
 
     topics: tuple[str, ...]
     options: Mapping[str, Any]
     batch_records_max: int = 5_000
     idle_s: float = 10.0
+    on_gap: Literal["fail", "accept-gap"] = "fail"
+    outage_s_max: float = 600.0
 
 
 @dataclass(slots=True)
 class Progress:
-    """One partition read now. Times are wall clock."""
+    """One partition that is ours. Times are wall clock."""
 
     last: Message | None = None
-    position: int | None = None
     moved_s: float = 0.0
     read_s: float = 0.0
 
 
 @dataclass(slots=True)
 class Assignment:
-    """The partitions read now, kept by the rebalance callbacks, which run inside poll."""
+    """What is ours, kept by the rebalance callbacks, which run inside poll.
 
-    partitions: dict[TopicPartition, Progress] = field(default_factory=dict)
+    running: what the client fetches, part of `ours`. is_settled: all of `ours` that is not held is running.
+    """
+
+    ours: dict[TopicPartition, Progress] = field(default_factory=dict)
+    running: set[TopicPartition] = field(default_factory=set)
     is_known: bool = False
+    is_settled: bool = True
+    rebalances: Counter[str] = field(default_factory=Counter)
+    revokes_s: deque[float] = field(default_factory=lambda: deque(maxlen=REVOKES_KEPT))
 
 
 class KafkaSource:
@@ -82,205 +88,307 @@ class KafkaSource:
         self._clock = clock
         self._report = report
         self._consumer: Consumer | None = None
-        self._held = Assignment()
+        self._assignment = Assignment()
+        self._on_hold: frozenset[TopicPartition] = frozenset()
+        self._beyond: set[TopicPartition] = set()
         self._errors: Counter[str] = Counter()
-        self._sources: list[TopicPartition] = []
-        self._index: dict[TopicPartition, int] = {}
-        self._dirty = False
-        self._heard_s = self._probed_s = clock()
-        self._has_many_topics = len(terms.topics) > 1 or terms.topics[0].startswith("^")
+        self._fatal: SourceError | None = None
+        start = terms.options.get("auto.offset.reset", "latest")
+        self._starts = Starts(
+            StartTerms("earliest" if start == "earliest" else "latest", terms.on_gap),
+            lambda error: self._on_error(error.args[0]),
+        )
+        self._batches = Batches(self._starts.positions, has_many_topics=len(terms.topics) > 1)
+        self._committed: dict[TopicPartition, int] = {}
+        self._contact = Contact(clock, terms.outage_s_max)
 
-    def open(self) -> None:
+    def open(self, stored: Mapping[TopicPartition, int] = NONE_STORED) -> None:
         """Create the consumer and subscribe; brokers that are down are waited for, wrong options are not."""
+        self._starts.open(stored)
+        own: dict[str, Any] = {
+            "auto.offset.reset": "error",
+            "error_cb": self._on_error,
+            "on_commit": self._on_commit,
+        }
+        is_classic = self._terms.options.get("group.protocol", "classic") == "classic"
+        if is_classic:
+            own["partition.assignment.strategy"] = "cooperative-sticky"
         try:
-            self._consumer = Consumer({**self._terms.options, "error_cb": self._on_error})
+            self._consumer = Consumer({**(CLASSIC if is_classic else {}), **self._terms.options, **own})
             self._consumer.subscribe(
                 list(self._terms.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
         except (KafkaException, ValueError, TypeError) as error:
-            raise SourceError(f"kafka: {_text(error)}") from None
+            raise SourceError(f"kafka: {text_of(error)}") from None
 
     def poll(self, timeout_s: float) -> Batch:
-        """Give up to batch_records_max messages; waits at most timeout_s for them."""
+        """Give up to batch_records_max messages; waits at most timeout_s for them, longer where brokers are asked."""
+        self._settle()
+        messages = self._consume(timeout_s)
+        if self._fatal is not None:
+            raise self._fatal
+        batch, lasts = self._batches.batch(messages, self._assignment.running)
+        if self._beyond:  # after the batch, which may hold what came before the place where the log ends
+            self._doubt()
+        now_s = self._clock()
+        for source, message in lasts.items():
+            progress = self._assignment.ours[source]
+            progress.last, progress.moved_s, progress.read_s = message, now_s, now_s
+        if messages:
+            self._contact.heard(now_s)
+            self._contact.look_after(self._require(), self._silent(now_s))
+        if not messages or self._on_hold:
+            is_quiet = not self._on_hold  # the ends of partitions that are held come from probes alone
+            self._contact.probe(self._require(), self._assignment.ours, self._terms.topics[0], is_quiet=is_quiet)
+        return batch
+
+    def _silent(self, now_s: float) -> list[TopicPartition]:
+        """Give the partitions that have given nothing for a while, although they are read."""
+        ours, running = self._assignment.ours, self._assignment.running
+        return [each for each, progress in ours.items() if each in running and now_s - progress.read_s >= PROBE_S]
+
+    def _consume(self, timeout_s: float) -> list[Message]:
         try:
             messages = self._require().consume(self._terms.batch_records_max, timeout_s)
         except KafkaException as error:
             self._on_error(error.args[0])
-            return Batch()
-        if not messages:
-            return Batch()
+            return []
         errors = list(map(Message.error, messages))
         if any(errors):  # not by count(None) or ==: a KafkaError can't be compared with None
-            for found in filter(None, errors):
-                self._on_error(found)
+            for message, found in zip(messages, errors, strict=True):
+                if found is not None:
+                    self._on_bad_message(message, found)
             messages = [message for message, found in zip(messages, errors, strict=True) if found is None]
-        return self._batch(messages)
+        return messages
 
-    def _batch(self, messages: list[Message]) -> Batch:
-        numbers = list(map(Message.partition, messages))
-        topics = set(map(Message.topic, messages)) if self._has_many_topics else {self._terms.topics[0]}
-        # With one topic, which is usual, the partition's number alone tells where a message is from.
-        keys: list[Any] = numbers if len(topics) == 1 else list(zip(map(Message.topic, messages), numbers, strict=True))
-        last = dict(zip(keys, messages, strict=True))
-        now_s = self._clock()
-        index: dict[Any, int] = {}
-        for key, message in last.items():
-            source = TopicPartition(str(message.topic()), int(message.partition() or 0))
-            if source not in self._index:
-                self._index[source] = len(self._sources)
-                self._sources.append(source)
-            index[key] = self._index[source]
-            offset = message.offset()
-            progress = self._held.partitions.setdefault(source, Progress())
-            progress.last, progress.position = message, None if offset is None else offset + 1
-            progress.moved_s = progress.read_s = now_s
-        self._dirty = True
-        at = np.fromiter(map(index.__getitem__, keys), np.int64, len(keys))
-        return Batch(list(map(Message.value, messages)), at, self._sources)
+    def _doubt(self) -> None:
+        """Have the position of partitions checked whose next message the log lacks; the client has given up on them."""
+        beyond = self._beyond & self._assignment.running
+        self._beyond = set()
+        if beyond:
+            self._stop(beyond)
+        for source in beyond:
+            self._errors["offset_out_of_range"] += 1
+            self._starts.doubt(source)
 
-    # ---- partitions
+    # ---- where to read on
 
-    def _on_assign(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
-        self._held.is_known = True
-        now_s = self._clock()
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Give the next offset of each partition that is or was read, or that state rests on."""
+        return dict(self._starts.positions)
+
+    def hold(self, partitions: Collection[TopicPartition]) -> None:
+        """Do not read these; what was fetched ahead of them is dropped, and fetched anew later."""
+        self._on_hold = frozenset(partitions)
+        stopped = self._on_hold & self._assignment.running
+        if stopped:
+            self._stop(stopped)
+        self._assignment.is_settled = False
+
+    def gaps(self) -> Sequence[Gap]:
+        """Give the gaps found since this was last asked, which were accepted: one that is not raises in poll."""
+        return self._starts.take_gaps()
+
+    def _settle(self) -> None:
+        """Start what is ours and neither read nor held."""
+        held = self._assignment
+        if held.is_settled:
+            return
+        waiting = [each for each in held.ours if each not in held.running and each not in self._on_hold]
+        ready = self._starts.settle(self._require(), waiting, self._clock)
+        self._start(ready)
+        held.is_settled = held.running.issuperset(waiting)
+
+    def _start(self, ready: Mapping[TopicPartition, int]) -> None:
+        """Let the client fetch partitions from these offsets on."""
+        try:
+            if ready:
+                self._require().incremental_assign([KafkaPartition(*each, offset) for each, offset in ready.items()])
+                self._assignment.running |= ready.keys()
+        except KafkaException as error:
+            self._on_error(error.args[0])
+
+    def _stop(self, sources: Collection[TopicPartition]) -> None:
+        """Let the client fetch these no more."""
+        self._assignment.running -= set(sources)
+        self._assignment.is_settled = False
+        try:
+            self._require().incremental_unassign([KafkaPartition(*each) for each in sources])
+        except KafkaException as error:
+            self._on_error(error.args[0])
+
+    # ---- rebalances: callbacks inside poll, which wait for nothing and never raise
+
+    def _on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        held, now_s = self._assignment, self._clock()
+        held.is_known, held.is_settled = True, False
+        held.rebalances["assigned"] += 1
         for p in partitions:
-            self._held.partitions[TopicPartition(p.topic, p.partition)] = Progress(moved_s=now_s, read_s=now_s)
+            source = TopicPartition(p.topic, p.partition)
+            held.ours[source] = Progress(moved_s=now_s, read_s=now_s)
+            self._batches.add(source)
+        # The client would start all by itself, at offsets of its own, were nothing assigned here. `_settle` does it.
+        consumer.incremental_assign([])
 
-    def _on_revoke(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
-        self._commit(wait=True)
-        self._drop(partitions)
+    def _on_revoke(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._give_up(consumer, partitions, "revoked")
 
-    def _on_lost(self, _: Consumer, partitions: list[KafkaPartition]) -> None:
-        self._drop(partitions)  # they belong to another member already: nothing to commit
+    def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._give_up(consumer, partitions, "lost")
 
-    def _drop(self, partitions: list[KafkaPartition]) -> None:
-        for p in partitions:
-            self._held.partitions.pop(TopicPartition(p.topic, p.partition), None)
+    def _give_up(self, consumer: Consumer, partitions: list[KafkaPartition], kind: str) -> None:
+        """Forget partitions but for their positions. Nothing is committed: what was durable has been, at `saved`."""
+        began_s = time.perf_counter()
+        held = self._assignment
+        gone = {TopicPartition(p.topic, p.partition) for p in partitions}
+        for each in gone:
+            held.ours.pop(each, None)
+            self._committed.pop(each, None)
+        running = gone & held.running
+        held.running -= running
+        try:
+            consumer.incremental_unassign([KafkaPartition(*each) for each in running])
+        except KafkaException as error:
+            self._on_error(error.args[0])
+        held.rebalances[kind] += 1
+        held.revokes_s.append(time.perf_counter() - began_s)
 
     def assigned(self) -> Sequence[TopicPartition] | None:
         """Give the partitions assigned to this member; None before the first assignment."""
-        return tuple(self._held.partitions) if self._held.is_known else None
+        return tuple(self._assignment.ours) if self._assignment.is_known else None
+
+    def away(self) -> Sequence[TopicPartition]:
+        """Give the partitions of the topics that were read and are not ours; none before the first assignment."""
+        if not self._assignment.is_known:
+            return ()
+        ours, topics = self._assignment.ours, self._terms.topics
+        return sorted(each for each in self._starts.positions if each not in ours and each.topic in topics)
+
+    # ---- quiet, or cut off
 
     def idle(self) -> tuple[Sequence[TopicPartition], float]:
         """Give the partitions with nothing left to read that were silent for idle_s; at once if they always were."""
         now_s, idle, quiet = self._clock(), [], []
-        self._probe(now_s)
         if self.trouble():
             return (), 0.0  # what looks like quiet may be a broker out of reach
-        for source, progress in self._held.partitions.items():
+        for source, progress in self._assignment.ours.items():
             waited_s = now_s - progress.read_s
-            if self._lag(source, progress) == 0 and (progress.last is None or waited_s >= self._terms.idle_s):
+            is_quiet = progress.last is None or waited_s >= self._terms.idle_s
+            if source in self._assignment.running and is_quiet and self._lag(source) == 0:
                 idle.append(source)
                 quiet.append(waited_s)
-        is_all = bool(idle) and len(idle) == len(self._held.partitions)
+        is_all = bool(idle) and len(idle) == len(self._assignment.ours)
         return idle, min(quiet) if is_all else 0.0
-
-    def _probe(self, now_s: float) -> None:
-        """Ask a broker, if nothing was heard from any for a while. Waits at most PROBE_TIMEOUT_S."""
-        self._heard_s = max([self._heard_s, *(p.read_s for p in self._held.partitions.values() if p.last is not None)])
-        if now_s - max(self._heard_s, self._probed_s) < PROBE_S or not self._held.partitions:
-            return
-        self._probed_s = now_s
-        try:
-            source = next(iter(self._held.partitions))
-            self._require().get_watermark_offsets(KafkaPartition(*source), PROBE_TIMEOUT_S, cached=False)
-            self._heard_s = self._clock()
-        except KafkaException:
-            pass  # counted by trouble
 
     def trouble(self) -> str:
         """Give why nothing can be read at the moment, "" if it can."""
-        if self._held.is_known and self._held.partitions and self._clock() - self._heard_s > SILENT_S:
+        if self._contact.is_silent():
             return "no broker has answered for a while"
+        if not self._assignment.is_settled and self._starts.is_unanswered:
+            return "no broker says where to start reading"
         return ""
+
+    # ---- what is told
 
     def _end(self, source: TopicPartition) -> int | None:
         try:
             _, high = self._require().get_watermark_offsets(KafkaPartition(*source), cached=True)
         except KafkaException:
-            return None
-        return high if high >= 0 else None
+            high = -1
+        end = max(high, self._contact.ends.get(source, -1))
+        return end if end >= 0 else None
 
-    def _position(self, source: TopicPartition, progress: Progress) -> int | None:
-        if progress.position is None:
-            try:
-                (found,) = self._require().position([KafkaPartition(*source)])
-            except KafkaException:
-                return None
-            return found.offset if found.offset >= 0 else None
-        return progress.position
-
-    def _lag(self, source: TopicPartition, progress: Progress) -> int | None:
-        end, position = self._end(source), self._position(source, progress)
-        if end is None:
-            return None
-        if position is not None:
-            return max(0, end - position)
-        # Nothing was read yet. Starting at the end, there is nothing to read until something comes.
-        return 0 if end == 0 or self._terms.options.get("auto.offset.reset") == "latest" else None
+    def _lag(self, source: TopicPartition) -> int | None:
+        end, position = self._end(source), self._starts.positions.get(source)
+        return None if end is None or position is None else max(0, end - position)
 
     def status(self) -> Sequence[PartitionStatus]:
         """Give what is known of each partition; a lag that is not known is None, never a guess."""
-        now_s, out = self._clock(), []
-        for source, progress in self._held.partitions.items():
-            lag = self._lag(source, progress)
-            if not lag:
+        now_s, out, is_cut_off = self._clock(), [], bool(self.trouble())
+        for source, progress in self._assignment.ours.items():
+            lag, is_held = self._lag(source), source in self._on_hold
+            if not lag or is_held or is_cut_off:
                 progress.moved_s = now_s
             lag_s = None if lag is None else 0.0
             if lag and progress.last is not None:
                 kind, time_ms = progress.last.timestamp()
                 lag_s = max(0.0, now_s - time_ms / 1000.0) if kind else None
-            position = self._position(source, progress)
-            out.append(PartitionStatus(source, position or 0, self._end(source), lag, lag_s, now_s - progress.moved_s))
+            position, stalled_s = self._starts.positions.get(source, 0), now_s - progress.moved_s
+            out.append(PartitionStatus(source, position, self._end(source), lag, lag_s, stalled_s, is_held))
         return out
+
+    def intake(self) -> Intake:
+        """Give rebalances, how long partitions took to be given up, gaps, and what was given again."""
+        held = self._assignment
+        revokes_s = np.array(held.revokes_s)
+        return Intake(
+            rebalances={kind: held.rebalances[kind] for kind in ("assigned", "revoked", "lost")},
+            revoke_s_max=float(revokes_s.max(initial=0.0)),
+            revoke_s_p99=float(np.quantile(revokes_s, 0.99)) if len(revokes_s) else 0.0,
+            gaps=dict(self._starts.gaps),
+            missing=dict(self._starts.missing),
+            repeated=self._batches.repeated,
+            unsettled=sum(each not in held.running and each not in self._on_hold for each in held.ours),
+        )
 
     # ---- commits, errors, end
 
-    def commit(self) -> None:
-        """Commit, without waiting, what was polled."""
-        self._commit(wait=False)
-
-    def _commit(self, *, wait: bool) -> None:
-        if not self._dirty:
+    def saved(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit to the group, without waiting, the positions of partitions that are ours."""
+        due = {
+            each: positions[each]
+            for each in self._assignment.ours
+            if each in positions and positions[each] != self._committed.get(each)
+        }
+        if not due:
             return
-        offsets = [KafkaPartition(*s, p.position) for s, p in self._held.partitions.items() if p.position is not None]
         try:
-            if offsets and wait:
-                self._require().commit(offsets=offsets, asynchronous=False)
-            elif offsets:
-                self._require().commit(offsets=offsets, asynchronous=True)
-            self._dirty = False
+            offsets = [KafkaPartition(*each, offset) for each, offset in due.items()]
+            self._require().commit(offsets=offsets, asynchronous=True)
+            self._committed |= due
         except KafkaException as error:
             self._on_error(error.args[0])
+
+    def commit(self) -> None:
+        """Commit what was given out: for a loop that keeps no state."""
+        self.saved(self._starts.positions)
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
+        """Count commits that failed, as some do while partitions change hands; the next one makes up for it."""
+        if error is not None:
+            self._errors[f"commit_{error.name().lower()}"] += 1
+            for p in partitions:
+                self._committed.pop(TopicPartition(p.topic, p.partition), None)
 
     def errors(self) -> Mapping[str, int]:
         """Give the errors met, by librdkafka's name for them."""
         return self._errors
+
+    def _on_bad_message(self, message: Message, error: KafkaError) -> None:
+        if error.code() != KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the public name of this code
+            self._on_error(error)
+            return
+        self._beyond.add(TopicPartition(str(message.topic()), int(message.partition() or 0)))
 
     def _on_error(self, error: KafkaError) -> None:
         reason = error.name().lower()
         self._errors[reason] += 1
         self._report(reason, error.str(), CURES.get(error.code(), ""))
         if error.fatal():
-            raise SourceError(f"kafka: {error.str()}")
+            self._fatal = SourceError(f"kafka: {error.str()}")
 
     def close(self) -> None:
-        """Commit, leave the group and let go."""
+        """Leave the group and let go; commits under way are finished."""
         if self._consumer is None:
             return
-        self._commit(wait=True)
+        self._contact.close()
         try:
             self._consumer.close()
         except (KafkaException, RuntimeError) as error:
-            raise SourceError(f"kafka: closing failed: {_text(error)}", is_fatal=False) from None
+            raise SourceError(f"kafka: closing failed: {text_of(error)}", is_fatal=False) from None
         self._consumer = None
 
     def _require(self) -> Consumer:
         if self._consumer is None:
             raise SourceError("kafka: the source is not open")
         return self._consumer
-
-
-def _text(error: Exception) -> str:
-    cause = error.args[0] if error.args else error
-    return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)

@@ -32,7 +32,7 @@ def _raw(kind: str, address: str) -> dict[str, Any]:
     return {
         "log": {},
         "alertmanager": {"urls": [address], "http": http},
-        "webhook": {"url": f"{address}/{SECRET}", "secret": SECRET, "http": http},
+        "webhook": {"url": f"{address}/{SECRET}", "secret": SECRET, "http": {**http, "allow_internal": True}},
     }[kind]
 
 

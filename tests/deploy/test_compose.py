@@ -11,8 +11,8 @@ import pytest
 from pydantic import TypeAdapter
 
 import monitor
-from monitor import build
-from monitor.app import Board
+from monitor import assembly, build
+from monitor.board import Board
 from monitor.config import load_settings
 from monitor.config.units import Duration
 from tests.deploy.files import ALERTMANAGER, COMPOSE, DEPLOY, DRIFTD, PROMETHEUS, last_stage, read
@@ -139,7 +139,7 @@ class TestDriftd:
     def test_configuration_is_complete(self, settings: Settings) -> None:
         """What `driftd check` does: wires everything, opens nothing."""
         build.check_kafka(settings)
-        build.app(settings, Board())
+        assembly.app(settings, Board())
 
         assert settings.alerts.owner
         assert settings.alerts.runbook
@@ -149,10 +149,10 @@ class TestDriftd:
 
         assert f"./driftd/driftd.yaml:{path}:ro" in services["driftd"]["volumes"]
 
-    def test_references_lie_on_the_volume(self, services: dict[str, Any], settings: Settings) -> None:
+    def test_what_it_writes_lies_on_the_volume(self, services: dict[str, Any], settings: Settings) -> None:
         (volume,) = last_stage()["VOLUME"].command()
 
-        assert f"references:{volume}" in services["driftd"]["volumes"]
+        assert f"state:{volume}" in services["driftd"]["volumes"]
         assert PurePosixPath(volume) in PurePosixPath(settings.reference.directory).parents
 
     def test_it_listens_beyond_its_container(self, services: dict[str, Any], settings: Settings) -> None:

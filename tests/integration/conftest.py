@@ -152,6 +152,7 @@ def config_of(folder: Path, servers: str, topic: str, alertmanager_url: str) -> 
     return {
         "kafka": kafka_settings(servers, [topic], group_id=topic),
         "reference": {"directory": str(folder / "references")},
+        "state": {"directory": str(folder / "state")},
         "alerts": {"windows": ["10s", "1m"], "keep_firing_for_s": 2, "owner": "on-call", "runbook": RUNBOOK},
         "models": [
             {

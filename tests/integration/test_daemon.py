@@ -103,7 +103,8 @@ class TestTraffic:
     def test_garbage_is_counted_to_the_last_message_and_nothing_of_it_is_logged(
         self, kafka_real: Kafka, topic: str, tmp_path: Path
     ) -> None:
-        webhook = {"type": "webhook", "url": "http://127.0.0.1:9/hook", "secret": SECRET}
+        here = {"allow_internal": True}
+        webhook = {"type": "webhook", "url": "http://127.0.0.1:9/hook", "secret": SECRET, "http": here}
         settings = {**settings_of(kafka_real, tmp_path, topic), "receivers": {"log": {"type": "log"}, "hook": webhook}}
         settings["log"] = {"level": "debug", "format": "json"}
         count = 100_000
@@ -218,6 +219,7 @@ def settings_of(kafka: Kafka, folder: Path, *topics: str) -> dict[str, Any]:
     return {
         "kafka": kafka_settings(kafka.bootstrap_servers, topics, group_id=topics[0]),
         "reference": {"directory": str(folder / "references")},
+        "state": {"directory": str(folder / "state")},
     }
 
 
@@ -227,7 +229,14 @@ def told_of(receiver: Receiver) -> dict[str, Any]:
     return {
         "alerts": {"windows": ["10s"], "owner": "me", "runbook": "book"},
         "models": [{"match": "m", "thresholds": rule}],
-        "receivers": {"hook": {"type": "webhook", "url": f"{receiver.url}/hook", "timeout_s": 60}},
+        "receivers": {
+            "hook": {
+                "type": "webhook",
+                "url": f"{receiver.url}/hook",
+                "timeout_s": 60,
+                "http": {"allow_internal": True},
+            }
+        },
     }
 
 

@@ -278,11 +278,15 @@ def settings(folder: Path, broker: EmbeddedBroker, webhooks: Sequence[str]) -> d
     return {
         "kafka": {"bootstrap_servers": [broker.bootstrap_servers], "topics": [TOPIC], "start": "earliest"},
         "reference": {"directory": str(folder / "references")},
+        "state": {"directory": str(folder / "state")},
         "alerts": {"windows": ["10s", "1m"], "owner": "test", "runbook": "https://example.com/runbook"},
         "run": {"shutdown_s": 2},  # it would try the last of the webhooks for longer
         "receivers": {
             "log": {"type": "log"},
-            **{f"webhook-{index}": {"type": "webhook", "url": url} for index, url in enumerate(webhooks)},
+            **{
+                f"webhook-{index}": {"type": "webhook", "url": url, "http": {"allow_internal": True}}
+                for index, url in enumerate(webhooks)
+            },
         },
     }
 

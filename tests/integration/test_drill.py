@@ -50,10 +50,11 @@ def drilled(
         settings = {
             "kafka": kafka_settings(kafka.bootstrap_servers, [topic], group_id=topic),
             "reference": {"directory": str(folder / "references"), "learn_events": 3_000},
+            "state": {"directory": str(folder / "state")},
             "alerts": {"windows": ["10s", "1m"], "keep_firing_for_s": 2, "owner": "on-call", "runbook": RUNBOOK},
             "receivers": {
                 "log": {"type": "log"},
-                "hook": {"type": "webhook", "url": hook.url},
+                "hook": {"type": "webhook", "url": hook.url, "http": {"allow_internal": True}},
                 "alertmanager": {"type": "alertmanager", "urls": [alertmanager.url], "resend_s": 5},
             },
         }

@@ -9,16 +9,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import Producer
 
 from monitor.domain import TopicPartition
 from monitor.errors import SourceError
 from monitor.sources.kafka import KafkaSource, KafkaTerms
 from monitor.sources.kafka_range import read_range
 from tests.support.daemon import driftd, kafka_settings, wait_for, write_config
+from tests.support.sources import Told, options_of, produce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from monitor.domain import Batch
@@ -38,13 +38,6 @@ def topic(kafka_real: Kafka) -> str:
     return name
 
 
-class Told(list[tuple[str, str, str]]):
-    """A list as report: reason, text and cure of every error."""
-
-    def __call__(self, reason: str, text: str, cure: str) -> None:
-        self.append((reason, text, cure))
-
-
 class Sources:
     """Makes sources that are closed at the end of the test."""
 
@@ -55,9 +48,9 @@ class Sources:
 
     def __call__(self, *topics: str, options: Mapping[str, Any] | None = None) -> KafkaSource:
         """Give an open member of the group named as the first topic."""
-        all_options = {**options_of(self._kafka, topics[0]), **(options or {})}
+        all_options = {**options_of(self._kafka.bootstrap_servers, topics[0]), **(options or {})}
         source = KafkaSource(KafkaTerms(topics, all_options, 1_000, idle_s=0.5), time.time, self.told)
-        source.open()
+        source.open({})
         self._open.append(source)
         return source
 
@@ -77,7 +70,7 @@ class TestReading:
     def test_messages_come_with_the_partitions_they_are_from(
         self, kafka_real: Kafka, topic: str, sources: Sources
     ) -> None:
-        produce(kafka_real, topic, [(b"a", 0, 0), (b"b", 1, 0), (None, 1, 0), (b"c", 1, 0)])
+        produce(kafka_real.bootstrap_servers, topic, [(b"a", 0, 0), (b"b", 1, 0), (None, 1, 0), (b"c", 1, 0)])
         source = sources(topic)
 
         got = read(source, 4)
@@ -88,8 +81,8 @@ class TestReading:
     def test_two_topics_are_told_apart(self, kafka_real: Kafka, topic: str, sources: Sources) -> None:
         other = f"{topic}-other"
         kafka_real.create_topic(other)
-        produce(kafka_real, topic, [(b"a", 0, 0)])
-        produce(kafka_real, other, [(b"b", 0, 0)])
+        produce(kafka_real.bootstrap_servers, topic, [(b"a", 0, 0)])
+        produce(kafka_real.bootstrap_servers, other, [(b"b", 0, 0)])
 
         got = read(sources(topic, other), 2)
 
@@ -109,7 +102,7 @@ class TestReading:
 
 class TestProgress:
     def test_lag_falls_from_all_to_nothing(self, kafka_real: Kafka, topic: str, sources: Sources) -> None:
-        produce(kafka_real, topic, [(b"x", 0, 0)] * 3_000)
+        produce(kafka_real.bootstrap_servers, topic, [(b"x", 0, 0)] * 3_000)
         source = sources(topic)
         first = read(source, 1)
 
@@ -123,7 +116,7 @@ class TestProgress:
     def test_partitions_are_idle_once_caught_up_and_quiet(
         self, kafka_real: Kafka, topic: str, sources: Sources
     ) -> None:
-        produce(kafka_real, topic, [(b"x", 0, 0)])
+        produce(kafka_real.bootstrap_servers, topic, [(b"x", 0, 0)])
         source = sources(topic)
         read(source, 1)
         before = source.idle()
@@ -139,11 +132,12 @@ class TestProgress:
     def test_next_member_goes_on_where_the_last_one_has_closed(
         self, kafka_real: Kafka, topic: str, sources: Sources
     ) -> None:
-        produce(kafka_real, topic, [(b"one", 0, 0), (b"two", 1, 0)])
+        produce(kafka_real.bootstrap_servers, topic, [(b"one", 0, 0), (b"two", 1, 0)])
         first = sources(topic)
         read(first, 2)
+        first.saved(first.positions())
         first.close()
-        produce(kafka_real, topic, [(b"three", 0, 0)])
+        produce(kafka_real.bootstrap_servers, topic, [(b"three", 0, 0)])
 
         assert [b"three"] == [value for value, _ in read(sources(topic), 1)]
 
@@ -170,7 +164,7 @@ class TestErrors:
 class TestRange:
     def test_only_messages_within_the_time_are_given(self, kafka_real: Kafka, topic: str) -> None:
         hours = [(b"%d" % hour, hour % 2, NOON_MS + hour * HOUR_MS) for hour in range(10)]
-        produce(kafka_real, topic, hours)
+        produce(kafka_real.bootstrap_servers, topic, hours)
 
         got = [v for batch in range_of(kafka_real, topic, 3, 7) for v in batch]
 
@@ -180,7 +174,7 @@ class TestRange:
     def test_range_without_messages_gives_none(
         self, kafka_real: Kafka, topic: str, from_hour: int, to_hour: int
     ) -> None:
-        produce(kafka_real, topic, [(b"x", 0, NOON_MS)])
+        produce(kafka_real.bootstrap_servers, topic, [(b"x", 0, NOON_MS)])
 
         assert [] == list(range_of(kafka_real, topic, from_hour, to_hour))
 
@@ -191,7 +185,7 @@ class TestRange:
     def test_reference_is_built_from_a_range_of_the_topic_and_leaves_the_group_alone(
         self, kafka_real: Kafka, topic: str, tmp_path: Path, sources: Sources
     ) -> None:
-        produce(kafka_real, topic, [(body(n), n % 2, NOON_MS + n * 1000) for n in range(1_000)])
+        produce(kafka_real.bootstrap_servers, topic, [(body(n), n % 2, NOON_MS + n * 1000) for n in range(1_000)])
         kafka = kafka_settings(kafka_real.bootstrap_servers, [topic], group_id=topic)
         config = write_config(tmp_path, {"kafka": kafka})
         span = ("--from", "2026-05-28T20:26:40Z", "--to", "2026-05-28T20:35:00Z")  # the first 500 seconds
@@ -219,35 +213,15 @@ class TestRange:
         assert "no events to build a reference from (no messages at all)" in done.stderr
 
 
-def options_of(kafka: Kafka, group: str) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": kafka.bootstrap_servers,
-        "group.id": group,
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "allow.auto.create.topics": False,
-        "log_level": 0,
-    }
-
-
 def range_of(kafka: Kafka, topic: str, from_hour: int, to_hour: int) -> Iterator[list[bytes | None]]:
     """Give what lies between two hours after noon."""
     from_s, to_s = ((NOON_MS + hour * HOUR_MS) / 1000 for hour in (from_hour, to_hour))
-    return read_range(options_of(kafka, topic), [topic], from_s, to_s)
+    return read_range(options_of(kafka.bootstrap_servers, topic), [topic], from_s, to_s)
 
 
 def body(number: int) -> bytes:
     event = {"event_time": NOON_MS / 1000 + number, "model": "m", "features": {"x": number % 10}, "latency_s": 0.1}
     return json.dumps(event).encode()
-
-
-def produce(kafka: Kafka, topic: str, messages: Iterable[tuple[bytes | None, int, int]]) -> None:
-    """Send messages: value, partition, timestamp in milliseconds (0: now)."""
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
-    for value, partition, timestamp_ms in messages:
-        producer.produce(topic, value, partition=partition, timestamp=timestamp_ms)
-    assert 0 == producer.flush(_TIMEOUT_S)
 
 
 def poll(source: KafkaSource, take: Callable[[Batch], object] | None = None) -> KafkaSource:

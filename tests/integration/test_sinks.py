@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from monitor.delivery import Delivery
 from monitor.domain import AlertState, Band, Severity
 from monitor.sinks.alertmanager import AlertmanagerParams, make_alertmanager
+from monitor.sinks.http import HttpParams
 from monitor.sinks.message import describe
 from monitor.sinks.webhook import WebhookParams, WebhookSink
 from tests.support.receiver import Answer, Receiver
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.integration
 
 FIRING, RESOLVED, PENDING = AlertState.FIRING, AlertState.RESOLVED, AlertState.PENDING
 SECRET: Final = "a secret shared with the receiver"
+HERE: Final = HttpParams(allow_internal=True)
+"""Receivers of tests are on this machine."""
 
 
 class AlertmanagerFactory(Protocol):
@@ -107,7 +110,7 @@ def _alertmanager(*urls: str, resend_s: float = 60.0) -> Sequence[Sink]:
 
 
 def _webhook(url: str, timeout_s: float = 5.0) -> Sink:
-    return WebhookSink("hook", WebhookParams(SecretStr(f"{url}/hook"), SecretStr(SECRET), timeout_s))
+    return WebhookSink("hook", WebhookParams(SecretStr(f"{url}/hook"), SecretStr(SECRET), timeout_s, http=HERE))
 
 
 def _now(state: AlertState, *, name: str = "a", severity: Severity = Severity.SEV3) -> Alert:

@@ -22,6 +22,7 @@ from monitor.domain import (
     StreamKey,
     TopicPartition,
 )
+from monitor.intake import DeadLetterStatus, Intake
 from monitor.metrics import STATISTICS
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def snapshot() -> Snapshot:
         busy_s=12.25,
         commits=5,
         source_errors={"_transport": 2},
+        intake=Intake({"assigned": 2, "revoked": 1, "lost": 0}, 0.02, 0.01, {"events": 1}, {"events": 40}, repeated=3),
+        dead_letters=DeadLetterStatus({"not_json": 7}, {"_transport": 1}, 2, broken={("events", 1): "too many"}),
     )
 
 

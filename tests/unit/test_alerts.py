@@ -9,7 +9,7 @@ import pytest
 
 from monitor.alerts import EASE_AFTER_S, TABLE, AlertBook, Event, Observation
 from monitor.bins import Arena
-from monitor.domain import AlertState, Band, Reason, Seen, Severity, StreamKey, Transition
+from monitor.domain import DRILL_MODEL, AlertState, Band, Reason, Seen, Severity, StreamKey, Transition
 from monitor.rules import Level, Rule
 
 KEY = StreamKey("fraud", "1", "score")
@@ -253,3 +253,14 @@ def test_summary_names_the_segment_and_the_side() -> None:
 
 def test_ease_after_is_longer_than_a_look() -> None:
     assert EASE_AFTER_S > 1.0
+
+
+def test_alerts_of_the_drills_model_are_drills_from_the_first_and_others_are_not() -> None:
+    """Also what becomes of them: whoever was told of a drill is told that the drill is over."""
+    of_drill = StreamKey(DRILL_MODEL, "1", "score")
+    book = AlertBook()
+    begun = book.advance([look(R), look(R, key=of_drill)], 0.0, onset)
+    ended = book.advance([look(C, key=of_drill)], 10.0, onset) + book.advance([look(C, key=of_drill)], 70.0, onset)
+
+    assert [(KEY, False), (of_drill, True)] == [(t.alert.key, t.alert.is_drill) for t in begun]
+    assert [(of_drill, "resolved", True)] == [(t.alert.key, str(t.alert.state), t.alert.is_drill) for t in ended]

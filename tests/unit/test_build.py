@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from pydantic import SecretStr
 
-from monitor import build
-from monitor.app import Board
+from monitor import assembly, build
+from monitor.board import Board
 from monitor.config import BUILT_IN_RULES, Settings, load_settings
 from monitor.domain import Severity
 from monitor.errors import ConfigError
@@ -195,7 +195,7 @@ class TestApp:
         kafka = {"topics": ["a"], "bootstrap_servers": ["no-such-host.invalid:1"]}
         settings = settings_of(kafka=kafka, reference={"directory": str(tmp_path / "references")}, http={"port": 1})
 
-        build.app(settings, board := Board())
+        assembly.app(settings, board := Board())
 
         assert board.latest() is None
         assert [] == list(tmp_path.iterdir())
@@ -204,7 +204,7 @@ class TestApp:
         (tmp_path / "m.reference.json").write_text("{")
 
         with pytest.raises(ConfigError, match=r"reference\.directory: .*m\.reference\.json: "):
-            build.app(settings_of(reference={"directory": str(tmp_path)}), Board())
+            assembly.app(settings_of(reference={"directory": str(tmp_path)}), Board())
 
 
 class TestOnlyLearning:

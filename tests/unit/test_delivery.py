@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from structlog.testing import capture_logs
 
-from monitor.delivery import BACKOFF_MAX_S, FULL, RECEIPTS_MAX, Clocks, Delivery, Worker, backoff_s
+from monitor.delivery import Delivery
 from monitor.domain import AlertState, Receipt, Severity
 from monitor.errors import SinkError
 from monitor.sinks.base import Notice, SinkBusyError, Terms
 from monitor.sinks.outbox import Outbox
+from monitor.sinks.worker import (
+    BACKOFF_MAX_S,
+    BREAKER_FAILURES,
+    CLOSED,
+    FULL,
+    OPEN,
+    RECEIPTS_MAX,
+    Clocks,
+    Worker,
+    backoff_s,
+)
 from tests.unit.sinks.examples import START_S, ListSink, alert, notice, transition
 
 if TYPE_CHECKING:
@@ -197,29 +208,41 @@ def test_receiver_that_asks_for_a_pause_gets_it(clock: Time) -> None:
 
 def test_refused_notice_is_counted_logged_once_and_dropped(clock: Time, logs: list[Any]) -> None:
     sink = ListSink()
-    sink.troubles = [KEPT_OUT] * 9
+    sink.troubles = [REFUSED] * 9
     worker = Worker(sink, clock.clocks)
     worker.offer([notice()])
     _run(worker, clock, seconds=300)
 
     status = worker.status()
-    assert (sink.told, status.failed, status.queued, status.is_healthy) == ([], {"auth_error": 1}, 0, False)
+    assert (sink.told, status.failed, status.queued, status.is_healthy) == ([], {"client_error": 1}, 0, False)
     assert [(line["event"], line["log_level"], line["dedup_key"]) for line in logs] == [
         ("notification dropped", "error", "key-a")
     ]
 
 
 def test_refused_firing_alert_is_repeated_where_alerts_are(clock: Time, logs: list[Any]) -> None:
-    """So that a mended password is enough to get the alerts of before through; the log does not repeat itself."""
+    """So that a mended receiver gets the alerts of before; the log does not repeat itself."""
     sink = ListSink(terms=Terms(resend_s=60.0))
-    sink.troubles = [KEPT_OUT] * 3
+    sink.troubles = [REFUSED] * 3
     worker = Worker(sink, clock.clocks)
     worker.offer([notice()])
     _run(worker, clock, seconds=200)
 
     assert sink.times_s == [START_S + 180.0]
-    assert worker.status().failed == {"auth_error": 3}
+    assert worker.status().failed == {"client_error": 3}
     assert [line["event"] for line in logs].count("notification dropped") == 1
+
+
+def test_wrong_password_loses_nothing(clock: Time, logs: list[Any]) -> None:
+    """Refused credentials say nothing of the notice: it waits until they are mended."""
+    sink = ListSink()
+    sink.troubles = [KEPT_OUT] * 20
+    worker = Worker(sink, clock.clocks)
+    worker.offer([notice()])
+    _run(worker, clock, seconds=1500)
+
+    assert ([("key-a", "firing")], {"auth_error": 20}) == (sink.told, worker.status().failed)
+    assert "notification dropped" not in [line["event"] for line in logs]
 
 
 def test_refused_call_is_taken_apart_to_find_the_one_at_fault(clock: Time) -> None:
@@ -252,7 +275,8 @@ def test_newest_state_is_told_after_an_outage(clock: Time) -> None:
     assert sink.calls == [[worse]]
 
 
-def test_alert_that_came_and_went_during_an_outage_is_not_told(clock: Time) -> None:
+def test_alert_that_came_and_went_during_an_outage_is_told_as_resolved(clock: Time) -> None:
+    """Nobody is woken for what is over, and nothing vanishes."""
     sink = ListSink()
     sink.troubles = [DOWN] * 4
     worker = Worker(sink, clock.clocks)
@@ -261,7 +285,43 @@ def test_alert_that_came_and_went_during_an_outage_is_not_told(clock: Time) -> N
     worker.offer([notice(state=RESOLVED)])
     _run(worker, clock, seconds=60)
 
-    assert (sink.told, worker.status().queued) == ([], 0)
+    assert ([("key-a", "resolved")], 0) == (sink.told, worker.status().queued)
+
+
+def test_outage_of_a_week_loses_nothing(clock: Time) -> None:
+    sink = ListSink()
+    sink.troubles = [DOWN] * 20_000
+    worker = Worker(sink, clock.clocks)
+    worker.offer([notice("a"), notice("b")])
+    while clock.now_s < 7 * 86_400:
+        worker.step()
+        clock.now_s += 60.0
+    assert 2 == worker.status().queued
+    sink.troubles.clear()
+    _run(worker, clock, seconds=120)
+
+    assert [("key-a", "firing"), ("key-b", "firing")] == sorted(sink.told)
+
+
+def test_breaker_opens_and_asks_with_one_notice_at_a_time(clock: Time) -> None:
+    class Counting(ListSink):
+        def deliver(self, notices: Sequence[Notice], now_wall_s: float) -> None:
+            sizes.append(len(notices))
+            super().deliver(notices, now_wall_s)
+
+    sizes: list[int] = []
+    sink = Counting(terms=Terms(notices_max=8))
+    sink.troubles = [DOWN] * 5
+    worker = Worker(sink, clock.clocks)
+    worker.offer([notice(str(number)) for number in range(8)])
+    assert CLOSED == worker.status().breaker
+    _run(worker, clock, seconds=8)
+    assert OPEN == worker.status().breaker
+    _run(worker, clock, seconds=120)
+
+    assert [8] * BREAKER_FAILURES == sizes[:BREAKER_FAILURES]
+    assert [1, 1, 1] == sizes[BREAKER_FAILURES:6]  # two that failed, and the one that closed it
+    assert (CLOSED, 8, 0) == (worker.status().breaker, worker.status().delivered, worker.status().queued)
 
 
 def test_firing_is_repeated_with_the_time_of_each_repeat(clock: Time) -> None:

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from monitor import cli
 from monitor.build import references, sinks
 from monitor.config import BUILT_IN_RULES, load_settings
-from monitor.config.settings import PORT, ReceiverSettings
+from monitor.config.http import PORT
+from monitor.config.settings import ReceiverSettings
 from monitor.config.thresholds import Threshold, complete_rule
 from monitor.decode.canonical import OUTCOME_KINDS, WIRE_NAMES
 from monitor.detectors import DETECTORS

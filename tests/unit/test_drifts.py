@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -217,22 +218,25 @@ def test_histogram_stands_beside_the_references() -> None:
 # ---- that it lasts, ends, and comes again
 
 
-@pytest.mark.parametrize(("rate", "panes", "shift"), [(50.0, 900, 0.5), (1.0, 3_600, 0.5), (20.0, 1_800, 0.25)])
+@pytest.mark.parametrize(
+    ("rate", "lasts_s", "shift", "pane_s"), [(50.0, 900, 0.5, 1.0), (1.0, 3_600, 0.5, 4.0), (20.0, 1_800, 0.25, 4.0)]
+)
 def test_alert_begins_once_and_stays_while_the_change_lasts_and_ends_soon_after(
-    rate: float, panes: int, shift: float
+    rate: float, lasts_s: int, shift: float, pane_s: float
 ) -> None:
     rng = np.random.default_rng(8)
-    held = court(streams=2)
-    held.seconds(300, one(rng, rate))
-    changed = held.seconds(panes, one(rng, rate, shift))
-    assert [AlertState.FIRING] == [t.alert.state for t in changed if t.reason is not Reason.ESCALATED]
+    held = Court(reference_of(numeric(2)), pane_s=pane_s)
+    healthy, changed = (one(rng, pane_s * rate, own) for own in (0.0, shift))
+    held.seconds(int(300 / pane_s), healthy)
+    during = held.seconds(int(lasts_s / pane_s), changed)
+    assert [AlertState.FIRING] == [t.alert.state for t in during if t.reason is not Reason.ESCALATED]
 
-    (end,) = held.seconds(900, one(rng, rate))
+    (end,) = held.seconds(int(900 / pane_s), healthy)
 
     assert AlertState.RESOLVED == end.alert.state
-    assert end.time_s - (300 + panes) < 60 + 600 / rate + 60
-    (again,) = fired(held.seconds(600, one(rng, rate, shift)))
-    assert again.since_s > 1_000 + panes
+    assert end.time_s - (300 + lasts_s) < 60 + 600 / rate + 60
+    (again,) = fired(held.seconds(int(600 / pane_s), changed))
+    assert again.since_s > 1_000 + lasts_s
 
 
 def test_quiet_stream_waits_for_evidence_through_days_and_neither_flaps_nor_goes_stale() -> None:
@@ -380,6 +384,7 @@ def test_a_reference_replayed_against_itself_never_fires() -> None:
     assert [] == held.transitions
 
 
+@cache
 def scaled(factor: float, offset: float) -> list[tuple[float, str, str, float]]:
     def change(i: int, content: dict[str, dict[str, float]]) -> None:
         value = content["features"]["amount"] + 0.7 * (3_000 < i < 5_000)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.support.receiver import Receiver
 
 NOON_S: Final = 1_780_000_000.0
-EVENTS: Final = 15_000
+EVENTS: Final = 9_000
 PER_S: Final = 100.0
 
 
@@ -43,7 +43,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two and a half minutes of both models of the demo, and lines that are no events."""
+    """A minute and a half of both models of the demo, and lines that are no events."""
     rng, path = random.Random(3), tmp_path_factory.mktemp("drill") / "events.jsonl"
     models = (FRAUD, ASSISTANT, FRAUD)
     lines = [json.dumps(event(rng, models[n % 3], NOON_S + n / PER_S)) for n in range(EVENTS)]

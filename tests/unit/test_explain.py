@@ -308,13 +308,10 @@ class TestWords:
 
         assert "(the budget asks for once in 300 days)" in told_of(statistic="drift", evidence_needed=needed)
 
-    def test_rate_is_told_by_its_odds_as_long_as_it_is_what_was_decided_on(self) -> None:
-        decided = {"statistic": "p95", "since_s": START_S - 23.0, "pending_s": START_S, "window_s": 23.0}
-
-        assert "with the true value within the threshold, evidence this strong comes once in" in told_of(**decided)
-        for changed in ({"band": Band.RED}, {"window_s": 64.0}):
-            said = told_of(**decided | changed, evidence=9.9)
-            assert "9.9 nats, 9.2 were needed: 2 times as rare by chance as the budget asks for" in said
+    def test_rate_is_told_by_its_odds_red_or_not_and_however_it_was_measured_last(self) -> None:
+        for changed in ({}, {"band": Band.RED}, {"window_s": 64.0}):
+            said = told_of(statistic="p95", **changed)
+            assert "with the true value within the threshold, evidence this strong comes once in" in said
 
     @pytest.mark.parametrize(
         ("changes", "words"),

@@ -13,10 +13,11 @@ from monitor.counts import EMPTY, Counts, Ladder
 from monitor.detectors import DETECTORS
 from monitor.domain import AlertState, Band, Reason, Transition
 from monitor.fields import Watch
-from monitor.judge import CLEAR_EVIDENCE, Judge
+from monitor.judge import Judge
 from monitor.lines import LOOKS_PER_SPAN, Terms
 from monitor.rules import Budget, Level, Plan, Rule
 from monitor.streams import StreamLimits, StreamTable
+from monitor.verdicts import CLEAR_EVIDENCE
 from monitor.views import Views
 
 SHORT, LONG = 10.0, 100.0

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from monitor.domain import DRILL_MODEL, Alert, AlertState, StreamKey, Transition
-from monitor.drills import marked, marked_transitions, rehearsed
+from monitor.domain import AlertState, StreamKey, Transition
+from monitor.drills import rehearsed
 from monitor.ledger import BOUNDS_S, ENDED_MAX, PAGES_MAX, DelayCounts, Ledger
 from monitor.rules import Budget
 from tests.unit.sinks.examples import START_S, alert, transition
@@ -110,19 +110,6 @@ class TestEnded:
 
 
 class TestDrills:
-    def of_drill(self, field: str = "score") -> Alert:
-        return alert(key=StreamKey(DRILL_MODEL, "1", field))
-
-    def test_alerts_of_the_drills_model_are_marked_and_others_left_alone(self) -> None:
-        real, drill = marked([alert(), self.of_drill()])
-
-        assert (False, True) == (real.is_drill, drill.is_drill)
-        assert alert() == real
-
-    def test_what_is_said_of_the_drills_traffic_is_left_out(self) -> None:
-        assert () == marked([self.of_drill("events")])
-        assert [] == marked_transitions([transition(self.of_drill("events"))])
-
     def test_rehearsal_of_a_real_model_has_names_of_its_own(self) -> None:
         drill = rehearsed(transition(alert())).alert
 

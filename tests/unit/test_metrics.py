@@ -34,7 +34,7 @@ UNITS = {
     "_samples": "Values",
 }
 WITHOUT_UNIT = re.compile(
-    r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$"
+    r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$|_held$|_successful$|_open$|_waiting$"
     r"|_(psi|psi_raw|psi_floor|js|ks|wasserstein|chi_square)$|_tokens_(mean|quantile)$|_stream_(mean|quantile)$|_score$"
 )
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.bins import Arena
+from monitor.counts import Counts
 from monitor.panes import OpenPanes
 
 ADDED = st.lists(
@@ -30,7 +31,9 @@ def test_every_hit_comes_back_once_from_its_pane_and_arena(added: list[tuple[Are
     got: Counter[tuple[int, Arena, int]] = Counter()
     for pane in range(-4, 7):
         for arena, parts in zip(Arena, panes.take(pane), strict=True):
-            got.update((pane, arena, int(hit)) for part in parts for hit in part)
+            for part in parts:
+                assert not isinstance(part, Counts)
+                got.update((pane, arena, int(hit)) for hit in part)
 
     assert put == got
     assert 0 == len(panes)

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from monitor.domain import AlertState, Batch, Picture, Rejection, TopicPartition, Transition
 from monitor.panes import GAP_PANES_MAX
+from monitor.pipeline import Step
 from monitor.pipeline_terms import TimeTerms
-from monitor.references import from_text, to_text
+from monitor.references import Reference, from_text, to_text
 from monitor.streams import StreamLimits
 from tests.golden.traffic import (
     NEVER_CLAMP,
@@ -96,52 +98,70 @@ def starts_of(cut: str, messages: int) -> Sequence[int]:
     return [messages // 2] if cut == "halves" else random.Random(1).sample(range(messages), 60)
 
 
-@CUTS
-@pytest.mark.parametrize("references", ["learned", "given"])
-def test_steady_messages_in_other_batches_give_the_same_judgement(cut: str, references: str) -> None:
-    """With late events, duplicates and planted change; every stream is there from the first events on."""
+@cache
+def history() -> Reference:
+    (reference,) = finished(pipeline(learn_events=1_000, segments=["country"]), steady(8, 1_500)).references
+    return reference
+
+
+@cache
+def changing() -> list[bytes]:
+    """Give steady traffic with late events, duplicates and planted change."""
 
     def change(i: int, content: dict[str, Any]) -> None:
-        content["features"]["amount"] += 2.0 * (2_000 < i < 3_000)
+        content["features"]["amount"] += 2.0 * (1_500 < i < 2_300)
         if i % 50 == 7:
             content["event_time"] = START_S + i / 50 - i % 40
         if i % 60 == 9:
             content["event_id"] = f"e9-{i - 30}"
 
-    (reference,) = finished(pipeline(learn_events=1_000, segments=["country"]), steady(8, 1_500)).references
-    messages = steady(9, 4_000, change=change)
-    given = [reference] if references == "given" else []
-    whole, pieces = (pipeline(learn_events=1_000, segments=["country"], references=given) for _ in range(2))
+    return steady(9, 3_000, change=change)
 
-    one, many = feed_cut(whole, messages, []), feed_cut(pieces, messages, starts_of(cut, len(messages)))
-    one.transitions += whole.finish().transitions
-    many.transitions += pieces.finish().transitions
 
-    assert ("drift", "features.amount") in fired(one.transitions)
+def judged(references: str, starts: Sequence[int] = ()) -> tuple[list[Transition], Picture]:
+    """Give what came of the changing traffic, in batches that begin there, with a reference given or learned."""
+    given = [history()] if references == "given" else []
+    made = pipeline(learn_events=1_000, segments=["country"], references=given)
+    transitions = feed_cut(made, changing(), starts).transitions + made.finish().transitions
+    return transitions, made.picture()
+
+
+judged_whole = cache(judged)
+
+
+@CUTS
+@pytest.mark.parametrize("references", ["learned", "given"])
+def test_steady_messages_in_other_batches_give_the_same_judgement(cut: str, references: str) -> None:
+    """Every stream is there from the first events on."""
+    one, whole = judged_whole(references)
+    many, pieces = judged(references, starts_of(cut, len(changing())))
+
+    assert ("drift", "features.amount") in fired(one)
     if references == "given":
-        assert one.transitions == many.transitions
-        assert tables_of(whole.picture()) == tables_of(pieces.picture())
-    assert {(rule, field) for _, rule, field, _ in told(one.transitions)} == {
-        (rule, field) for _, rule, field, _ in told(many.transitions)
-    }
+        assert one == many
+        assert tables_of(whole) == tables_of(pieces)
+    assert {(rule, field) for _, rule, field, _ in told(one)} == {(rule, field) for _, rule, field, _ in told(many)}
     plain: dict[str, Any] = {"keys": (), "tables": (), "alerts": (), "models": (), "transitions": {}}
     plain |= {"looks": 0} if references == "learned" else {}
-    assert replace(whole.picture(), **plain) == replace(pieces.picture(), **plain)
+    assert replace(whole, **plain) == replace(pieces, **plain)
+
+
+def restless_run(seed: int, starts: Sequence[int] = ()) -> tuple[Step, Picture]:
+    made = pipeline(learn_events=340, segments=["country"])
+    step = feed_cut(made, restless(seed, 1_200), starts)
+    step.transitions += made.finish().transitions
+    return step, made.picture()
+
+
+restless_whole = cache(restless_run)
 
 
 @CUTS
 @pytest.mark.parametrize("seed", [1, 2])
 def test_same_messages_in_other_batches_give_the_same(seed: int, cut: str) -> None:
-    messages = restless(seed, 1_600)
-    starts = starts_of(cut, len(messages))
-    whole, pieces = (pipeline(learn_events=450, segments=["country"]) for _ in range(2))
+    one, before = restless_whole(seed)
+    many, after = restless_run(seed, starts_of(cut, 1_200))
 
-    one = feed_cut(whole, messages, [])
-    one.transitions += whole.finish().transitions
-    many = feed_cut(pieces, messages, starts)
-    many.transitions += pieces.finish().transitions
-
-    before, after = whole.picture(), pieces.picture()
     assert [r.identity for r in one.references] == [r.identity for r in many.references]
     assert sorted(told(one.transitions)) == sorted(told(many.transitions))
     assert sorted(before.keys) == sorted(after.keys)

@@ -62,6 +62,24 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(config, folder / "references", events)
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """One replay of the recording, which most tests only look at."""
+
+    exit_code: int
+    told: dict[str, Any]
+    alerts: Path
+    metrics: Path
+
+
+@pytest.fixture(scope="module")
+def replayed(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
+    folder = tmp_path_factory.mktemp("replayed")
+    alerts, metrics = folder / "alerts.jsonl", folder / "metrics.prom"
+    result = case.replay("--alerts-out", alerts, "--metrics-out", metrics, "--json")
+    return Replayed(result.exit_code, json.loads(result.stdout), alerts, metrics)
+
+
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
     """Leave logging as it was: commands set it up for their own standard error."""
@@ -92,20 +110,17 @@ def samples_of(page: Path, family: str) -> list[tuple[str, float]]:
 
 
 class TestAlerts:
-    def test_lines_hold_the_promised_fields_in_the_promised_order(self, case: Case, tmp_path: Path) -> None:
-        result = case.replay("--alerts-out", tmp_path / "alerts.jsonl")
+    def test_lines_hold_the_promised_fields_in_the_promised_order(self, replayed: Replayed) -> None:
+        found = lines(replayed.alerts)
 
-        assert 0 == result.exit_code, result.output
-        found = lines(tmp_path / "alerts.jsonl")
+        assert 0 == replayed.exit_code
         assert found
         for line in found:
             assert FIELDS == list(line)[: len(FIELDS)]
             assert MORE == set(line) - set(FIELDS)
 
-    def test_unsafe_answers_are_found_and_dated(self, case: Case, tmp_path: Path) -> None:
-        case.replay("--alerts-out", tmp_path / "alerts.jsonl")
-
-        first = next(line for line in lines(tmp_path / "alerts.jsonl") if line["rule"] == "unsafe_rate")
+    def test_unsafe_answers_are_found_and_dated(self, replayed: Replayed) -> None:
+        first = next(line for line in lines(replayed.alerts) if line["rule"] == "unsafe_rate")
 
         assert ("firing", ASSISTANT, "v1", "unsafe") == tuple(
             first[name] for name in ("status", "model", "model_version", "stream")
@@ -118,15 +133,11 @@ class TestAlerts:
         assert "yes_rate" == first["statistic"]
         assert first["severity"] in {"sev1", "sev2"}
 
-    def test_nothing_fires_before_the_incident(self, case: Case, tmp_path: Path) -> None:
-        case.replay("--alerts-out", tmp_path / "alerts.jsonl")
+    def test_nothing_fires_before_the_incident(self, replayed: Replayed) -> None:
+        assert [] == [line for line in lines(replayed.alerts) if line["time"] <= NOON_S + HEALTHY_S]
 
-        assert [] == [line for line in lines(tmp_path / "alerts.jsonl") if line["time"] <= NOON_S + HEALTHY_S]
-
-    def test_json_counts_what_the_lines_tell(self, case: Case, tmp_path: Path) -> None:
-        result = case.replay("--alerts-out", tmp_path / "alerts.jsonl", "--json")
-
-        told, found = json.loads(result.stdout), lines(tmp_path / "alerts.jsonl")
+    def test_json_counts_what_the_lines_tell(self, replayed: Replayed) -> None:
+        told, found = replayed.told, lines(replayed.alerts)
 
         assert (100 * (HEALTHY_S + 2 * INCIDENT_S), 0) == (told["events"], told["rejected"])
         assert len(found) == told["transitions"]
@@ -141,51 +152,43 @@ class TestAlerts:
 
 
 class TestDeterminism:
-    def test_two_runs_give_the_same_files_to_the_byte(self, case: Case, tmp_path: Path) -> None:
-        for name in ("one", "two"):
-            case.replay("--alerts-out", tmp_path / f"{name}.jsonl")
+    def test_two_runs_give_the_same_alerts_to_the_byte_and_metrics_but_for_their_own_cost(
+        self, case: Case, replayed: Replayed, tmp_path: Path
+    ) -> None:
+        """What is judged is the same; what says when and how the page of metrics was made is not."""
+        case.replay("--alerts-out", tmp_path / "alerts", "--metrics-out", tmp_path / "metrics")
 
-        assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
+        ones, others = (
+            [line for line in page.read_text().splitlines() if line.startswith("driftd_stream")]
+            for page in (replayed.metrics, tmp_path / "metrics")
+        )
+        assert replayed.alerts.read_bytes() == (tmp_path / "alerts").read_bytes() != b""
+        assert ones == others != []
 
     def test_how_many_lines_are_taken_at_once_makes_no_difference(
-        self, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, case: Case, replayed: Replayed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for size in ("7", "5000"):
-            monkeypatch.setenv("DRIFTD_KAFKA__BATCH_RECORDS_MAX", size)
-            case.replay("--alerts-out", tmp_path / f"{size}.jsonl")
+        monkeypatch.setenv("DRIFTD_KAFKA__BATCH_RECORDS_MAX", "7")
+        case.replay("--alerts-out", tmp_path / "7.jsonl")
 
-        assert (tmp_path / "7.jsonl").read_bytes() == (tmp_path / "5000.jsonl").read_bytes()
+        assert (tmp_path / "7.jsonl").read_bytes() == replayed.alerts.read_bytes()
 
-    def test_gzip_and_plain_are_the_same(self, case: Case, tmp_path: Path) -> None:
+    def test_gzip_and_plain_are_the_same(self, case: Case, replayed: Replayed, tmp_path: Path) -> None:
         packed = tmp_path / "events.jsonl.gz"
         packed.write_bytes(gzip.compress(case.events.read_bytes()))
 
-        case.replay("--alerts-out", tmp_path / "plain.jsonl")
         case.replay("--alerts-out", tmp_path / "packed.jsonl", inputs=[packed])
 
-        assert (tmp_path / "plain.jsonl").read_bytes() == (tmp_path / "packed.jsonl").read_bytes()
+        assert replayed.alerts.read_bytes() == (tmp_path / "packed.jsonl").read_bytes()
 
 
 class TestMetrics:
-    def test_metrics_at_the_end_are_a_page_that_parses(self, case: Case, tmp_path: Path) -> None:
-        result = case.replay("--metrics-out", tmp_path / "metrics.prom")
+    def test_metrics_at_the_end_are_a_page_that_parses(self, replayed: Replayed) -> None:
+        families = {f.name: f for f in text_string_to_metric_families(replayed.metrics.read_text())}
 
-        families = {f.name: f for f in text_string_to_metric_families((tmp_path / "metrics.prom").read_text())}
-
-        assert 0 == result.exit_code
         assert 7_000 == sum(each.value for each in families["driftd_events_counted"].samples)
         assert "driftd_latency_quantile_seconds" in families
         assert "driftd_unsafe_ratio" in families
-
-    def test_metrics_of_two_runs_differ_only_in_their_own_cost(self, case: Case, tmp_path: Path) -> None:
-        """What is judged is the same; what says when and how the page was made is not."""
-        pages = []
-        for name in ("one", "two"):
-            case.replay("--metrics-out", tmp_path / name)
-            kept = [line for line in (tmp_path / name).read_text().splitlines() if line.startswith("driftd_stream")]
-            pages.append(kept)
-
-        assert pages[0] == pages[1] != []
 
 
 class TestInputs:
@@ -203,16 +206,17 @@ class TestInputs:
         counted = samples_of(tmp_path / "metrics", "driftd_events_counted")
         assert (7_000, 60) == tuple(sum(v for k, v in counted if (k == "inference") == own) for own in (True, False))
 
-    def test_recording_cut_in_two_is_read_in_order_of_time(self, case: Case, tmp_path: Path) -> None:
+    def test_recording_cut_in_two_is_read_in_order_of_time(
+        self, case: Case, replayed: Replayed, tmp_path: Path
+    ) -> None:
         all_lines = case.events.read_text().splitlines(keepends=True)
         (tmp_path / "a").write_text("".join(all_lines[:3_000]))
         (tmp_path / "b").write_text("".join(all_lines[3_000:]))
 
-        whole = json.loads(case.replay("--json").stdout)
         parts = json.loads(case.replay("--json", inputs=[tmp_path / "a", tmp_path / "b"]).stdout)
 
-        assert whole["fired_by_rule"] == parts["fired_by_rule"]
-        assert whole["events"] == parts["events"]
+        assert replayed.told["fired_by_rule"] == parts["fired_by_rule"]
+        assert replayed.told["events"] == parts["events"]
 
     def test_lines_that_can_not_be_used_are_counted(self, case: Case, tmp_path: Path) -> None:
         broken = tmp_path / "broken.jsonl"

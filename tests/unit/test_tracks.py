@@ -19,6 +19,8 @@ from monitor.tracks import NO_LIMITS, UNKNOWN, Countable, Limits, Tracks
 from tests.unit.courts import WINDOWS_S, Court, category_bins, fired, log_bins, numeric_bins, reference_of, told
 
 SIZE = 10_000
+COARSE_S = 4.0
+"""Panes where hours go by: panes cost time, values hardly any."""
 Draw = Callable[[], dict[str, IntArray]]
 
 
@@ -52,6 +54,10 @@ def flags(rng: np.random.Generator, rate: float, share: float) -> Draw:
 
 def times(rng: np.random.Generator, rate: float, factor: float = 1.0) -> Draw:
     return lambda: {"latency_s": log_bins(factor * rng.lognormal(-1, 0.6, rng.poisson(rate)))}
+
+
+def in_panes(seconds: int) -> int:
+    return int(seconds / COARSE_S)
 
 
 # ---- that they are raised
@@ -146,16 +152,17 @@ def test_alert_tells_the_kind_of_change_that_its_statistic_is(statistic: str) ->
 @pytest.mark.parametrize(("rate", "share", "soon_s"), [(1.0, 0.06, 2_500), (20.0, 0.03, 400), (50.0, 0.2, 200)])
 def test_alert_begins_once_stays_ends_soon_and_comes_again(rate: float, share: float, soon_s: int) -> None:
     rng = np.random.default_rng(6)
-    held = court()
-    held.seconds(300, flags(rng, rate, 0.005))
-    changed = held.seconds(2_700, flags(rng, rate, share))
+    held = court(pane_s=COARSE_S)
+    healthy, broken = (flags(rng, COARSE_S * rate, own) for own in (0.005, share))
+    held.seconds(in_panes(300), healthy)
+    changed = held.seconds(in_panes(2_700), broken)
     assert 1 == len(fired(changed))
     assert AlertState.RESOLVED not in {t.alert.state for t in changed}
 
-    (end,) = held.seconds(soon_s, flags(rng, rate, 0.005))
+    (end,) = held.seconds(in_panes(soon_s), healthy)
 
     assert Reason.CLEARED is end.reason
-    (again,) = fired(held.seconds(1_200, flags(rng, rate, share)))
+    (again,) = fired(held.seconds(in_panes(1_200), broken))
     assert again.since_s > 3_000
 
 
@@ -177,11 +184,11 @@ def test_quiet_stream_is_judged_on_what_a_day_brings() -> None:
 
 def test_silence_makes_an_alert_stale() -> None:
     rng = np.random.default_rng(8)
-    held = court(unsafe(windows_s=(60.0, 600.0)))
-    held.seconds(60, flags(rng, 10.0, 0.3))
+    held = court(unsafe(windows_s=(60.0, 600.0)), pane_s=COARSE_S)
+    held.seconds(in_panes(60), flags(rng, COARSE_S * 10.0, 0.3))
     assert held.alerts
 
-    transitions = held.seconds(4_000, dict)
+    transitions = held.seconds(in_panes(4_000), dict)
 
     assert [Reason.STALE] == [t.reason for t in transitions]
 
@@ -199,13 +206,13 @@ def test_pending_alert_fires_on_faint_evidence_too_when_it_has_lasted() -> None:
 
 def test_old_verdicts_of_long_windows_are_forgotten_between_alerts() -> None:
     rng = np.random.default_rng(10)
-    held = court()
-    held.seconds(300, flags(rng, 10.0, 0.3))
-    held.seconds(600, flags(rng, 10.0, 0.005))
+    held = court(pane_s=COARSE_S)
+    held.seconds(in_panes(300), flags(rng, COARSE_S * 10.0, 0.3))
+    held.seconds(in_panes(600), flags(rng, COARSE_S * 10.0, 0.005))
     assert not held.alerts
-    held.seconds(4_500, flags(rng, 10.0, 0.005))
+    held.seconds(in_panes(4_500), flags(rng, COARSE_S * 10.0, 0.005))
 
-    transitions = held.seconds(900, flags(rng, 10.0, 0.035))
+    transitions = held.seconds(in_panes(900), flags(rng, COARSE_S * 10.0, 0.035))
 
     assert {"yellow"} == {band for *_, band in told(transitions)}
 
@@ -225,11 +232,11 @@ def test_no_verdict_below_samples_and_evidence(seed: int, rate: float, share: fl
         assert alert.value > alert.threshold
 
 
-@pytest.mark.parametrize("share", [0.0, 0.015, 0.02])
-def test_rate_at_or_below_its_limit_never_fires(share: float) -> None:
+@pytest.mark.parametrize(("share", "pane_s"), [(0.0, COARSE_S), (0.015, COARSE_S), (0.02, 1.0)])
+def test_rate_at_or_below_its_limit_never_fires(share: float, pane_s: float) -> None:
     rng = np.random.default_rng(11)
 
-    assert [] == court().seconds(3_600, flags(rng, 20.0, share))
+    assert [] == court(pane_s=pane_s).seconds(int(3_600 / pane_s), flags(rng, pane_s * 20.0, share))
 
 
 def hits_of(bins: Sequence[IntArray], at: int) -> dict[Arena, list[IntArray]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from monitor.explain.finding import Known
 from monitor.explain.words import to_text
 from monitor.fields import Watch
 from monitor.pipeline import Pipeline
+from monitor.posts import spread
 from monitor.references import Reference
 from monitor.river.base import BOOLEANS_MAX
 from monitor.river.page_hinkley import threshold_for
 from monitor.rules import RIVER_SHARE, Budget, Level, Rule
 from monitor.streams import StreamLimits, StreamTable
-from monitor.watchmen import PANE_MAX_S, scores_of, spread
+from monitor.watchmen import PANE_MAX_S, scores_of
 from tests.golden.traffic import START_S, feed_cut, finished, pipeline, rule, steady
 
 LEARNED = 2_000
@@ -28,6 +30,7 @@ ONSET, END, EVENTS = 5_000, 8_000, 12_000
 RATE = 20.0
 
 
+@cache
 def traffic(events: int = EVENTS, shift: float = 1.0, unsafe: float = 0.4) -> list[bytes]:
     """Give traffic with something planted from ONSET to END."""
 

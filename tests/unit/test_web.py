@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
-from monitor import web
 from monitor.alert_json import alert_dict
 from monitor.alert_json import alert_of as alert_of_json
 from monitor.domain import AlertState, Delays, Histogram, Pages, Receipt, Severity, SinkStatus
 from monitor.errors import ConfigError
 from monitor.status import ITEMS_MAX, status_of, worst_first
 from monitor.web import Liveness, Probe, WebServer, WebTerms, readiness
+from monitor.web import server as web
+from monitor.web.doorkeeper import HEADERS
 from tests.unit.snapshots import NOW_S, alert_of, model_of, partition_of, picture, snapshot
 
 if TYPE_CHECKING:
@@ -244,11 +245,20 @@ def test_other_methods_are_not_allowed(client: httpx2.Client, method: str) -> No
     assert {"GET", "HEAD"} == set(answer.headers["allow"].split(", "))
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/-/reload", "/nothing"])
+def test_bodies_are_refused(client: httpx2.Client, path: str, method: str) -> None:
+    for content in (b"x" * 100_000, iter([b"a", b"b"])):  # of a known length, and in pieces
+        answer = client.request(method, path, content=content)
+
+        assert (413, "close") == (answer.status_code, answer.headers["connection"])
+
+
 @pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/api/v1/status", "/nothing"])
 def test_every_answer_has_safe_headers(client: httpx2.Client, path: str) -> None:
     headers = client.get(path).headers
 
-    assert [] == [name for name, value in web.HEADERS if headers.get(name) != value]
+    assert [] == [name for name, value in HEADERS if headers.get(name) != value]
     assert "server" not in headers
 
 
@@ -468,18 +478,31 @@ def test_connections_that_are_of_no_use_are_closed(monkeypatch: pytest.MonkeyPat
     server.stop()
 
 
-def test_connections_beyond_the_limit_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_one_more_connection_the_oldest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So nobody who holds connections open keeps the probes out."""
     monkeypatch.setattr(web, "CONNECTIONS_MAX", 3)
     server = WebServer(snapshot, WebTerms(port=0))
     server.start()
-    held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
+    held = [socket.create_connection(("127.0.0.1", server.port), timeout=5.0) for _ in range(3)]
     with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
-        answer = client.get("/livez")
+        assert 200 == client.get("/livez").status_code
+    assert b"" == held[0].recv(1)
     for each in held:
         each.close()
     server.stop()
 
-    assert 503 == answer.status_code
+
+def test_a_flood_of_connections_uses_up_no_files(server: WebServer) -> None:
+    flood = [socket.create_connection(("127.0.0.1", server.port), timeout=5.0) for _ in range(3 * web.CONNECTIONS_MAX)]
+    with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        assert 200 == client.get("/livez").status_code
+    assert server._door is not None
+    deadline_s = time.monotonic() + 5.0
+    while (left := sum(each.fileno() >= 0 for each in server._door._inside)) > web.CONNECTIONS_MAX:
+        assert time.monotonic() < deadline_s, f"{left} connections are open"
+        time.sleep(0.01)
+    for each in flood:
+        each.close()
 
 
 def test_oversized_headers_are_refused(server: WebServer) -> None:

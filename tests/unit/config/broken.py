@@ -138,10 +138,28 @@ BROKEN: Final = [
         "insecure_tls: true",
     ),
     Case(
-        "assignor under the consumer protocol",
-        "kafka: {topics: [a], group_protocol: consumer, librdkafka: {partition.assignment.strategy: range}}\n",
-        ":1:92: kafka.librdkafka.partition.assignment.strategy",
+        "session time-out under the consumer protocol",
+        "kafka: {topics: [a], group_protocol: consumer, librdkafka: {session.timeout.ms: 6000}}\n",
+        ":1:81: kafka.librdkafka.session.timeout.ms",
         "group_protocol to classic",
+    ),
+    Case(
+        "assignor",
+        "kafka: {topics: [a], librdkafka: {partition.assignment.strategy: range}}\n",
+        ":1:66: kafka.librdkafka.partition.assignment.strategy",
+        "cooperative-sticky",
+    ),
+    Case(
+        "dead letters into what is read",
+        "kafka: {topics: [a]}\ndead_letters: {topic: a}\n",
+        ":2:23: dead_letters.topic: found 'a', which is one of kafka.topics",
+        "a topic of its own",
+    ),
+    Case(
+        "dead letters to no topic",
+        "kafka: {topics: [a]}\ndead_letters: {topic: a b}\n",
+        ":2:23: dead_letters.topic: found 'a', not a topic's name",
+        "use letters",
     ),
     Case(
         "property is a list",

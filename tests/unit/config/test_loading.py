@@ -217,13 +217,17 @@ def test_owner_and_runbook_may_come_from_the_model(tmp_path: Path) -> None:
 
 
 def test_cautions_name_what_is_allowed_and_surprising(tmp_path: Path) -> None:
-    text = "kafka: {topics: [a], insecure_tls: true}\nreceivers: {}\n"
+    text = "kafka: {topics: [a], insecure_tls: true}\nreceivers: {}\nhttp: {host: 0.0.0.0, admin: true}\n"
 
     assert [line.split(":")[0] for line in cautions(load(text, tmp_path))] == [
         "alerts",
         "kafka.insecure_tls",
+        "http.admin",
         "receivers",
     ]
+    for harmless in ("{admin: true}", "{host: 0.0.0.0, admin: true, web_config_file: web.yml}"):
+        found = cautions(load(f"{TOPICS}http: {harmless}\n", tmp_path))
+        assert not [line for line in found if line.startswith("http")]
 
 
 def test_topics_are_not_needed_to_read_files() -> None:
@@ -298,7 +302,8 @@ receivers:
         "url": SECRET,
         "secret": SECRET,
         "timeout_s": 60.0,
-        "http": {"bearer_token": SECRET, "ca_file": "ca.pem", "headers": {"X-Key": SECRET}},
+        # Read by the receiver itself, whenever the file changes.
+        "http": {"bearer_token_file": str(file), "ca_file": "ca.pem", "headers": {"X-Key": SECRET}},
     }
     assert SECRET not in f"{loaded!r}{loaded}{loaded.model_dump_json()}{loaded.model_dump()}"
 

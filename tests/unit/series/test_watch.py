@@ -110,9 +110,8 @@ def test_thirty_days_of_cycles_and_noise_have_few_false_alarms() -> None:
     assert is_alarm[15 * DAY :, 12:].sum() / 180.0 <= 0.2, "per stream-day: and less when it is older"
 
 
-@pytest.mark.parametrize("level", [0.0, 0.1, -1e9, 1e300])
-def test_a_constant_series_never_alarms(level: float) -> None:
-    scores, is_alarm = run(np.full((800, 1), level))
+def test_a_constant_series_never_alarms() -> None:
+    scores, is_alarm = run(np.tile([0.0, 0.1, -1e9, 1e300], (800, 1)))
 
     assert scores.max() == 0.0
     assert not is_alarm.any()

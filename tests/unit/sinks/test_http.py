@@ -3,6 +3,8 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from contextlib import nullcontext
+from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from pydantic import SecretStr
 
 from monitor.errors import ConfigError, SinkError
 from monitor.sinks.base import REASONS, SinkBusyError
-from monitor.sinks.http import RETRY_AFTER_MAX_S, HttpParams, Poster, check_timeout, check_url, retry_after_s
+from monitor.sinks.http import RETRY_AFTER_MAX_S, HttpParams, Poster, check_target, check_timeout, retry_after_s
 from tests.support.receiver import Answer
 
 if TYPE_CHECKING:
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from tests.support.receiver import Receiver
 
 NOW_S = 1_800_000_000.0
+HERE = HttpParams(allow_internal=True)
+"""Receivers of tests are on this machine."""
 
 
 @pytest.fixture
 def poster(receiver: Receiver) -> Iterator[Poster]:
-    poster = Poster(f"{receiver.url}/hook", 2.0, HttpParams())
+    poster = Poster(f"{receiver.url}/hook", 2.0, HERE)
     yield poster
     poster.close()
 
@@ -81,7 +85,7 @@ def test_redirects_are_not_followed(receiver: Receiver, poster: Poster) -> None:
 def test_nobody_listening_is_unreachable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        poster = Poster(f"http://127.0.0.1:{unused.getsockname()[1]}/", 1.0, HttpParams())
+        poster = Poster(f"http://127.0.0.1:{unused.getsockname()[1]}/", 1.0, HERE)
         error = _failure(poster)
     poster.close()
 
@@ -90,7 +94,7 @@ def test_nobody_listening_is_unreachable() -> None:
 
 def test_no_answer_in_time_is_a_timeout(receiver: Receiver) -> None:
     receiver.answer_always(Answer(delay_s=5.0))
-    poster = Poster(receiver.url, 0.1, HttpParams())
+    poster = Poster(receiver.url, 0.1, HERE)
     error = _failure(poster)
     poster.close()
 
@@ -106,7 +110,7 @@ def test_no_answer_in_time_is_a_timeout(receiver: Receiver) -> None:
 )
 def test_answers_broken_off(answer: bytes, reason: str, *, is_retryable: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        poster = Poster(f"http://127.0.0.1:{server.getsockname()[1]}/", 1.0, HttpParams())
+        poster = Poster(f"http://127.0.0.1:{server.getsockname()[1]}/", 1.0, HERE)
         server.settimeout(5.0)
 
         def hang_up() -> None:
@@ -164,7 +168,7 @@ def test_basic_bearer_and_extra_headers_are_sent(receiver: Receiver) -> None:
         (HttpParams(bearer_token=SecretStr("t0ken")), "authorization", "Bearer t0ken"),
         (HttpParams(headers={"X-Scope-OrgID": SecretStr("team")}), "x-scope-orgid", "team"),
     ):
-        poster = Poster(receiver.url, 2.0, params)
+        poster = Poster(receiver.url, 2.0, replace(params, allow_internal=True))
         poster.post(b"{}", {}, NOW_S)
         poster.close()
         assert receiver.requests[-1].headers[name] == expected
@@ -177,7 +181,7 @@ def test_secrets_are_in_no_error_log_or_repr(receiver: Receiver, caplog: pytest.
     params = HttpParams(username="ann", password=SecretStr("hunter3"), headers={"X-Key": SecretStr("hunter4")})
     echo = b"POST /services/T0/B0/hunter2 Authorization: Basic YW5uOmh1bnRlcjM= hunter3 X-Key: hunter4"
     receiver.answer_next(Answer(400, echo), 200)
-    poster = Poster(url, 2.0, params)
+    poster = Poster(url, 2.0, replace(params, allow_internal=True))
     error = _failure(poster)
     poster.post(b"{}", {}, NOW_S)
     poster.close()
@@ -212,7 +216,7 @@ def test_long_or_hostile_answers_are_quoted_short_and_clean(receiver: Receiver, 
 )
 def test_addresses_that_cannot_be_posted_to_are_refused(url: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault) as raised:
-        check_url(url, "sinks.pager.url")
+        check_target(url, "sinks.pager.url", HttpParams())
 
     assert str(raised.value).startswith("sinks.pager.url ")
     assert "hunter2" not in str(raised.value)
@@ -244,3 +248,81 @@ def test_unusable_certificate_files_are_a_matter_of_configuration(tmp_path: Path
     for params in (HttpParams(ca_file=tmp_path / "none.pem"), HttpParams(ca_file=empty), HttpParams(cert_file=empty)):
         with pytest.raises(ConfigError, match="can't be used"):
             Poster("https://host/", 1.0, params)
+
+
+# ---- secrets in files
+
+
+def test_secrets_in_files_are_read_anew_when_they_change(receiver: Receiver, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first-token\n")
+    poster = Poster(receiver.url, 2.0, replace(HERE, bearer_token_file=file))
+    poster.post(b"{}", {}, NOW_S)
+    (tmp_path / "new").write_text("second-token\n")
+    (tmp_path / "new").replace(file)
+    poster.post(b"{}", {}, NOW_S)
+    file.unlink()  # away for a moment: the last one that could be read is used
+    poster.post(b"{}", {}, NOW_S)
+    poster.close()
+
+    sent = [request.headers["authorization"] for request in receiver.requests]
+    assert ["Bearer first-token", "Bearer second-token", "Bearer second-token"] == sent
+
+
+def test_a_password_may_stand_in_a_file(receiver: Receiver, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("pass\r\n")
+    poster = Poster(receiver.url, 2.0, replace(HERE, username="ann", password_file=tmp_path / "password"))
+    poster.post(b"{}", {}, NOW_S)
+    poster.close()
+
+    assert "Basic YW5uOnBhc3M=" == receiver.requests[0].headers["authorization"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_is_refused_with_a_secret_of_a_file_is_tried_again(
+    receiver: Receiver, tmp_path: Path, status: int
+) -> None:
+    """The receiver may know the new one before the file holds it: the alert must not be lost over that."""
+    (tmp_path / "token").write_text("hunter2-hunter2")
+    receiver.answer_next(Answer(status, b"hunter2-hunter2"))
+    poster = Poster(receiver.url, 2.0, replace(HERE, bearer_token_file=tmp_path / "token"))
+    error = _failure(poster)
+    poster.close()
+
+    assert ("auth_error", True) == (error.reason, error.is_retryable)
+    assert "hunter2" not in str(error)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff", b"x" * 70_000])
+def test_a_file_without_a_secret_is_a_matter_of_configuration(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"http.bearer_token_file: .*token (is|can't)"):
+        Poster("https://host/", 1.0, HttpParams(bearer_token_file=file))
+
+
+def test_secrets_and_their_files_exclude_each_other(tmp_path: Path) -> None:
+    secret = SecretStr("secret")
+    with pytest.raises(ValueError, match="bearer_token and bearer_token_file exclude"):
+        HttpParams(bearer_token=secret, bearer_token_file=tmp_path / "x")
+    with pytest.raises(ValueError, match="password and password_file exclude"):
+        HttpParams(username="a", password=secret, password_file=tmp_path / "x")
+    with pytest.raises(ValueError, match="username and bearer_token exclude"):
+        HttpParams(username="a", password=secret, bearer_token_file=tmp_path / "x")
+
+
+def test_proxies_of_the_environment_are_used_unless_left_out(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", receiver.url)
+    monkeypatch.setenv("http_proxy", receiver.url)
+    for name, count in (("", 1), ("receiver.invalid", 1)):
+        monkeypatch.setenv("no_proxy", name)
+        poster = Poster("http://receiver.invalid/hook", 1.0, HttpParams())
+        with pytest.raises(SinkError) if name else nullcontext():
+            poster.post(b"{}", {}, NOW_S)
+        poster.close()
+        assert count == len(receiver.requests)
+
+    assert "http://receiver.invalid/hook" == receiver.requests[0].path

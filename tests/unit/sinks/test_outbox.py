@@ -68,7 +68,7 @@ def test_retry_waits_until_due_and_a_newer_state_does_not() -> None:
     outbox.put(first, 0.0)
     outbox.take(0.0, 8)
 
-    assert outbox.retry(first, 1.0, due_s=31.0, may_have_arrived=True)
+    assert outbox.retry(first, 1.0, due_s=31.0)
     assert outbox.attempts(first) == 1
     assert outbox.take(30.0, 8) == []
     outbox.put(second, 30.0)
@@ -89,62 +89,45 @@ def test_success_starts_the_count_of_attempts_anew() -> None:
     told = notice()
     outbox.put(told, 0.0)
     outbox.take(0.0, 1)
-    outbox.retry(told, 0.0, due_s=1.0, may_have_arrived=True)
+    outbox.retry(told, 0.0, due_s=1.0)
     outbox.take(1.0, 1)
     outbox.done(told, 1.0)
 
     assert outbox.attempts(told) == 0
 
 
-class TestCollapse:
-    """What came and went before the receiver can have heard of it is left out; what it may know of never is."""
+class TestWhatIsOver:
+    """What fired and resolved while the receiver was away is told as resolved: it wakes nobody, and does not vanish."""
 
-    def test_never_attempted(self) -> None:
+    def test_is_told_as_resolved_alone(self) -> None:
         outbox = Outbox(PAGER)
         outbox.put(notice(), 0.0)
+        over = notice(state=RESOLVED)
 
-        assert outbox.put(notice(state=RESOLVED), 1.0) is Put.COLLAPSED
-        assert (outbox.queued, outbox.take(9.0, 8)) == (0, [])
+        assert outbox.put(over, 1.0) is Put.SUPERSEDED
+        assert outbox.take(9.0, 8) == [over]
 
-    @pytest.mark.parametrize(("may_have_arrived", "expected"), [(False, Put.COLLAPSED), (True, Put.SUPERSEDED)])
-    def test_attempt_failed(self, may_have_arrived: bool, expected: Put) -> None:  # noqa: FBT001 - a table
+    def test_also_after_an_attempt_that_failed(self) -> None:
         outbox = Outbox(PAGER)
-        first = notice()
+        first, over = notice(), notice(state=RESOLVED)
         outbox.put(first, 0.0)
         outbox.take(0.0, 8)
-        outbox.retry(first, 0.0, due_s=5.0, may_have_arrived=may_have_arrived)
+        outbox.retry(first, 0.0, due_s=5.0)
+        outbox.put(over, 1.0)
 
-        assert outbox.put(notice(state=RESOLVED), 1.0) is expected
+        assert outbox.take(5.0, 8) == [over]
 
-    @pytest.mark.parametrize(("may_have_arrived", "queued"), [(False, 0), (True, 1)])
-    def test_resolved_while_the_attempt_was_under_way(self, may_have_arrived: bool, queued: int) -> None:  # noqa: FBT001
+    def test_also_when_it_resolved_while_the_attempt_was_under_way(self) -> None:
         outbox = Outbox(PAGER)
-        first = notice()
+        first, over = notice(), notice(state=RESOLVED)
         outbox.put(first, 0.0)
         outbox.take(0.0, 8)
-        outbox.put(notice(state=RESOLVED), 1.0)
+        outbox.put(over, 1.0)
+        outbox.retry(first, 2.0, due_s=5.0)
 
-        outbox.retry(first, 2.0, due_s=5.0, may_have_arrived=may_have_arrived)
+        assert outbox.take(2.0, 8) == [over]
 
-        assert outbox.queued == len(outbox.take(2.0, 8)) == queued
-
-    def test_fired_before_this_outbox_existed(self) -> None:
-        """After a restart the receiver knows alerts of which the outbox does not."""
-        outbox = Outbox(PAGER)
-
-        assert outbox.put(notice(state=RESOLVED), 0.0) is Put.QUEUED
-        outbox = Outbox(PAGER)
-        outbox.put(notice(before=FIRING), 0.0)
-        assert outbox.put(notice(state=RESOLVED), 1.0) is Put.SUPERSEDED
-
-    def test_resolved_not_yet_told_and_fires_again(self) -> None:
-        outbox = Outbox(PAGER)
-        outbox.put(notice(state=RESOLVED), 0.0)
-        outbox.put(notice(at_s=START_S + 100), 1.0)
-
-        assert outbox.put(notice(state=RESOLVED, at_s=START_S + 200), 2.0) is Put.SUPERSEDED
-
-    def test_is_not_for_those_who_are_told_every_change(self) -> None:
+    def test_and_in_line_to_those_who_are_told_every_change(self) -> None:
         outbox = Outbox(EVERY)
         line = [notice(state=PENDING), notice(), notice(state=RESOLVED)]
         for each in line:
@@ -197,9 +180,9 @@ class TestRepeats:
         outbox.done(outbox.take(0.0, 8)[0], 0.0)
         outbox.take(60.0, 8)
 
-        assert outbox.retry(told, 60.0, due_s=120.0, may_have_arrived=False)
+        assert outbox.retry(told, 60.0, due_s=120.0)
         outbox.take(310.0, 8)
-        assert not outbox.retry(told, 310.0, due_s=370.0, may_have_arrived=False)
+        assert not outbox.retry(told, 310.0, due_s=370.0)
         assert outbox.take(1e9, 8) == []
 
 
@@ -234,17 +217,17 @@ class TestRefusals:
 
         assert outbox.take(1e9, 8) == []
 
-    def test_after_a_day_a_failure_is_final_unless_it_is_repeated_anyway(self) -> None:
-        for terms, is_kept in ((PAGER, False), (REPEATED, True)):
-            outbox = Outbox(terms, give_up_s=100.0)
-            told = notice()
-            outbox.put(told, 0.0)
-            outbox.take(0.0, 8)
-            outbox.retry(told, 0.0, due_s=100.0, may_have_arrived=False)
-            outbox.take(100.0, 8)
+    @pytest.mark.parametrize("terms", [PAGER, REPEATED, EVERY], ids=["pager", "repeated", "every"])
+    @pytest.mark.parametrize("state", [FIRING, RESOLVED])
+    def test_however_long_it_fails_it_is_kept(self, terms: Terms, state: AlertState) -> None:
+        outbox = Outbox(terms)
+        told = notice(state=state)
+        outbox.put(told, 0.0)
+        for day in range(1000):
+            (due,) = outbox.take(day * 86_400.0, 8)
+            assert outbox.retry(due, day * 86_400.0, due_s=(day + 1) * 86_400.0)
 
-            assert outbox.retry(told, 100.0, due_s=101.0, may_have_arrived=False) is is_kept
-            assert outbox.queued == int(is_kept)
+        assert (outbox.queued, outbox.take(1e9, 8)) == (1, [told])
 
 
 def test_full_refuses_new_alerts_and_takes_in_news_of_held_ones() -> None:
@@ -262,7 +245,7 @@ def test_hurry_ends_back_offs() -> None:
     told = notice()
     outbox.put(told, 0.0)
     outbox.take(0.0, 8)
-    outbox.retry(told, 0.0, due_s=60.0, may_have_arrived=True)
+    outbox.retry(told, 0.0, due_s=60.0)
     outbox.hurry(1.0)
 
     assert outbox.take(1.0, 8) == [told]
@@ -293,7 +276,6 @@ class OutboxMachine(RuleBasedStateMachine):
         self.under_way: list[Notice] = []
         self.put: dict[str, list[Notice]] = defaultdict(list)
         self.told: dict[str, list[Notice]] = defaultdict(list)
-        self.left_out: set[int] = set()
         self.states: dict[str, AlertState] = {}
 
     @rule(name=st.sampled_from("abcdef"), is_resolved=st.booleans())
@@ -326,10 +308,10 @@ class OutboxMachine(RuleBasedStateMachine):
         self.told[told.key].append(told)
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), wait_s=st.floats(0, 90), may_have_arrived=st.booleans())
-    def fail(self, data: st.DataObject, wait_s: float, *, may_have_arrived: bool) -> None:
+    @rule(data=st.data(), wait_s=st.floats(0, 90))
+    def fail(self, data: st.DataObject, wait_s: float) -> None:
         failed = self._end_one(data)
-        self.outbox.retry(failed, self.now_s, due_s=self.now_s + wait_s, may_have_arrived=may_have_arrived)
+        self.outbox.retry(failed, self.now_s, due_s=self.now_s + wait_s)
 
     @rule(seconds=st.floats(0, 100))
     def wait(self, seconds: float) -> None:
@@ -348,7 +330,7 @@ class OutboxMachine(RuleBasedStateMachine):
             assert positions == sorted(positions)
 
     def teardown(self) -> None:
-        """Let everything through: what the receiver was told last is the newest state, or it never heard of it."""
+        """Let everything through: what the receiver was told last is the newest state."""
         for each in self.under_way:
             self.outbox.done(each, self.now_s)
             self.told[each.key].append(each)
@@ -361,8 +343,6 @@ class OutboxMachine(RuleBasedStateMachine):
             self._check_end(put, self.told[key])
 
     def _check_end(self, put: Sequence[Notice], told: Sequence[Notice]) -> None:
-        if put[-1].is_resolved and (not told or told[-1].is_resolved):
-            return  # over, and the receiver does not believe otherwise
         assert told[-1] is put[-1]
 
     def _position(self, key: str, told: Notice) -> int:

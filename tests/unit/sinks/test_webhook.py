@@ -7,25 +7,32 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from monitor.domain import AlertState, Severity
+from monitor.errors import ConfigError
 from monitor.sinks.base import Notice
+from monitor.sinks.http import HttpParams
 from monitor.sinks.webhook import WebhookParams, WebhookSink, message_id, sign
 from tests.unit.sinks.examples import START_S, alert, notice, transition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.receiver import Receiver
 
 SECRET = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+HERE = HttpParams(allow_internal=True)
 
 
 @pytest.fixture
 def sink(receiver: Receiver) -> Iterator[WebhookSink]:
     params = WebhookParams(
-        SecretStr(f"{receiver.url}/hook"), SecretStr(f"whsec_{SECRET}"), external_url="https://driftd.example/"
+        SecretStr(f"{receiver.url}/hook"),
+        SecretStr(f"whsec_{SECRET}"),
+        external_url="https://driftd.example/",
+        http=HERE,
     )
     sink = WebhookSink("bridge", params)
     yield sink
@@ -87,7 +94,7 @@ def test_resolved_says_when(receiver: Receiver, sink: WebhookSink) -> None:
 
 
 def test_unsigned_without_a_secret(receiver: Receiver) -> None:
-    sink = WebhookSink("bridge", WebhookParams(SecretStr(receiver.url)))
+    sink = WebhookSink("bridge", WebhookParams(SecretStr(receiver.url), http=HERE))
     sink.deliver([notice()], START_S)
     sink.close()
 
@@ -124,10 +131,80 @@ def test_unfit_secrets_are_refused_unquoted(secret: str, fault: str) -> None:
 
 def test_plain_secret_is_used_as_it_is(receiver: Receiver) -> None:
     plain = "a plain secret of some length"
-    sink = WebhookSink("bridge", WebhookParams(SecretStr(receiver.url), SecretStr(plain)))
+    sink = WebhookSink("bridge", WebhookParams(SecretStr(receiver.url), SecretStr(plain), http=HERE))
     sink.deliver([notice()], START_S)
     sink.close()
 
     (request,) = receiver.requests
     content = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + request.body
     assert request.headers["webhook-signature"] == sign(plain.encode(), content)
+
+
+# ---- changing from one secret to the next
+
+OLD, NEW = "the old secret of some length", "the new secret of some length"
+
+
+def _signed(receiver: Receiver, *secrets: str) -> bool:
+    """Tell whether the last request is signed with each of these, and nothing else."""
+    request = receiver.requests[-1]
+    content = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + request.body
+    return request.headers["webhook-signature"].split() == [sign(secret.encode(), content) for secret in secrets]
+
+
+def test_several_secrets_make_several_signatures(receiver: Receiver) -> None:
+    params = WebhookParams(SecretStr(receiver.url), (SecretStr(NEW), SecretStr(OLD)), http=HERE)
+    sink = WebhookSink("bridge", params)
+    sink.deliver([notice()], START_S)
+    sink.close()
+
+    assert _signed(receiver, NEW, OLD)
+    assert NEW not in repr(params)
+
+
+def test_secrets_as_configuration_gives_them() -> None:
+    adapter = TypeAdapter(WebhookParams)
+    given = {"url": "https://example.com/hook"}
+
+    assert (OLD,) == adapter.validate_python({**given, "secret": OLD}).secret_texts
+    assert (NEW, OLD) == adapter.validate_python({**given, "secret": [NEW, OLD]}).secret_texts
+    assert () == adapter.validate_python(given).secret_texts
+    for broken in ([NEW] * 9, ["short"], {"a": NEW}, 7):
+        with pytest.raises(ValidationError) as raised:
+            adapter.validate_python({**given, "secret": broken})
+        assert NEW not in str(raised.value.errors(include_input=False))  # which is what `driftd check` prints
+
+
+def test_secrets_of_a_file_are_read_anew_when_it_changes(receiver: Receiver, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+
+    def write(text: str) -> None:
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").replace(file)
+
+    write(f"{OLD}\n")
+    sink = WebhookSink("bridge", WebhookParams(SecretStr(receiver.url), http=HERE, secret_file=file))
+    for text, expected in (
+        (f"{OLD}\n", [OLD]),
+        (f"{NEW}\r\n\n{OLD}\n", [NEW, OLD]),
+        ("short\n", [NEW, OLD]),  # no key: the old ones are used until it is good again
+        (f"{NEW}\n", [NEW]),
+    ):
+        write(text)
+        sink.deliver([notice()], START_S)
+        assert _signed(receiver, *expected)
+    file.unlink()
+    sink.deliver([notice()], START_S)
+    assert _signed(receiver, NEW)
+    sink.close()
+
+
+def test_a_file_without_a_key_is_a_matter_of_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hunter2\n")
+    for path, fault in ((file, "at least 16 bytes, got 7"), (tmp_path / "none", "is not a file")):
+        with pytest.raises(ConfigError, match=f"secret_file: .*{fault}") as raised:
+            WebhookSink("bridge", WebhookParams(SecretStr("https://example.com/"), secret_file=path))
+        assert "hunter2" not in str(raised.value)
+    with pytest.raises(ValueError, match="secret and secret_file exclude each other"):
+        WebhookParams(SecretStr("https://example.com/"), SecretStr(NEW), secret_file=file)
