@@ -35,6 +35,7 @@ class Absences:
         self._since_s = {each: self._since_s.get(each, now_s) for each in away}
         gone = {each for each, since_s in self._since_s.items() if now_s - since_s >= self._away_s}
         stalled = {each.source for each in statuses if each.lag_records and each.stalled_s >= self._stalled_s}
+        stalled &= set(assigned)  # statuses are some moments old, and may be of one that has left meanwhile
         if len(stalled) == len(assigned):
             stalled = set()  # where nothing moves at all, there is nothing to go on with
         self.absent = frozenset(gone | stalled)

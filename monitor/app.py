@@ -99,7 +99,7 @@ class App:
         self._keeper = Keeper(None, terms.save_s)
         self._absences = Absences(terms.away_s, terms.stalled_s)
         self._started_s = clock()
-        self._is_stopping = False
+        self._is_stopping = self._is_halfway = False
         self._assigned: frozenset[TopicPartition] | None = None
         self._waited_for: frozenset[TopicPartition] | None = None
         self._statuses: Sequence[PartitionStatus] = ()
@@ -142,6 +142,7 @@ class App:
         """One turn: the architecture on a screen."""
         self._board.set_busy(False)
         batch = self.source.poll(self._terms.poll_timeout_s)
+        self._is_halfway = True
         self._board.set_busy(True)
         began_s = time.perf_counter()
         now_s = self._clock()
@@ -155,6 +156,7 @@ class App:
             self._look_around(now_s)
         if self.reloads.is_due:
             self.reloads.run(self._swap, now_s)
+        self._is_halfway = False
         if self._keeper.is_due(now_s):
             self._save(now_s)
         if now_s >= self._due_publish_s:
@@ -320,6 +322,9 @@ class App:
         log.info("stopping", budget_s=self._terms.shutdown_s)
         # If closing hangs (a broker that does not answer), the stacks are shown and the process ends anyway.
         faulthandler.dump_traceback_later(self._terms.shutdown_s + 5.0, exit=True)
+        if self._is_halfway:  # a fault of ours: what is counted by half must not be stored, nor what it led to be told
+            log.error("ends in the middle of a batch: the next process reads it again", error_code="turn_not_finished")
+            return
         self._publish(reason="stopping")
         letters = self._aides.rejects.close(0.1 * self._terms.shutdown_s)
         self._save(self._clock())

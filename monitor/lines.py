@@ -239,7 +239,7 @@ class LineMaker:
         """Give lines: the numbers of their rules, and their rows. counts: lines of each subject."""
         rules, subject = self._arrays, self._table.arenas[where[1]].subjects[rows]
         detector, view = self._detectors[where[0]], self._views.some(where[1], 0, rows)
-        own = detector.of_reference(view)
+        own = detector.of_reference(self._views.usual(view, where[1], rows))
         yellow = rules.yellow[which] * np.where(rules.is_yellow_relative[which], own, 1.0)
         red = rules.red[which] * np.where(rules.is_red_relative[which], own, 1.0)
         lowest = np.where(np.isnan(yellow), red, yellow)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from monitor import build, logs
 from monitor.config import Settings
-from monitor.config.refusals import show_key
+from monitor.config.refusals import show_path
 from monitor.errors import ConfigError
 from monitor.pipeline_terms import PipelineTerms
 from monitor.selfwatch.terms import SelfTerms
@@ -61,10 +61,15 @@ class Reloader:
                 " driftd to apply this file (counts, alerts and offsets survive)"
             )
         before, sinks, same = self._settings.receivers, [], set()
-        for name, receiver in found.receivers.items():
-            own = build.sinks_of(found, name)
-            sinks += own
-            same |= {sink.name for sink in own} if receiver == before.get(name) else set()
+        try:
+            for name, receiver in found.receivers.items():
+                own = build.sinks_of(found, name)
+                sinks += own
+                same |= {sink.name for sink in own} if receiver == before.get(name) else set()
+        except ConfigError:
+            for sink in sinks:
+                sink.close()
+            raise
         changed = tuple(path for path in _differences(self._settings, found) if path.startswith(LIVE))
         needs_restart = tuple(path for path in _differences(self._started, found) if not path.startswith(LIVE))
         if _counted(self._started) != _counted(found):
@@ -86,7 +91,7 @@ def _differences(old: object, new: object, path: str = "") -> Iterator[str]:
         yield from _differences(_fields(old), _fields(new), path)
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in dict.fromkeys([*old, *new]):
-            place = f"{path}.{show_key(str(name))}" if path else show_key(str(name))
+            place = f"{path}.{show_path((str(name),))}" if path else show_path((str(name),))
             yield from _differences(old.get(name), new.get(name), place)
     else:
         yield path

@@ -30,6 +30,9 @@ PER_ROW: Final = (
     "rate_per_s",
     "silence_s",
 )
+SETTLING_PANES: Final = 10
+"""Before so many, how much traffic there should have been is not known: the first pane began before anything was read,
+or holds only those that were not late."""
 
 
 class Views:
@@ -43,7 +46,7 @@ class Views:
         self._ladders = ladders
         self._cache: dict[tuple[Arena, int], View] = {}
         self._shared: dict[tuple[Arena, int, int], View] = {}
-        self._end_s = 0.0
+        self._end_s = self._pane_s = 0.0
         self._grouped = np.zeros((0, GROUPS))
         self._edges = np.zeros((0, GROUPS + 1))
         self._rate_per_s = np.zeros(0)
@@ -53,7 +56,7 @@ class Views:
     def close(self, end_s: float, start_s: float, flags: Counts) -> None:
         """Note that a pane has closed, and when each model had events. flags: the pane's counts of the FLAGS arena."""
         self.forget()
-        self._end_s = end_s
+        self._end_s, self._pane_s = end_s, end_s - start_s
         self._reserve()
         hit = np.unique(flags.hits() // WIDTHS[Arena.FLAGS])
         self._last_s[hit] = end_s
@@ -64,12 +67,13 @@ class Views:
         """Give what is kept: when each model had events. The rest is made anew by `refresh`."""
         self._reserve()
         n = len(self._table.flags)
-        return {"end_s": self._end_s, "first_s": self._first_s[:n], "last_s": self._last_s[:n]}
+        times = {"end_s": self._end_s, "pane_s": self._pane_s}
+        return {**times, "first_s": self._first_s[:n], "last_s": self._last_s[:n]}
 
     def restore(self, state: State, rows: IntArray | None = None) -> None:
         """Go on from a state. rows: by the row of FLAGS till now the row from now on, or -1; None: as then."""
         self._reserve()
-        self._end_s = float(state.get("end_s", 0.0))
+        self._end_s, self._pane_s = float(state.get("end_s", 0.0)), float(state.get("pane_s", 0.0))
         for name, own in (("first_s", self._first_s), ("last_s", self._last_s)):
             if name in state:
                 found = state[name]
@@ -167,9 +171,14 @@ class Views:
             self._rate_per_s = _filled(self._rate_per_s, capacity)
 
     def _expected(self, at: IntArray | slice, span_s: float) -> FloatArray:
-        """Give the reference's rate, less where a model was seen for only part of the window."""
+        """Give the reference's rate, less where a model was seen for only part of the window; NaN while it is new."""
         present = self._end_s - np.maximum(self._first_s[at], self._end_s - span_s)
-        return self._rate_per_s[at] * (present / span_s if span_s > 0 else np.nan)
+        is_new = self._end_s - self._first_s[at] < SETTLING_PANES * self._pane_s
+        return np.where(is_new, np.nan, self._rate_per_s[at] * (present / span_s if span_s > 0 else np.nan))
+
+    def usual(self, view: View, arena: Arena, at: IntArray) -> View:
+        """Give a view with the reference's whole rate: what is usual is known before the first pane has closed."""
+        return replace(view, span_s=1.0, rate_per_s=self._rate_per_s[at]) if arena is Arena.FLAGS else view
 
     def part(self, view: View, rows: IntArray) -> View:
         """Give some rows of a view; the view itself when they are all of them, in order."""

@@ -141,7 +141,10 @@ def perform(stack: Stack) -> Performance:
     wait_for(lambda: time.time() > planted_s + INCIDENT_S, "the incident to fill the shorter window")
     fired, peak_s = stack.firing(), time.time()
     healed_s = stack.traffic.heal()
-    wait_for(lambda: not stack.firing(), "all alerts to be resolved", 60.0)
+    try:
+        wait_for(lambda: not stack.firing(), "all alerts to be resolved", 90.0)
+    except TimeoutError:
+        raise TimeoutError(f"not resolved 90 s after: {sorted(stack.firing())}") from None
     return Performance(before, fired, planted_s, peak_s, healed_s, time.time())
 
 

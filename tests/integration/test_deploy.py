@@ -172,7 +172,7 @@ class TestHealthchecks:
 
         done = subprocess.run([sys.executable, *filled], capture_output=True, timeout=30, check=False)
 
-        assert "python" == name
+        assert "/usr/bin/python3.11" == name
         assert (done.returncode == 0) == is_up
 
     def test_of_prometheus(self, watched: Watched) -> None:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import gc
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from structlog.testing import capture_logs
 
-from monitor import build
-from monitor.app import ERROR_LOG_S, App, AppTerms, Board, ErrorLog
-from monitor.config import load_settings
-from monitor.domain import DRILL_MODEL, AlertState, Batch, PartitionStatus, SinkStatus, TopicPartition, Transition
+from monitor.app import AppTerms
+from monitor.domain import DRILL_MODEL, AlertState, Batch
 from monitor.errors import BaselineError, DriftdError, SourceError
+from monitor.reports import ERROR_LOG_S, ErrorLog
 from monitor.rules import Budget
+from tests.unit.staging import CERTAIN, NOON_S, OTHER, PLACE, Clock, Stage, Ticking, batch
 
 if TYPE_CHECKING:
     from monitor.domain import Snapshot
-    from monitor.pipeline import Pipeline
     from monitor.references import Reference
-
-NOON_S: Final = 1_780_000_000.0
-PLACE: Final = TopicPartition("events", 0)
-OTHER: Final = TopicPartition("events", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -37,194 +30,14 @@ def _collector() -> Iterator[None]:
     gc.unfreeze()
 
 
-@dataclass
-class Clock:
-    """Times in order; the last one stands."""
-
-    times_s: list[float]
-
-    def __call__(self) -> float:
-        return self.times_s.pop(0) if len(self.times_s) > 1 else self.times_s[0]
-
-
-@dataclass
-class Ticking:
-    """Goes on by a step whenever it is asked."""
-
-    now_s: float = NOON_S
-    step_s: float = 0.0
-
-    def __call__(self) -> float:
-        self.now_s += self.step_s
-        return self.now_s
-
-
-@dataclass
-class Batches:
-    """A list as source: one batch per poll, the last one says so. on_poll is called with the number of the poll."""
-
-    batches: list[Batch]
-    calls: list[str]
-    on_poll: Callable[[int], object] = lambda _: None
-    places: Sequence[TopicPartition] | None = (PLACE,)
-    quiet: tuple[Sequence[TopicPartition], float] = ((), 0.0)
-    fails: Mapping[str, Exception] = field(default_factory=dict)
-    polls: int = 0
-
-    def _call(self, name: str) -> None:
-        self.calls.append(f"source.{name}")
-        if name in self.fails:
-            raise self.fails[name]
-
-    def open(self) -> None:
-        self._call("open")
-
-    def poll(self, timeout_s: float) -> Batch:
-        self._call("poll")
-        self.polls += 1
-        self.on_poll(self.polls)
-        if not self.batches:
-            return Batch(is_last=True)
-        return self.batches.pop(0)
-
-    def assigned(self) -> Sequence[TopicPartition] | None:
-        return self.places
-
-    def idle(self) -> tuple[Sequence[TopicPartition], float]:
-        return self.quiet
-
-    def trouble(self) -> str:
-        return ""
-
-    def commit(self) -> None:
-        self._call("commit")
-
-    def status(self) -> Sequence[PartitionStatus]:
-        return [PartitionStatus(place, 1, 2, 1, 0.5, 0.0) for place in self.places or ()]
-
-    def errors(self) -> Mapping[str, int]:
-        return {"_transport": 3}
-
-    def close(self) -> None:
-        self._call("close")
-
-
-@dataclass
-class Told:
-    """A list as delivery. left: what it could not deliver in the end."""
-
-    calls: list[str]
-    left: int = 0
-    told: list[tuple[Transition, float]] = field(default_factory=list)
-
-    def start(self) -> None:
-        self.calls.append("delivery.start")
-
-    def offer(self, transitions: Sequence[Transition], now_wall_s: float) -> None:
-        self.told += [(each, now_wall_s) for each in transitions]
-
-    def status(self) -> Sequence[SinkStatus]:
-        return [SinkStatus("list", len(self.told), {}, 0, 0.0, is_healthy=True)]
-
-    def drain(self, budget_s: float) -> int:
-        self.calls.append("delivery.drain")
-        return self.left
-
-    def close(self) -> None:
-        self.calls.append("delivery.close")
-
-
-@dataclass
-class Server:
-    calls: list[str]
-    error: Exception | None = None
-
-    def start(self) -> None:
-        self.calls.append("server.start")
-        if self.error is not None:
-            raise self.error
-
-    def stop(self) -> None:
-        self.calls.append("server.stop")
-
-
-class Stage:
-    """An app among fakes."""
-
-    def __init__(
-        self,
-        batches: Sequence[Batch] = (),
-        terms: AppTerms | None = None,
-        clock: Callable[[], float] | None = None,
-        settings: Mapping[str, str] | None = None,
-    ) -> None:
-        self.calls: list[str] = []
-        self.source = Batches(list(batches), self.calls)
-        self.delivery = Told(self.calls)
-        self.server = Server(self.calls)
-        self.board = Board()
-        self.pipeline = pipeline_of(settings or {})
-        self.app = App(
-            self.pipeline, self.source, self.delivery, self.board, terms or AppTerms(), clock or Clock([NOON_S])
-        )
-
-    def run(self) -> Stage:
-        self.app.run(self.server)
-        return self
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready, as anyone who looks now is told."""
-        snapshot = self.board.latest()
-        assert snapshot is not None
-        assert snapshot.is_ready == (not snapshot.not_ready_because)
-        return snapshot.not_ready_because
-
-
-def pipeline_of(settings: Mapping[str, str]) -> Pipeline:
-    return build.pipeline(load_settings(None, {**RULES, **settings}, topics_required=False))
-
-
-RULES: Final = {
-    "DRIFTD_ALERTS__WINDOWS": '["10s"]',
-    "DRIFTD_ALERTS__OWNER": "me",
-    "DRIFTD_ALERTS__RUNBOOK": "book",
-    "DRIFTD_MODELS": '[{"match": "m", "thresholds": {"unsafe_rate": {"yellow": 0.05, "red": 0.1}}}]',
-}
-
-
-CERTAIN: Final = {
-    "DRIFTD_MODELS": '[{"match": "*", "thresholds": {"unsafe_rate": {"yellow": 0.5, "red": null}}}]',
-    "DRIFTD_ALERTS__DEFAULT_RULES": "false",
-}
-"""One rule, which fires once for whatever model answers unsafely."""
-
-
-def batch(from_s: float, seconds: float, *, unsafe: bool = False, rate_per_s: int = 100, model: str = "m") -> Batch:
-    """Give events of a model at this rate from so many seconds after noon on."""
-    count = int(seconds * rate_per_s)
-    values = [body(NOON_S + from_s + n / rate_per_s, unsafe=unsafe, model=model) for n in range(count)]
-    return Batch(values, [0] * count, [PLACE])
-
-
-def body(time_s: float, *, unsafe: bool, model: str = "m") -> bytes:
-    event: dict[str, Any] = {
-        "event_time": time_s,
-        "model": model,
-        "unsafe": unsafe,
-        "features": {"x": round(time_s % 1.0, 2)},
-    }
-    return json.dumps(event).encode()
-
-
 class TestOrder:
     def test_everything_starts_in_order_and_stops_in_reverse(self) -> None:
         stage = Stage([batch(0, 1)]).run()
 
         assert [
-            *("delivery.start", "server.start", "source.open"),
-            *("source.poll", "source.commit", "source.poll"),
-            *("source.commit", "delivery.drain", "source.close", "server.stop", "delivery.close"),
+            *("server.start", "delivery.start", "source.open"),
+            *("source.poll", "source.saved", "source.poll"),
+            *("source.saved", "delivery.drain", "source.close", "server.stop", "delivery.close"),
         ] == stage.calls
 
     def test_stop_from_a_signal_ends_after_the_batch_in_hand(self) -> None:
@@ -256,7 +69,7 @@ class TestOrder:
         with pytest.raises(DriftdError, match="port in use"):
             stage.run()
 
-        assert ["delivery.start", "server.start", "delivery.close"] == stage.calls
+        assert ["server.start", "delivery.close"] == stage.calls
 
     def test_source_that_will_not_close_is_told_and_no_more(self) -> None:
         stage = Stage()
@@ -275,16 +88,16 @@ class TestOrder:
         with capture_logs() as lines:
             stage.run()
 
-        (line,) = [each for each in lines if each.get("error_code") == "notifications_undelivered"]
-        assert 4 == line["count"]
+        (line,) = [each for each in lines if each.get("error_code") == "left_untold"]
+        assert (4, "lost") == (line["notifications"], line["they_are"])
 
 
 class TestCadence:
-    @pytest.mark.parametrize(("commit_s", "commits"), [(5.0, 2), (2.0, 5), (1.0, 10)])
-    def test_offsets_are_committed_as_often_as_asked(self, commit_s: float, commits: int) -> None:
+    @pytest.mark.parametrize(("save_s", "saves"), [(5.0, 2), (2.0, 5), (1.0, 10)])
+    def test_offsets_are_told_as_often_as_asked(self, save_s: float, saves: int) -> None:
         """Ten turns a second apart, and once more at the end."""
         clock = Ticking()
-        stage = Stage([Batch()] * 10, AppTerms(commit_s=commit_s), clock)
+        stage = Stage([Batch()] * 10, AppTerms(save_s=save_s), clock)
 
         def advance(number: int) -> None:
             clock.now_s = NOON_S + number
@@ -294,7 +107,7 @@ class TestCadence:
         stage.source.on_poll = advance
         stage.run()
 
-        assert commits + 1 == stage.calls.count("source.commit")
+        assert saves + 1 == stage.calls.count("source.saved")
 
     def test_snapshot_is_new_every_second_and_not_at_every_turn(self) -> None:
         clock, seen = Ticking(), []

@@ -139,14 +139,14 @@ class TestKafkaOptions:
         assert not [value for value in options.values() if isinstance(value, SecretStr)]
         assert SECRET not in repr(settings)
 
-    def test_assignment_is_cooperative_under_the_classic_protocol_and_the_brokers_under_the_other(self) -> None:
+    def test_session_is_short_under_the_classic_protocol_and_the_brokers_under_the_other(self) -> None:
         classic, consumer = (
             build.kafka_options(settings_of(kafka={"topics": ["a"], "group_protocol": protocol}).kafka)
             for protocol in ("classic", "consumer")
         )
 
-        assert "cooperative-sticky" == classic["partition.assignment.strategy"]
-        assert "partition.assignment.strategy" not in consumer
+        assert (10_000, 1_000) == (classic["session.timeout.ms"], classic["heartbeat.interval.ms"])
+        assert not {"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"} & consumer.keys()
 
     def test_further_properties_have_the_last_word(self) -> None:
         kafka = {"topics": ["a"], "librdkafka": {"fetch.queue.backoff.ms": 50, "log_level": 6}}

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COMMANDS = ("run", "check", "replay", "explain", "drill", "demo", "schema", "version", "baseline")
-ALL = [(), *((name,) for name in COMMANDS), ("baseline", "build"), ("baseline", "show"), ("baseline", "diff")]
+COMMANDS = ("run", "check", "replay", "explain", "drill", "demo", "schema", "version", "baseline", "state", "dlq")
+GROUPS = {
+    "baseline": ("build", "show", "diff"),
+    "state": ("ls", "inspect", "verify", "export", "import"),
+    "dlq": ("replay",),
+}
+ALL = [(), *((name,) for name in COMMANDS), *((group, name) for group, names in GROUPS.items() for name in names)]
 
 
 @pytest.fixture(autouse=True)

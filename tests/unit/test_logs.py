@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _reset() -> Iterator[None]:
     yield
+    logs.set_level("info")
     structlog.reset_defaults()
 
 
@@ -62,6 +63,37 @@ def test_less_severe_lines_are_left_out(level: str, said: int, capsys: pytest.Ca
         each("something")
 
     assert said == len(capsys.readouterr().err.splitlines())
+
+
+def test_level_can_change_while_it_runs_also_for_loggers_that_were_used_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.set_up("info", "json")
+    log = structlog.get_logger()
+    said = []
+    for level in ("info", "error", "debug"):
+        logs.set_level(level)
+        for each in (log.debug, log.info, log.warning, log.error):
+            each("something")
+        said.append(len(capsys.readouterr().err.splitlines()))
+
+    assert [3, 1, 4] == said
+
+
+def test_bug_is_told_at_every_level(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("error", "json")
+    structlog.get_logger().exception("failed")
+
+    assert "error" == line_of(capsys)["level"]
+
+
+def test_unknown_level_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("error", "json")
+    with pytest.raises(KeyError):
+        logs.set_level("loud")
+    structlog.get_logger().warning("something")
+
+    assert "" == capsys.readouterr().err
 
 
 def test_name_from_outside_can_not_forge_a_line(capsys: pytest.CaptureFixture[str]) -> None:

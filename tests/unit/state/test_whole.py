@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from monitor.domain import Picture
+from monitor.domain import AlertState, Picture, Reason, Transition
 from monitor.pipeline import Pipeline, Step
 from monitor.references import to_text
-from tests.golden.traffic import NEVER_CLAMP, add, batch, pipeline
+from tests.golden.traffic import NEVER_CLAMP, RULES, add, batch, pipeline
 from tests.unit.state.keeping import Kept, plain
 from tests.unit.test_pipeline import changing, history, restless, tables_of
 
@@ -36,8 +37,14 @@ TRAFFIC: dict[str, tuple[Callable[[], Pipeline], Callable[[], Sequence[bytes | N
 }
 
 
-def run(name: str, stops: frozenset[int] = frozenset()) -> tuple[Step, Picture, dict[str, Any]]:
-    """Feed the traffic in batches; before those named, the process ends and another one goes on from what it kept."""
+def run(
+    name: str, stops: frozenset[int] = frozenset(), reloads: frozenset[int] = frozenset()
+) -> tuple[Step, Picture, dict[str, Any]]:
+    """Feed the traffic in batches.
+
+    Before those of `stops` the process ends and another one goes on from what it kept; before those of `reloads` it
+    reads the same configuration anew: other objects that say the same.
+    """
     make, traffic = TRAFFIC[name]
     made, kept, whole, messages = make(), Kept(), Step(), traffic()
     bounds = [*range(0, len(messages), BATCH), len(messages)]
@@ -47,6 +54,8 @@ def run(name: str, stops: frozenset[int] = frozenset()) -> tuple[Step, Picture, 
             made = make()
             made.restore(kept.states())
             made.assign([*batch().sources])
+        if number in reloads:
+            whole.transitions += made.replan(make()._terms)
         add(whole, made.step(batch(*messages[start:stop]), NEVER_CLAMP))
     add(whole, made.finish())
     return whole, made.picture(), plain(made.sections())
@@ -64,6 +73,53 @@ def test_process_that_ends_anywhere_changes_nothing(name: str, seed: int) -> Non
 
     pieces, after, kept_after = run(name, stops)
 
+    check_same((whole, before, kept), (pieces, after, kept_after))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", TRAFFIC)
+def test_same_configuration_read_anew_anywhere_changes_nothing(name: str, seed: int) -> None:
+    chance, batches = random.Random(seed), len(TRAFFIC[name][1]()) // BATCH
+    reloads = frozenset(chance.sample(range(batches), 3 if seed else batches // 2))
+    stops = frozenset(chance.sample(range(batches), 2)) if seed == 2 else frozenset()
+
+    check_same(uninterrupted(name), run(name, stops, reloads))
+
+
+def test_rule_that_is_gone_ends_its_alerts_and_touches_no_others() -> None:
+    """At the same place, in the middle of an incident: one goes on, one is told that a rule is no more."""
+    make, traffic = TRAFFIC["changing"]
+    rules = [each for each in RULES if each.name != "drift"]
+    same, other = make(), make()
+    told: list[Step] = [Step(), Step()]
+    is_replanned = False
+    for start in range(0, len(traffic()), BATCH):
+        values = traffic()[start : start + BATCH]
+        for made, step in zip((same, other), told, strict=True):
+            add(step, made.step(batch(*values), NEVER_CLAMP))
+        if not is_replanned and any(alert.rule == "drift" for alert in other.alerts):
+            before = list(other.alerts)
+            gone = other.replan(pipeline(rules=rules, segments=["country"])._terms)
+            is_replanned = True
+            left = list(other.alerts)
+
+    assert is_replanned
+    assert [alert.dedup_key for alert in before if alert.rule == "drift"] == [t.alert.dedup_key for t in gone]
+    assert {(AlertState.RESOLVED, Reason.REMOVED)} == {(t.alert.state, t.reason) for t in gone}
+    assert [alert for alert in before if alert.rule != "drift"] == left
+    after = [t for t in told[1].transitions if t.alert.rule != "drift"]
+    assert [_alone(t) for t in told[0].transitions if t.alert.rule != "drift"] == [_alone(t) for t in after]
+    assert same.picture().counted == other.picture().counted
+
+
+def _alone(transition: Transition) -> Transition:
+    """Give a transition without what it says of other alerts of its model."""
+    return replace(transition, alert=replace(transition.alert, rank=1, together=1, incident=""))
+
+
+def check_same(one: tuple[Step, Picture, dict[str, Any]], other: tuple[Step, Picture, dict[str, Any]]) -> None:
+    """Check that two runs came to the same: what was told and learned, what is shown, and all that is kept."""
+    (whole, before, kept), (pieces, after, kept_after) = one, other
     assert whole.transitions == pieces.transitions
     assert [to_text(r) for r in whole.references] == [to_text(r) for r in pieces.references]
     assert before.keys == after.keys

@@ -1,0 +1,102 @@
+"""What the runs on a broker share: a topic, a configuration, a receiver of alerts, and the end, where all is compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.faults import truth
+from benchmarks.faults.process import Daemon, Life
+from benchmarks.faults.traffic import MODELS, write_references
+from monitor.config import load_settings
+from tests.support.kafka import Kafka
+from tests.support.receiver import Receiver
+
+PARTITIONS: Final = 6
+SESSION_S: Final = 6.0
+"""The shortest that brokers allow."""
+
+
+@dataclass(slots=True)
+class Ground:
+    """One topic, one daemon, one receiver."""
+
+    kafka: Kafka
+    topic: str
+    daemon: Daemon
+    receiver: Receiver
+
+    def finish(self, life: Life) -> Finish:
+        """Let the daemon catch up, stop it in good order, and compare what it stored and told with an offline pass."""
+        ends = truth.ends_of(self.kafka.bootstrap_servers, self.topic, PARTITIONS)
+        began_s = time.monotonic()
+        self.daemon.wait_read(ends, life)
+        caught_up_s = time.monotonic() - began_s
+        self.daemon.stop(life)
+        found = truth.stored(self.daemon.stored().sections)
+        right = truth.offline(load_settings(self.daemon.config, {}), self.kafka.bootstrap_servers, ends)
+        told, repeated = self.told()
+        alerts = truth.compare_alerts(told, repeated, found, right, MODELS)
+        return Finish(truth.compare(found, right, sum(ends.values())), alerts, right.sums, caught_up_s)
+
+    def told(self) -> tuple[dict[str, str], int]:
+        """Give the notices about models that the receiver got, by message id, and how many of them came again."""
+        told: dict[str, str] = {}
+        repeated = 0
+        for request in self.receiver.requests:
+            (alert,) = request.json()["alerts"]
+            labels = alert["labels"]
+            if labels.get("model") not in MODELS:
+                continue  # what driftd tells of itself
+            identity = request.headers["webhook-id"]
+            repeated += identity in told
+            told[identity] = (
+                f"{labels['alertname']} {labels['model']}/{labels['field']} {alert['status']}"
+                f" {alert['startsAt']} {alert['endsAt']}"
+            )
+        return told, repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What came out at the end of a run."""
+
+    counts: truth.Difference
+    alerts: truth.Alerts
+    sums: truth.Sums
+    caught_up_s: float
+
+    @property
+    def problems(self) -> list[str]:
+        """Give what is wrong, for people."""
+        found = [*self.counts.where, *([self.counts.sums] if self.counts.sums else [])]
+        found += [f"late: {self.sums['late']}"] if self.sums["late"] else []
+        found += [f"alert never told: {each}" for each in self.alerts.missing[:10]]
+        return found + [f"alert that is not true: {each}" for each in self.alerts.extra[:10]]
+
+
+def prepare(folder: Path, kafka: Kafka, topic: str, receiver: Receiver, more: Mapping[str, Any]) -> Ground:
+    """Make the topic, the references and the configuration. more: librdkafka's properties, and the group protocol."""
+    kafka.create_topic(topic, PARTITIONS)
+    write_references(folder / "references")
+    settings = {
+        "kafka": {
+            "bootstrap_servers": [kafka.bootstrap_servers],
+            "topics": [topic],
+            "group_id": topic,
+            "start": "earliest",
+            "commit_s": 0.25,
+            **more,
+        },
+        "reference": {"directory": str(folder / "references")},
+        "state": {"directory": str(folder / "state")},
+        "alerts": {"windows": ["10s", "1m"], "keep_firing_for_s": 2},
+        "receivers": {
+            "log": {"type": "log"},
+            "hook": {"type": "webhook", "url": f"{receiver.url}/hook", "http": {"allow_internal": True}},
+        },
+    }
+    return Ground(kafka, topic, Daemon(folder, settings), receiver)
