@@ -156,6 +156,7 @@ class App:
             self._look_around(now_s)
         if self.reloads.is_due:
             self.reloads.run(self._swap, now_s)
+            self._due_publish_s = 0.0
         self._is_halfway = False
         if self._keeper.is_due(now_s):
             self._save(now_s)

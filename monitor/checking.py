@@ -8,7 +8,9 @@ from typing import Any
 
 from monitor.build import Plans
 from monitor.config import Settings, cautions
+from monitor.config.web_file import access_file
 from monitor.detectors import DETECTORS
+from monitor.memory import memory_max
 from monitor.power.analysis import Analysis, Traffic, analysis
 from monitor.references import Reference
 from monitor.rules import Level, Plan, Rule
@@ -39,6 +41,7 @@ class Report:
                 for r in self.references
             ],
             "receivers": {name: receiver.type for name, receiver in self.settings.receivers.items()},
+            "memory": memory_max(self.settings).to_dict(),
             "cautions": list(self.cautions),
             "power": self.power.to_dict(),
         }
@@ -53,12 +56,16 @@ class Report:
                 f"reads      {', '.join(settings.kafka.topics)} from {', '.join(settings.kafka.bootstrap_servers)}"
                 f" as group {settings.kafka.group_id} ({settings.kafka.group_protocol})"
             ),
-            f"serves     http://{settings.http.host}:{settings.http.port}/metrics, /livez, /readyz",
+            f"serves     http{_tls(settings)}://{settings.http.host}:{settings.http.port}/metrics, /livez, /readyz",
             f"tells      {', '.join(f'{n} ({r.type})' for n, r in settings.receivers.items()) or 'nobody'}",
             (
                 f"budget     false pages per model in {span_text(settings.alerts.budget_period_s)}:"
                 f" {settings.alerts.false_alarm_budget:g}"
             ),
+        ]
+        lines += [
+            f"keeps      {settings.state.directory}" if settings.state.enabled else "keeps      nothing: state is off",
+            f"memory     {memory_max(settings).to_text()}",
         ]
         if self.references:
             lines += [
@@ -86,6 +93,11 @@ def report(settings: Settings, references: Sequence[Reference], traffic: Traffic
     """Give the report of settings that load, and what they can detect at some traffic."""
     power = analysis(settings, references, traffic)
     return Report(settings, Plans(settings).named(), references, cautions(settings), power)
+
+
+def _tls(settings: Settings) -> str:
+    access = access_file(settings.http)
+    return "s" if access is not None and access.read(access.path).tls is not None else ""
 
 
 def _named(reference: Reference) -> str:

@@ -114,6 +114,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "drill": WIRING,
     "explain": WIRING,
     "logs": WIRING,
+    "memory": WIRING,
     "power": WIRING,
     "redelivery": WIRING,
     "progress": WIRING,
