@@ -67,6 +67,7 @@ def daemon(servers: str, folder: str, spells: int) -> dict[str, float]:
             "DRIFTD_KAFKA__BOOTSTRAP_SERVERS": servers,
             "DRIFTD_KAFKA__TOPICS": TOPIC,
             "DRIFTD_REFERENCE__DIRECTORY": folder,
+            "DRIFTD_STATE__DIRECTORY": f"{folder}/state",
             "DRIFTD_HTTP__PORT": "0",
         },
     )

@@ -123,6 +123,7 @@ def daemon(servers: str, topic: str, count: int) -> dict[str, float]:
                 "DRIFTD_KAFKA__GROUP_ID": f"driftd-{time.time_ns()}",
                 "DRIFTD_KAFKA__START": "earliest",
                 "DRIFTD_REFERENCE__DIRECTORY": folder,
+                "DRIFTD_STATE__DIRECTORY": str(Path(folder) / "state"),
                 "DRIFTD_HTTP__PORT": "0",
             },
         )

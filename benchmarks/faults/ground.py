@@ -78,10 +78,12 @@ class Finish:
         return found + [f"alert that is not true: {each}" for each in self.alerts.extra[:10]]
 
 
-def prepare(folder: Path, kafka: Kafka, topic: str, receiver: Receiver, more: Mapping[str, Any]) -> Ground:
-    """Make the topic, the references and the configuration. more: librdkafka's properties, and the group protocol."""
+def prepare(
+    folder: Path, kafka: Kafka, topic: str, receiver: Receiver, rate_per_s: float, more: Mapping[str, Any]
+) -> Ground:
+    """Make the topic, the references and the configuration. rate_per_s: of the traffic. more: of Kafka."""
     kafka.create_topic(topic, PARTITIONS)
-    write_references(folder / "references")
+    write_references(folder / "references", rate_per_s)
     settings = {
         "kafka": {
             "bootstrap_servers": [kafka.bootstrap_servers],

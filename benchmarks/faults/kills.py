@@ -57,13 +57,15 @@ def run(kafka: Kafka, folder: Path, plan: Plan, protocol: str = "classic") -> Ki
     """Kill the daemon again and again under load; then compare."""
     rng, began_s = random.Random(plan.seed), time.monotonic()
     # A member known by its name takes its own place again: otherwise each start waits until the dead one is missed.
-    own = {"group.instance.id": "driftd"} | ({"session.timeout.ms": int(SESSION_S * 1000)} if protocol == "classic" else {})
+    own = {"group.instance.id": "driftd"} | (
+        {"session.timeout.ms": int(SESSION_S * 1000)} if protocol == "classic" else {}
+    )
     topic = f"kills-{time.time_ns()}"
     with Receiver() as receiver:
-        ground = prepare(folder, kafka, topic, receiver, {"group_protocol": protocol, "librdkafka": own})
-        traffic = Traffic(
-            kafka.bootstrap_servers, topic, 6, plan.rate_per_s, is_planted, plan.seed
+        ground = prepare(
+            folder, kafka, topic, receiver, plan.rate_per_s, {"group_protocol": protocol, "librdkafka": own}
         )
+        traffic = Traffic(kafka.bootstrap_servers, topic, 6, plan.rate_per_s, is_planted, plan.seed)
         with traffic:
             when, back_s = _kill(ground, plan, rng)
             life = ground.daemon.start()

@@ -63,7 +63,9 @@ def assistant(rng: random.Random, is_planted: bool) -> Body:  # noqa: FBT001 - a
     """Give an answer of a language model; planted: it takes twice as long, and many are unsafe."""
     tokens_out = int(rng.lognormvariate(4.0, 0.6)) + 1
     return {
-        "latency_s": round((0.8 + 0.002 * tokens_out) * rng.lognormvariate(0.0, 0.25) * (2.0 if is_planted else 1.0), 4),
+        "latency_s": round(
+            (0.8 + 0.002 * tokens_out) * rng.lognormvariate(0.0, 0.25) * (2.0 if is_planted else 1.0), 4
+        ),
         "tokens_out": tokens_out,
         "unsafe": None if rng.random() < 0.1 else rng.random() < (0.12 if is_planted else 0.002),
         "refused": rng.random() < 0.02,
@@ -96,9 +98,7 @@ def write_references(folder: Path, rate_per_s: float) -> None:
     def history() -> Iterator[list[bytes | None]]:
         for number, model in enumerate(MODELS):
             rng = random.Random(number)
-            yield [
-                event(rng, model, 1_780_000_000 + at / own_per_s, is_planted=False) for at in range(HISTORY_EVENTS)
-            ]
+            yield [event(rng, model, 1_780_000_000 + at / own_per_s, is_planted=False) for at in range(HISTORY_EVENTS)]
 
     settings = load_settings(None, {}, topics_required=False)
     for reference in build_references(settings, Input("benchmark", lambda _: history())).references:

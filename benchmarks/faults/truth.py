@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -27,6 +29,7 @@ Bins = dict[StreamKey, Counter[int]]
 """Counts of all time, by stream and bin."""
 Sums = dict[str, int]
 """Messages by what became of them."""
+BATCH: Final = 2_000
 SUMS: Final = ("received", "counted", "rejected", "late", "duplicate", "clamped")
 
 
@@ -52,21 +55,29 @@ def ends_of(servers: str, topic: str, partitions: int) -> dict[TopicPartition, i
         consumer.close()
 
 
-def messages(servers: str, ends: Mapping[TopicPartition, int]) -> Iterator[list[Message]]:
-    """Give everything up to these offsets, some thousand at a time, each partition in its order."""
+def messages(servers: str, ends: Mapping[TopicPartition, int]) -> Iterator[Message]:
+    """Give everything up to these offsets, in the order of the brokers' time stamps: about as a live reader gets it."""
+    yield from heapq.merge(*(_partition(servers, source, end) for source, end in ends.items()), key=_stamp)
+
+
+def _stamp(message: Message) -> int:
+    return int(message.timestamp()[1])
+
+
+def _partition(servers: str, source: TopicPartition, end: int) -> Iterator[Message]:
     consumer = Consumer(
         {"bootstrap.servers": servers, "group.id": "driftd-bench-truth", "enable.auto.commit": False, "log_level": 0}
     )
-    consumer.assign([KafkaPartition(*source, 0) for source, end in ends.items() if end])
-    left = sum(ends.values())
+    consumer.assign([KafkaPartition(*source, 0)])
+    read = 0
     try:
-        while left:
-            found = [each for each in consumer.consume(5_000, 20.0) if each.error() is None]
+        while read < end:
+            found = [each for each in consumer.consume(1_000, 20.0) if each.error() is None]
             if not found:
-                raise RuntimeError(f"{left} messages of the topic could not be read")
-            found = [m for m in found if m.offset() < ends[TopicPartition(str(m.topic()), m.partition() or 0)]]  # type: ignore[operator]
-            left -= len(found)
-            yield found
+                raise RuntimeError(f"{source}: {end - read} messages could not be read")
+            for message in found[: end - read]:
+                yield message
+            read += len(found)
     finally:
         consumer.close()
 
@@ -78,10 +89,10 @@ def offline(settings: Settings, servers: str, ends: Mapping[TopicPartition, int]
     index = {source: at for at, source in enumerate(sources)}
     pipeline.assign(sources)
     transitions: list[Transition] = []
-    for found in messages(servers, ends):
-        partitions = [index[TopicPartition(str(m.topic()), m.partition() or 0)] for m in found]
-        step = pipeline.step(Batch([m.value() for m in found], np.array(partitions), sources), math.inf)
-        transitions += step.transitions
+    every = messages(servers, ends)
+    while found := list(islice(every, BATCH)):
+        partitions = np.array([index[TopicPartition(str(m.topic()), m.partition() or 0)] for m in found])
+        transitions += pipeline.step(Batch([m.value() for m in found], partitions, sources), math.inf).transitions
     sections = {section.name: section.make() for section in pipeline.sections()}
     return Pass(bins_of(sections), sums_of(sections), pipeline.picture().watermark_s or 0.0, transitions)
 
@@ -181,7 +192,9 @@ class Alerts:
     repeated: int
 
 
-def compare_alerts(told: Mapping[str, str], repeated: int, daemon: Pass, truth: Pass, models: Collection[str]) -> Alerts:
+def compare_alerts(
+    told: Mapping[str, str], repeated: int, daemon: Pass, truth: Pass, models: Collection[str]
+) -> Alerts:
     """Compare by message id: rule, stream, state, severity and event time are all in it. told: id to description.
 
     Only what both have judged is compared.

@@ -29,8 +29,8 @@ _T = TypeVar("_T")
 class Daemon:
     """Runs driftd on a configuration until closed; a context manager.
 
-    folder: where its configuration and log go, one folder per daemon. settings: the configuration; unless it says so
-    itself, the port of /metrics is a free one. is_up: what is waited for, by default that it listens.
+    folder: where its configuration, log and state go, one folder per daemon. settings: the configuration; unless it
+    says so itself, the port of /metrics is a free one. is_up: what is waited for, by default that it listens.
     Raises RuntimeError with its log where it ends or is not there in time.
     """
 
@@ -42,7 +42,8 @@ class Daemon:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (self.port,) = free_ports(1)
-        self.config = write_config(folder, {"http": {"port": self.port}, "log": {"format": "json"}, **settings})
+        own = {"http": {"port": self.port}, "log": {"format": "json"}, "state": {"directory": str(folder / "state")}}
+        self.config = write_config(folder, {**own, **settings})
         self._client = httpx2.Client(base_url=self.url, trust_env=False, timeout=5.0)
         self._log = folder / "driftd.log"
         self._process = Process("driftd", command("run", "--config", str(self.config)), self._log)
