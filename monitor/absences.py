@@ -31,7 +31,10 @@ class Absences:
         statuses: Iterable[PartitionStatus],
         now_s: float,
     ) -> frozenset[TopicPartition]:
-        """Give the partitions that event time waits for; `absent` are the others. statuses: none while in trouble."""
+        """Give the partitions that event time waits for; `absent` are the others.
+
+        away: that another member has, or that are held. statuses: of those assigned; none while in trouble.
+        """
         self._since_s = {each: self._since_s.get(each, now_s) for each in away}
         gone = {each for each, since_s in self._since_s.items() if now_s - since_s >= self._away_s}
         stalled = {each.source for each in statuses if each.lag_records and each.stalled_s >= self._stalled_s}

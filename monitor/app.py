@@ -22,7 +22,7 @@ from monitor.aides import Aides
 from monitor.board import Board, Serving, Telling
 from monitor.domain import PartitionStatus, Picture, Snapshot, TopicPartition
 from monitor.errors import BaselineError, SourceError
-from monitor.keeper import UNTOLD, Keeper, Opened
+from monitor.keeper import UNTOLD, Keeper, Loaded, Opened
 from monitor.kept import Section
 from monitor.ledger import Ledger
 from monitor.pipeline import Pipeline, Step
@@ -118,11 +118,12 @@ class App:
         calm_the_collector()
         sys.setswitchinterval(SWITCH_S)
         with ExitStack() as stack:
+            stored = self._open(stack)
             stack.callback(self._delivery.close)
             if server is not None:
                 server.start()
                 stack.callback(server.stop)
-            positions = self._restore(stack)
+            positions = self._restore(stored)
             self._delivery.start()
             self._aides.rejects.open()
             self.source.open(positions)
@@ -171,7 +172,8 @@ class App:
         assigned = self.source.assigned()
         if assigned is None:
             return
-        waited_for = self._absences.waited_for(assigned, self.source.away(), self._statuses, now_s)
+        away = self._aides.rejects.broken.union(self.source.away())
+        waited_for = self._absences.waited_for(assigned, away, self._statuses, now_s)
         self._pipeline.missing.is_absent = bool(self._absences.absent)
         if self._waited_for != waited_for:
             self._waited_for = waited_for
@@ -222,16 +224,20 @@ class App:
 
     # ---- what is kept
 
-    def _restore(self, stack: ExitStack) -> Mapping[TopicPartition, int]:
-        """Go on where an earlier process stored that it was; give where to read on."""
+    def _open(self, stack: ExitStack) -> Loaded | None:
+        """Open the store, before all else: two processes with one state must not get as far as sharing anything."""
         if self._terms.open_store is None:
-            log.info("windows start empty", reason="no state is kept: offsets come from the consumer group")
-            return {}
+            return None
         store, stored = self._terms.open_store()
         stack.callback(store.close)
         self._keeper = Keeper(store, self._terms.save_s)
+        return stored
+
+    def _restore(self, stored: Loaded | None) -> Mapping[TopicPartition, int]:
+        """Go on where an earlier process stored that it was; give where to read on."""
         if stored is None:
-            log.info("windows start empty", reason="no state is stored yet")
+            kept = "no state is stored yet" if self._keeper.status.is_kept else "no state is kept"
+            log.info("windows start empty", reason=f"{kept}: offsets come from the consumer group")
             return {}
         now_s, states = self._clock(), stored.sections
         self._pipeline.restore(states)

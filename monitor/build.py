@@ -149,7 +149,10 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         time=TimeTerms(time_.pane_s, time_.disorder_s, time_.grace_s, time_.future_s),
         learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min),
         limits=StreamLimits(
-            settings.limits.streams_max, settings.limits.models_max, settings.limits.segment_values_max
+            streams_max=settings.limits.streams_max,
+            models_max=settings.limits.models_max,
+            segment_values_max=settings.limits.segment_values_max,
+            of_model_max=settings.limits.model_streams_max,
         ),
         event_ids_max=settings.limits.event_ids_max,
         series_max=settings.limits.label_series_max,

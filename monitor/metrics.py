@@ -564,7 +564,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "driftd_budget_spent_ratio",
         "gauge",
         "Alerts that began to fire within the last budget period, over the false alarms allowed in it; 1 is all of it."
-        " True alarms count too: only people can tell them apart. Drills do not. Counted since the start.",
+        " True alarms count too: only people can tell them apart. Drills do not.",
         _MODEL,
         _budget_spent,
     ),

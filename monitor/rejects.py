@@ -99,6 +99,11 @@ class Rejects:
         """Try all that is held now: somebody may have mended what was wrong."""
         self._breakers.retry()
 
+    @property
+    def broken(self) -> frozenset[TopicPartition]:
+        """The partitions that are held since too many of their messages can't be used."""
+        return self._breakers.held()
+
     def held(self, assigned: Collection[TopicPartition]) -> frozenset[TopicPartition]:
         """Give the partitions that are not to be read now: all, while no more letters fit."""
         is_full = self._letters is not None and self._letters.is_full

@@ -39,6 +39,7 @@ class StreamLimits:
 
     streams_max: int = 50_000
     models_max: int = 2_000
+    of_model_max: int = 25_000
     segment_values_max: int = 50
 
 
@@ -173,7 +174,7 @@ class StreamTable:
                     yield name, rows
 
     def _add_stream(self, scope: Scope, name: str, kind: Kind) -> int:
-        if len(self.order) >= self._limits.streams_max:
+        if min(self._limits.streams_max - len(self.order), self._limits.of_model_max - len(scope.subject.rows)) <= 0:
             self.overflow["streams"] += 1
             return NONE
         row = self.add_stream(scope, name, kind)
@@ -385,9 +386,8 @@ class StreamTable:
     def learn_late(self, arena: Arena, counts: Counts) -> None:
         """Add late events to what is learned: they count, but tell nothing of their order."""
         rows, (hits, values) = self.arenas[arena], counts.pairs()
-        if hits.size:
-            learning = rows.is_learning[hits // rows.width]
-            rows.reference.reshape(-1)[hits[learning]] += values[learning]
+        learning = rows.is_learning[hits // rows.width]
+        rows.reference.reshape(-1)[hits[learning]] += values[learning]
 
     def learned_events(self, subject: Subject) -> int:
         """Give how many events the subject's reference rests on so far."""

@@ -54,6 +54,9 @@ class LimitSettings(BaseModel):
     model_config = SECTION
 
     streams_max: int = Field(default=50_000, ge=1, le=10_000_000, description="Most streams (model, field, segment).")
+    model_streams_max: int = Field(
+        default=25_000, ge=1, le=10_000_000, description="Most streams of one model, so that it leaves room for others."
+    )
     models_max: int = Field(default=2_000, ge=1, le=1_000_000, description="Most served model versions.")
     features_max: int = Field(default=10_000, ge=1, le=1_000_000, description="Most features read from one event.")
     segment_values_max: int = Field(default=50, ge=1, le=10_000, description="Most values of one segment.")

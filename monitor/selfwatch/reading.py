@@ -147,7 +147,8 @@ def poison(look: Look) -> Iterator[Finding]:
         why = letters.broken[partitions[0]] if partitions else ""
         text = (
             f"{len(partitions)} partitions of {topic} ({numbers(partitions)}) are not read any more, since too many of"
-            f" their messages can't be used ({why}); none was skipped"
+            f" their messages can't be used ({why}); none was skipped. After state.absence_s the others go on without"
+            " them, and what is counted then is incomplete and not judged"
         )
         seen = yes_no(is_bad=bool(partitions))
         yield Finding(seen, float(len(partitions)), 1.0, text, f"all of {topic} is read again", f"topic={topic}")

@@ -117,7 +117,7 @@ class Database:
 
     def load(self) -> Stored | None:
         """Give all that is stored; None when nothing was saved yet. Raises StateError."""
-        with self.snapshot():
+        with self.snapshot(), _with_cure():
             contents = self.contents()
             if contents.account.saved_wall_s is None:
                 return None
@@ -320,6 +320,16 @@ def create(connection: sqlite3.Connection, now_wall_s: float) -> None:
     account = Account(FORMAT, __version__, float(now_wall_s), None, 0, "")
     connection.executemany("INSERT INTO meta VALUES (?, ?)", account._asdict().items())
     connection.execute("COMMIT")
+
+
+@contextmanager
+def _with_cure() -> Iterator[None]:
+    """Say what to do about a section that can't be read."""
+    try:
+        yield
+    except StateError as error:
+        text = str(error)
+        raise (error if _CURE in text or "newer version" in text else StateError(f"{text}: {_CURE}")) from None
 
 
 def explained(error: sqlite3.Error, what: str, *, is_writing: bool = False) -> StateError:
