@@ -22,7 +22,7 @@ class Telling(Protocol):
         ...
 
     def resume(self, alerts: Sequence[Alert], now_wall_s: float) -> None:
-        """Take over alerts that fire already, so that they are repeated. Called once, after `restore`."""
+        """Take over alerts that fire already, for sinks that repeat them. After `restore`, and with new sinks."""
         ...
 
     def status(self) -> Sequence[SinkStatus]:

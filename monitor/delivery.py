@@ -66,8 +66,8 @@ class Delivery:
     def resume(self, alerts: Sequence[Alert], now_wall_s: float) -> None:
         """Take over alerts that fired before this process began, so that sinks with `resend_s` go on repeating them.
 
-        Called by the loop's thread once, with the stored alerts, after `restore` and before the first `offer`. What a
-        sink's stored outbox holds is left to that; alerts that do not fire are left out.
+        Called by the loop's thread, with the stored alerts after `restore`, and with all once sinks were replaced. What
+        a sink's outbox holds is left to that; alerts that do not fire are left out.
         """
         firing = [alert for alert in alerts if alert.state is AlertState.FIRING]
         told = [

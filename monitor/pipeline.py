@@ -390,6 +390,10 @@ class Pipeline:
         """The alerts that are pending or firing."""
         return self._judge.book.alerts
 
+    def references(self, models: Sequence[Sequence[str]]) -> list[Reference]:
+        """Give the references of some model versions, of those that have one."""
+        return [s.reference for s in self._table.subjects if s.reference and [s.model, s.model_version] in models]
+
     @property
     def subjects(self) -> Sequence[Subject]:
         """The model versions seen."""

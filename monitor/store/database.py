@@ -276,6 +276,9 @@ class Database:
         except sqlite3.Error as error:
             self.close()
             raise explained(error, self.what, is_writing=is_writing) from error
+        except UnicodeDecodeError as error:  # of a text in SQLite's own tables, or of its error's
+            self.close()
+            raise self._damage("a text in it can't be read") from error
         except BaseException:
             self._known = None
             raise
@@ -289,7 +292,7 @@ def connect(path: str, *, is_reader: bool = False) -> sqlite3.Connection:
     )
     try:
         set_up(connection)
-    except sqlite3.Error:
+    except BaseException:
         connection.close()
         raise
     return connection

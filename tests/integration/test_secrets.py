@@ -67,7 +67,6 @@ def planted(folder: Path) -> tuple[dict[str, Any], list[str]]:
         },
         "reference": {"directory": str(folder / "references")},
         "state": {"directory": str(folder / "state")},
-        "state": {"directory": str(folder / "state")},
         "log": {"level": "debug", "format": "json"},
         "run": {"shutdown_s": 1},
     }

@@ -11,13 +11,14 @@ from structlog.testing import capture_logs
 
 from monitor.app import AppTerms
 from monitor.domain import DRILL_MODEL, AlertState, Batch
-from monitor.errors import BaselineError, DriftdError, SourceError
+from monitor.errors import BaselineError, DriftdError, SourceError, StateError
 from monitor.reports import ERROR_LOG_S, ErrorLog
 from monitor.rules import Budget
 from tests.unit.staging import CERTAIN, NOON_S, OTHER, PLACE, Clock, Stage, Ticking, batch
 
 if TYPE_CHECKING:
     from monitor.domain import Snapshot
+    from monitor.keeper import Opened
     from monitor.references import Reference
 
 
@@ -70,6 +71,18 @@ class TestOrder:
             stage.run()
 
         assert ["server.start", "delivery.close"] == stage.calls
+
+    def test_state_that_can_not_be_opened_keeps_all_else_shut(self) -> None:
+        """Another process may have it, which must not meet a second reader of its topic, nor a second server."""
+
+        def open_store() -> Opened:
+            raise StateError("another process has it")
+
+        stage = Stage(terms=AppTerms(open_store=open_store))
+        with pytest.raises(StateError, match="another process has it"):
+            stage.run()
+
+        assert not {"server.start", "delivery.start", "source.open"} & set(stage.calls)
 
     def test_source_that_will_not_close_is_told_and_no_more(self) -> None:
         stage = Stage()

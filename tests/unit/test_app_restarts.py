@@ -20,7 +20,8 @@ from monitor.board import Board
 from monitor.config import Settings, load_settings
 from monitor.delivery import Delivery
 from monitor.domain import Batch, Snapshot, TopicPartition, Transition
-from monitor.errors import StateError
+from monitor.errors import SinkError, StateError
+from monitor.keeper import UNTOLD
 from monitor.reference_files import write_reference
 from monitor.sinks.base import Terms
 from monitor.store import Store
@@ -38,6 +39,7 @@ RATE_PER_S: Final = 30
 UNSAFE_S: Final = (40.0, 55.0)
 END_S: Final = 170.0
 EVERY_CHANGE: Final = Terms(is_every_change_told=True)
+DOWN: Final = SinkError("host: connection refused", is_retryable=True, reason="unreachable")
 LEARN: Final = {"DRIFTD_REFERENCE__LEARN_EVENTS": "500", "DRIFTD_REFERENCE__LEARN_EVENTS_MIN": "100"}
 
 
@@ -106,17 +108,22 @@ class Topic(Batches):
 class Books:
     """A store that notes what is done with it; it fails while it is told to."""
 
-    def __init__(self, store: Store, calls: list[str], fails: Callable[[], bool]) -> None:
-        self._store, self._calls, self._fails = store, calls, fails
+    def __init__(self, store: Store, life: Life) -> None:
+        self._store, self._life = store, life
         self.saved: list[Mapping[TopicPartition, int]] = []
 
     def save(self, sections: Iterable[Section], positions: Mapping[TopicPartition, int], now_wall_s: float) -> Saved:
-        if self._fails():
-            self._calls.append("store.failed")
+        if self._life.fails():
+            self._life.calls.append("store.failed")
             raise StateError("the disk is full")
-        saved = self._store.save(sections, positions, now_wall_s)
-        self._calls.append("store.saved")
+        given = list(sections)
+        saved = self._store.save(given, positions, now_wall_s)
+        self._life.calls.append("store.saved")
         self.saved.append(dict(positions))
+        if self._life.is_killed_before_telling and given[-1].make()["decided"]:
+            assert given[-1].name == UNTOLD
+            self._life.is_killed_before_telling = False
+            raise Killed
         return saved
 
     def close(self) -> None:
@@ -139,6 +146,7 @@ class Life:
         self.told: list[tuple[str, str, float]] = []
         self.now_s = NOON_S + 1.0
         self.fails: Callable[[], bool] = lambda: False
+        self.is_killed_before_telling = False
         self.books: list[Books] = []
         self.sources: list[Topic] = []
         self.snapshot: Snapshot | None = None
@@ -148,13 +156,19 @@ class Life:
         on_poll: Callable[[App, int], object] = lambda _, __: None,
         kind: type[App] = App,
         wreck: Callable[[Pipeline], object] = lambda _: None,
+        *,
+        is_deaf: bool = False,
     ) -> None:
-        """Run one process until its source ends, or on_poll stops or kills it. wreck: what goes wrong within."""
+        """Run one process until its source ends, or on_poll stops or kills it.
+
+        wreck: what goes wrong within. is_deaf: the receiver can't be reached all the while.
+        """
         settings = self.settings()
         source, board, sink = Topic(now_s=self.now_s), Board(), ListSink(terms=EVERY_CHANGE)
+        sink.troubles = [DOWN] * 1_000 if is_deaf else []
         pipeline = build.pipeline(settings, build.references(settings))
         wreck(pipeline)
-        terms = AppTerms(open_store=self._open, save=self._reference)
+        terms = AppTerms(open_store=self._open, save=self._reference, shutdown_s=1.0 if is_deaf else 20.0)
         app = kind(pipeline, source, Delivery([sink]), board, terms, lambda: source.now_s)
         source.on_poll = lambda number: on_poll(app, number)
         self.sources.append(source)
@@ -182,7 +196,7 @@ class Life:
 
     def _open(self) -> Opened:
         store = Store.open(self.folder / "state")
-        books = Books(store, self.calls, lambda: self.fails())  # noqa: PLW0108 - it changes
+        books = Books(store, self)
         self.books.append(books)
         return books, store.load()
 
@@ -288,6 +302,42 @@ def test_what_is_told_to_others_as_read_is_what_was_saved(tmp_path: Path) -> Non
 
     assert "store.failed" in life.calls
     assert life.books[0].saved == life.sources[0].told_saved
+
+
+def test_killed_between_the_save_and_the_telling_the_next_process_tells(whole: Life, tmp_path: Path) -> None:
+    """At every save that holds something to be told: nobody has heard of it before, and the state lies behind it."""
+    life, kills = Life(tmp_path), -1
+    while not life.is_killed_before_telling:  # it is still to come where a process had nothing to tell
+        life.is_killed_before_telling = True
+        kills += 1
+        with pytest.raises(Killed):
+            life.process(kind=Mortal)
+    life.is_killed_before_telling = False
+    life.process()
+
+    assert kills >= 2
+    assert whole.totals() == life.totals()
+    assert set(whole.told) == set(life.told)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_what_a_receiver_could_not_be_told_is_told_by_the_next_process(
+    is_killed: bool,  # noqa: FBT001
+    whole: Life,
+    tmp_path: Path,
+) -> None:
+    life, half = Life(tmp_path), len(MESSAGES) // BATCH // 2
+    if is_killed:
+        with pytest.raises(Killed):
+            life.process(killing_at(half), Mortal, is_deaf=True)
+    else:
+        life.process(stopping_at(half), is_deaf=True)
+    life.process(is_deaf=True)
+    before = list(life.told)
+    life.process()
+
+    assert [] == before
+    assert whole.told == life.told
 
 
 class TestWreck:

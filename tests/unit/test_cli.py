@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from monitor import __version__
-from monitor.cli import cli
+from monitor.cli import _on_signals, cli
 from monitor.config import settings_schema
 
 if TYPE_CHECKING:
@@ -103,6 +104,33 @@ class TestExitCodes:
 
     def test_process_ends_with_the_same_codes(self) -> None:
         assert 78 == process("run", "--config", "no-such.yaml").returncode
+
+
+class TestSignals:
+    @pytest.fixture(autouse=True)
+    def _handlers(self) -> Iterator[None]:
+        before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        yield
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    @pytest.mark.parametrize(
+        ("number", "called"), [(signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")]
+    )
+    def test_each_does_what_it_is_for(self, number: signal.Signals, called: str) -> None:
+        calls: list[str] = []
+        _on_signals(lambda: calls.append("stop"), lambda: calls.append("reload"))
+        signal.raise_signal(number)
+
+        assert [called] == calls
+
+    def test_hang_ups_may_come_as_often_as_they_like(self) -> None:
+        calls: list[str] = []
+        _on_signals(lambda: calls.append("stop"), lambda: calls.append("reload"))
+        for _ in range(3):
+            signal.raise_signal(signal.SIGHUP)
+
+        assert ["reload"] * 3 == calls
 
 
 class TestVersionAndSchema:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from structlog import configure
 
 from monitor import logs
 
@@ -69,6 +70,7 @@ def test_level_can_change_while_it_runs_also_for_loggers_that_were_used_before(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.set_up("info", "json")
+    configure(cache_logger_on_first_use=True)  # as it is outside of tests
     log = structlog.get_logger()
     said = []
     for level in ("info", "error", "debug"):

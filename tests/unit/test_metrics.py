@@ -32,9 +32,10 @@ UNITS = {
     "_info": "Always 1",
     "_records": "Records",
     "_samples": "Values",
+    "_bytes": "Bytes",
 }
 WITHOUT_UNIT = re.compile(
-    r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$|_held$|_successful$|_open$|_waiting$"
+    r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$|_held$|_successful$|_open$|_waiting$|_away$"
     r"|_(psi|psi_raw|psi_floor|js|ks|wasserstein|chi_square)$|_tokens_(mean|quantile)$|_stream_(mean|quantile)$|_score$"
 )
 

@@ -148,6 +148,16 @@ class TestBreakers:
         assert {} == well
         assert 2 == len(lines), "the second time is news again"
 
+    def test_held_for_poison_is_told_from_held_for_want_of_room(self) -> None:
+        letters = Letters(is_full=True)
+        rejects = rejects_of(letters)
+        with capture_logs():
+            take(rejects, BAD, RUN, are_bad=True)
+
+        assert ({BAD}, {GOOD, BAD}) == (set(rejects.broken), set(rejects.held([GOOD, BAD])))
+        rejects.retry()
+        assert not rejects.broken
+
     def test_somebody_who_mended_it_need_not_wait(self) -> None:
         rejects = rejects_of()
         with capture_logs():

@@ -168,6 +168,11 @@ class TestNeedsRestart:
         assert ("models",) == found.changed
         assert ["models (features and segments, of models that were seen already)"] == list(found.needs_restart)
 
+    def test_models_that_come_with_thresholds_alone_need_none(self, file: File) -> None:
+        found = file.after(models=[{"match": "other", "thresholds": {"unsafe_rate": {"red": 0.2}}}, *BEFORE["models"]])
+
+        assert (("models",), ()) == (found.changed, found.needs_restart)
+
     def test_no_value_is_told_only_options(self, file: File) -> None:
         kafka = {**BEFORE["kafka"], "security_protocol": "sasl_ssl", "sasl_mechanism": "PLAIN"}
         found = file.after(
