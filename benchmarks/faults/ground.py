@@ -1,4 +1,4 @@
-"""What the runs on a broker share: a topic, a configuration, a receiver of alerts, and the end, where all is compared."""
+"""What runs on a broker share: a topic, a configuration, a receiver, and the end, where all is compared."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Ground:
         right = truth.offline(load_settings(self.daemon.config, {}), self.kafka.bootstrap_servers, ends)
         told, repeated = self.told()
         alerts = truth.compare_alerts(told, repeated, found, right, MODELS)
-        return Finish(truth.compare(found, right, sum(ends.values())), alerts, right.sums, caught_up_s)
+        return Finish(truth.compare(found, right, sum(ends.values())), alerts, right.sums, caught_up_s, found.changed)
 
     def told(self) -> tuple[dict[str, str], int]:
         """Give the notices about models that the receiver got, by message id, and how many of them came again."""
@@ -68,12 +68,14 @@ class Finish:
     alerts: truth.Alerts
     sums: truth.Sums
     caught_up_s: float
+    changed: int
 
     @property
     def problems(self) -> list[str]:
         """Give what is wrong, for people."""
         found = [*self.counts.where, *([self.counts.sums] if self.counts.sums else [])]
         found += [f"late: {self.sums['late']}"] if self.sums["late"] else []
+        found += [f"added to panes that had closed, {self.changed} times"] if self.changed else []
         found += [f"alert never told: {each}" for each in self.alerts.missing[:10]]
         return found + [f"alert that is not true: {each}" for each in self.alerts.extra[:10]]
 

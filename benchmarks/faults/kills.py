@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,18 +24,23 @@ START_SHARE: Final = 0.2
 """Of the kills come while it starts: imports, restores, joins."""
 START_S: Final = 2.5
 CYCLE_S: Final = (20.0, 20.0, 50.0)
-"""Healthy, something wrong, healthy again; then anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How often what is done. stops, restarts: among the kills, evenly."""
+    """How often what is done. stops, restarts: among the kills, evenly. is_short: one short incident, for tests."""
 
     kills: int
     seed: int = 0
     stops: int = 1
     restarts: int = 0
     rate_per_s: float = RATE_PER_S
+    is_short: bool = False
+
+    @property
+    def cycle_s(self) -> tuple[float, float, float]:
+        """Healthy, something wrong, healthy again; then anew."""
+        return (8.0, 6.0, 600.0) if self.is_short else CYCLE_S
 
 
 @dataclass(slots=True)
@@ -48,9 +54,9 @@ class KillRun:
     back_s: float
 
 
-def is_planted(ran_s: float) -> bool:
-    """Tell whether something is wrong at this time of a run."""
-    return CYCLE_S[0] <= ran_s % sum(CYCLE_S) < CYCLE_S[0] + CYCLE_S[1]
+def planted(cycle_s: tuple[float, float, float]) -> Callable[[float], bool]:
+    """Give what tells whether something is wrong at a time of a run."""
+    return lambda ran_s: cycle_s[0] <= ran_s % sum(cycle_s) < cycle_s[0] + cycle_s[1]
 
 
 def run(kafka: Kafka, folder: Path, plan: Plan, protocol: str = "classic") -> KillRun:
@@ -65,14 +71,14 @@ def run(kafka: Kafka, folder: Path, plan: Plan, protocol: str = "classic") -> Ki
         ground = prepare(
             folder, kafka, topic, receiver, plan.rate_per_s, {"group_protocol": protocol, "librdkafka": own}
         )
-        traffic = Traffic(kafka.bootstrap_servers, topic, 6, plan.rate_per_s, is_planted, plan.seed)
+        traffic = Traffic(kafka.bootstrap_servers, topic, 6, plan.rate_per_s, planted(plan.cycle_s), plan.seed)
         with traffic:
             when, back_s = _kill(ground, plan, rng)
             life = ground.daemon.start()
             ground.daemon.wait(life, "partitions assigned")
-            ran_s = time.monotonic() - began_s
-            # To the end of the incident in hand, so that what fires resolves.
-            time.sleep(max(2.0, sum(CYCLE_S[:2]) + 15.0 - ran_s % sum(CYCLE_S)))
+            ran_s, over_s = time.monotonic() - began_s, sum(plan.cycle_s[:2])
+            # To the end of the incident in hand, and on until what fires has resolved.
+            time.sleep(max(2.0, over_s + (4.0 if plan.is_short else 15.0) - ran_s % sum(plan.cycle_s)))
         finish = ground.finish(life)
         ground.daemon.close()
     return KillRun(finish, when, time.monotonic() - began_s, sum(traffic.sent.values()), back_s)

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from benchmarks.faults.ground import PARTITIONS, SESSION_S, Finish, prepare
-from benchmarks.faults.kills import is_planted
+from benchmarks.faults.kills import CYCLE_S, planted
 from benchmarks.faults.process import wall_s
 from benchmarks.faults.traffic import Traffic
 from tests.support.kafka import Kafka
@@ -22,7 +22,7 @@ from tests.support.receiver import Receiver
 
 RATE_PER_S: Final = 1_000.0
 EVERY_S: Final = 5.0
-TELLING: Final = "driftd_consumer_rebalances_total"
+TELLING: Final = "driftd_rebalances_total"
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Neighbour:
         self.owned.give([each.partition for each in partitions], time.time())
 
 
-def run(kafka: Kafka, folder: Path, protocol: str, seconds: float) -> MemberRun:
+def run(kafka: Kafka, folder: Path, protocol: str, seconds: float, rate_per_s: float = RATE_PER_S) -> MemberRun:
     """Let the neighbour come and go for so long, under load; then compare."""
     own: dict[str, Any] = {"session.timeout.ms": int(SESSION_S * 1000)} if protocol == "classic" else {}
     topic = f"members-{time.time_ns()}"
@@ -109,9 +109,9 @@ def run(kafka: Kafka, folder: Path, protocol: str, seconds: float) -> MemberRun:
     if protocol == "classic":
         options |= {"partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": 1_000}
     with Receiver() as receiver:
-        ground = prepare(folder, kafka, topic, receiver, RATE_PER_S, more)
+        ground = prepare(folder, kafka, topic, receiver, rate_per_s, more)
         daemon = ground.daemon
-        with Traffic(kafka.bootstrap_servers, topic, PARTITIONS, RATE_PER_S, is_planted):
+        with Traffic(kafka.bootstrap_servers, topic, PARTITIONS, rate_per_s, planted(CYCLE_S)):
             life = daemon.start()
             daemon.wait(life, "partitions assigned")
             with Neighbour(options, topic) as neighbour:

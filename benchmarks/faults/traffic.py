@@ -19,7 +19,7 @@ from monitor.config import load_settings
 from monitor.reference_files import write_reference
 
 VERSION: Final = "2026.1"
-HISTORY_EVENTS: Final = 12_000  # of each model, for its reference
+HISTORY_EVENTS: Final = 8_000  # of each model, for its reference
 JITTER_S: Final = 0.5
 """How far event times go back at most within a partition: well within the disorder that is allowed, so none is late."""
 DUPLICATES: Final = 0.005

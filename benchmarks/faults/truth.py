@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from monitor import build
 from monitor.bins import WIDTHS, Arena
 from monitor.config import Settings
-from monitor.counting_state import LADDER, OPEN, TOTALS
+from monitor.counting_state import LADDER, OPEN, TOTALS, WATERMARK
 from monitor.counts import Counts
 from monitor.domain import Batch, StreamKey, TopicPartition, Transition
 from monitor.kept import State
@@ -30,16 +31,21 @@ Bins = dict[StreamKey, Counter[int]]
 Sums = dict[str, int]
 """Messages by what became of them."""
 BATCH: Final = 2_000
+READ_S_MAX: Final = 20.0
 SUMS: Final = ("received", "counted", "rejected", "late", "duplicate", "clamped")
 
 
 @dataclass(slots=True)
 class Pass:
-    """What a pipeline made of a topic. to_s: event time up to which it has judged."""
+    """What a pipeline made of a topic. to_s: event time up to which it has judged.
+
+    changed: how often events were added to panes that had closed, which would be judged later than they should.
+    """
 
     bins: Bins
     sums: Sums
     to_s: float
+    changed: int
     transitions: list[Transition] = field(default_factory=list)
 
 
@@ -69,15 +75,16 @@ def _partition(servers: str, source: TopicPartition, end: int) -> Iterator[Messa
         {"bootstrap.servers": servers, "group.id": "driftd-bench-truth", "enable.auto.commit": False, "log_level": 0}
     )
     consumer.assign([KafkaPartition(*source, 0)])
-    read = 0
+    read, deadline_s = 0, time.monotonic() + READ_S_MAX
     try:
         while read < end:
-            found = [each for each in consumer.consume(1_000, 20.0) if each.error() is None]
-            if not found:
-                raise RuntimeError(f"{source}: {end - read} messages could not be read")
-            for message in found[: end - read]:
-                yield message
+            found = [each for each in consumer.consume(1_000, 0.1) if each.error() is None]
+            yield from found[: end - read]
             read += len(found)
+            if found:
+                deadline_s = time.monotonic() + READ_S_MAX
+            elif time.monotonic() > deadline_s:
+                raise RuntimeError(f"{source}: {end - read} messages could not be read")
     finally:
         consumer.close()
 
@@ -94,12 +101,19 @@ def offline(settings: Settings, servers: str, ends: Mapping[TopicPartition, int]
         partitions = np.array([index[TopicPartition(str(m.topic()), m.partition() or 0)] for m in found])
         transitions += pipeline.step(Batch([m.value() for m in found], partitions, sources), math.inf).transitions
     sections = {section.name: section.make() for section in pipeline.sections()}
-    return Pass(bins_of(sections), sums_of(sections), pipeline.picture().watermark_s or 0.0, transitions)
+    whole = stored(sections)
+    whole.transitions += transitions
+    return whole
 
 
 def stored(sections: Mapping[str, State]) -> Pass:
     """Read the same from what a daemon stored."""
-    return Pass(bins_of(sections), sums_of(sections), float(sections["counting/watermark"]["value_s"]))
+    changed = sum(
+        int(state["changes"])
+        for name, state in sections.items()
+        if name.startswith(f"{LADDER}/") and "changes" in state
+    )
+    return Pass(bins_of(sections), sums_of(sections), float(sections[WATERMARK]["value_s"]), changed)
 
 
 def sums_of(sections: Mapping[str, State]) -> Sums:
