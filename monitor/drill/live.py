@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from monitor import build
 from monitor.alert_json import alert_of
 from monitor.config import Settings
+from monitor.dead_letters import CLIENT_OPTIONS
 from monitor.domain import DRILL_MODEL, AlertState
 from monitor.drill.incidents import Event, Planted, Traits, plant
 from monitor.drill.report import Order, Result
@@ -35,18 +36,6 @@ TICK_S: Final = 0.05
 ASK_S: Final = 0.5
 PRODUCE_TIMEOUT_S: Final = 10.0
 COUNTRIES: Final = ("DE", "FR", "ES", "PL")
-CLIENT_OPTIONS: Final = (
-    "bootstrap.",
-    "broker.",
-    "client.",
-    "enable.ssl.",
-    "https.",
-    "sasl.",
-    "security.",
-    "socket.",
-    "ssl.",
-)
-"""Beginnings of the options of the configured consumer that are a producer's too."""
 
 Say = Callable[[str], None]
 
