@@ -49,9 +49,9 @@ class Normal:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], bins: int, features: int, scores: int) -> Normal:
         """Read what `to_dict` gave. Raises ValueError on what can't be of a stream of so many bins."""
-        runs = [(int(at), int(length)) for at, length in found["classes"]]
-        classes = np.repeat([at for at, _ in runs], [length for _, length in runs]).astype(np.uint8)
-        if len(classes) != bins or any(not (0 <= at < CLASSES or at == NO_CLASS) for at, _ in runs):
+        ats, lengths = np.array(found["classes"], dtype=np.int64).reshape(-1, 2).T
+        classes = np.repeat(ats, lengths).astype(np.uint8)
+        if len(classes) != bins or not (((ats >= 0) & (ats < CLASSES)) | (ats == NO_CLASS)).all():
             raise ValueError(f"classes must be of {bins} bins, and below {CLASSES}")
         events = inflation = profile = None
         if "inflation" in found:
