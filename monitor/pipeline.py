@@ -115,14 +115,14 @@ class Pipeline:
 
     def step(self, batch: Batch, now_s: float) -> Step:
         """Take in a batch of messages. now_s: wall clock, by which times in the future are clamped (inf: never)."""
-        step = Step()
         columns = self._adapter.decode(batch.values)
-        step.rejected += columns.rejected
+        step = Step(rejected=list(columns.rejected))
         topics = [source.topic for source in batch.sources]
         partitions = np.asarray(batch.partitions, dtype=np.int64)
         self._totals.take(partitions, columns, topics)
-        self._watermark.set_timeless(batch.sources[i] for i in np.unique(partitions).tolist())
+        heard = [batch.sources[i] for i in np.unique(partitions).tolist()]
         if not len(columns):
+            self._watermark.set_timeless(heard)
             return step
         if not isinstance(columns.messages, range):  # a range: one event per message, none rejected
             partitions = partitions[np.array(columns.messages, dtype=np.int64)]
@@ -131,9 +131,9 @@ class Pipeline:
         counted = self._accept(columns, scopes, partitions, topics)
         if counted is not None:
             columns, scopes, partitions = columns.at(counted), scopes[counted], partitions[counted]
-            if not len(columns):
-                return step
-        self._take(columns, scopes, partitions, (batch.sources, now_s), step)
+        if len(columns):
+            self._take(columns, scopes, partitions, (batch.sources, now_s), step)
+        self._watermark.set_timeless(heard)  # not sooner: until its first event in here a partition holds time back
         self._close(step)
         return step
 

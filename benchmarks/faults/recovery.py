@@ -1,0 +1,134 @@
+"""How long is it gone? Killed with 25,000 streams in its state, and started anew, as an orchestrator would."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from confluent_kafka import Producer
+
+from benchmarks.events import produce
+from benchmarks.faults.ground import PARTITIONS
+from benchmarks.faults.process import Daemon, Life, wall_s
+from benchmarks.faults.truth import ends_of
+from monitor.baseline import Input, build_references
+from monitor.config import load_settings
+from monitor.reference_files import write_reference
+from tests.support.kafka import Kafka
+
+STREAMS: Final = 25_000
+HISTORY_EVENTS: Final = 60  # of each model
+READ_EVENTS: Final = 60  # of each model, before it is killed
+SPAN_S: Final = 600.0
+"""Of event time that they cover: counts lie in many buckets, of all ages."""
+
+
+@dataclass(slots=True)
+class RecoveryRun:
+    """Seconds from the start of the process: until it is ready and has read on; and to each step on the way.
+
+    load_s: what restoring took, of these. state_mb: the file.
+    """
+
+    models: int
+    recovered_s: float
+    load_s: float
+    state_mb: float
+    steps_s: dict[str, float] = field(default_factory=dict)
+
+
+def event(rng: random.Random, model: int, features: int, time_s: float) -> bytes:
+    """Give one event of a model with so many features."""
+    values: dict[str, float] = {f"f{at:03d}": round(rng.gauss(at, 1.0), 3) for at in range(features)}
+    head = {"event_id": f"{rng.getrandbits(96):024x}", "event_time": time_s, "model": f"m{model:04d}"}
+    return msgspec.json.encode({**head, "model_version": "1", "features": values, "latency_s": rng.random()})
+
+
+def run(kafka: Kafka, folder: Path, models: int, *, is_named: bool) -> RecoveryRun:
+    """Bring a daemon to so many streams, kill it, start it anew. is_named: the group knows the member by a name."""
+    features = STREAMS // models
+    topic = f"recovery-{time.time_ns()}"
+    kafka.create_topic(topic, PARTITIONS)
+    _references(folder / "references", models, features)
+    daemon = Daemon(folder, _settings(kafka, folder, topic, is_named=is_named))
+    rng, count = random.Random(2), READ_EVENTS * models
+    first_s = time.time() - SPAN_S
+    past = (event(rng, at % models, features, first_s + SPAN_S * at / count) for at in range(count))
+    produce(kafka.bootstrap_servers, topic, past, PARTITIONS)
+    life = daemon.start()
+    daemon.wait(life, "partitions assigned")
+    daemon.wait_read(ends_of(kafka.bootstrap_servers, topic, PARTITIONS), life, 300.0)
+    time.sleep(2.0)
+    life.kill()
+    fresh = [event(rng, at % models, features, time.time()) for at in range(models)]
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
+    for at, value in enumerate(fresh):
+        producer.produce(topic, value, partition=at % PARTITIONS)
+    producer.flush(30)
+    before = daemon.positions()
+    life = daemon.start()
+    steps_s = _steps(daemon, life, sum(before.values()))
+    restored = daemon.wait(life, "state restored")
+    life.kill()
+    daemon.close()
+    size = sum(path.stat().st_size for path in daemon.state.iterdir())
+    recovered_s = max(steps_s["ready"], steps_s["read on"])
+    return RecoveryRun(models, recovered_s, float(restored["seconds"]), size / 1e6, steps_s)
+
+
+def _steps(daemon: Daemon, life: Life, read_before: int) -> dict[str, float]:
+    """Give when, from the start of a process, it said or did what."""
+    steps_s: dict[str, float] = {}
+    deadline_s = life.began_s + 60.0
+    while not {"ready", "read on"} <= steps_s.keys() and time.monotonic() < deadline_s:
+        if "ready" not in steps_s:
+            answer = daemon.get("/readyz")
+            if answer is not None and answer.status_code == 200:
+                steps_s["ready"] = time.monotonic() - life.began_s
+        elif sum(daemon.positions().values()) > read_before:
+            steps_s["read on"] = time.monotonic() - life.began_s
+        time.sleep(0.02)
+    assert len(steps_s) == 2, f"not back within a minute: {steps_s}\n{daemon.tail(life)}"
+    for line in daemon.lines(life.log_from):
+        if line["event"] in {"state restored", "started", "partitions assigned"}:
+            steps_s.setdefault(line["event"], wall_s(line) - life.began_wall_s)
+    return dict(sorted(steps_s.items(), key=lambda each: each[1]))
+
+
+def _settings(kafka: Kafka, folder: Path, topic: str, *, is_named: bool) -> dict[str, Any]:
+    return {
+        "kafka": {
+            "bootstrap_servers": [kafka.bootstrap_servers],
+            "topics": [topic],
+            "group_id": topic,
+            "start": "earliest",
+            "commit_s": 0.5,
+            "librdkafka": {"group.instance.id": "driftd"} if is_named else {},
+        },
+        "limits": {"streams_max": 4 * STREAMS, "models_max": 2_000},
+        "reference": {"directory": str(folder / "references")},
+        "state": {"directory": str(folder / "state")},
+        "receivers": {"log": {"type": "log"}},
+    }
+
+
+def _references(folder: Path, models: int, features: int) -> None:
+    """Write the reference of each model; they are alike, which does not matter to how long they take to read."""
+
+    def history() -> Iterator[list[bytes | None]]:
+        rng = random.Random(1)
+        for model in range(models):
+            yield [event(rng, model, features, 1_790_000_000.0 + at) for at in range(HISTORY_EVENTS)]
+
+    settings = load_settings(
+        None,
+        {"DRIFTD_LIMITS__STREAMS_MAX": str(4 * STREAMS), "DRIFTD_LIMITS__MODELS_MAX": "2000"},
+        topics_required=False,
+    )
+    for reference in build_references(settings, Input("benchmark", lambda _: history())).references:
+        write_reference(folder, reference)
