@@ -104,6 +104,7 @@ class App:
         self._waited_for: frozenset[TopicPartition] | None = None
         self._statuses: Sequence[PartitionStatus] = ()
         self._has_looked = False
+        self._positions: Mapping[TopicPartition, int] = {}
         self._learned: list[Reference] = []
         self._is_resume_due = False
         self._batches = self._commits = 0
@@ -127,6 +128,7 @@ class App:
             positions = self._restore(stored)
             self._delivery.start()
             self._aides.rejects.open()
+            self._positions = positions
             self.source.open(positions)
             stack.callback(self._close_source)
             for aide in self._aides.threads():
@@ -159,7 +161,7 @@ class App:
         if self.reloads.is_due:
             self.reloads.run(self._swap, now_s)
             self._due_publish_s = 0.0
-        self._is_halfway = False
+        self._is_halfway, self._positions = False, self.source.positions()
         if self._keeper.is_due(now_s):
             self._save(now_s)
         if now_s >= self._due_publish_s:
@@ -265,7 +267,7 @@ class App:
 
     def _save(self, now_s: float) -> None:
         """Store where all stands, and tell what waited for it."""
-        positions = dict(self.source.positions())
+        positions = self._positions  # as of the last turn: a poll that failed may have gone on
         decided, is_saved = self._keeper.save(self._sections(), positions, now_s)
         if is_saved or not self._keeper.status.is_kept:
             self.source.saved(positions)

@@ -15,6 +15,7 @@ import typer
 
 from monitor import __version__, assembly, build, logs
 from monitor.acls import acls_of
+from monitor.app import calm_the_collector
 from monitor.baseline import Input, build_references, diff_text, kafka_range, show_text
 from monitor.board import Board
 from monitor.checking import report
@@ -75,6 +76,7 @@ def run(
         settings = load()
         logs.set_up(settings.log.level, settings.log.format)
         build.check_kafka(settings)
+        calm_the_collector()  # references and state are a million objects, none of them garbage
         app, server = assembly.app(settings, Board(), load=load)
         _on_signals(app.stop, app.reloads.signal)
         app.run(server)
