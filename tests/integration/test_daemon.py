@@ -208,7 +208,7 @@ class TestOutages:
     def test_port_in_use_is_said_in_one_line(self, kafka_real: Kafka, topic: str, tmp_path: Path) -> None:
         settings = settings_of(kafka_real, tmp_path, topic)
         with Daemon(tmp_path / "first", settings, Daemon.has_partitions) as first:
-            settings["http"] = {"port": first.port}
+            settings |= {"http": {"port": first.port}, "state": {"directory": str(tmp_path / "other")}}
             with pytest.raises(RuntimeError, match=rf"ended with code 78 (?s:.)*port {first.port}: ") as caught:
                 Daemon(tmp_path / "second", settings, lambda _: False)
 
