@@ -9,7 +9,7 @@ import hashlib
 import logging
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -47,7 +47,6 @@ T = TypeVar("T")
 ADAPTER: Final = "canonical"
 LIBRDKAFKA_LOG_LEVEL: Final = 2
 """Critical only: its errors come as callbacks and are logged by us, with the cure and not twenty times a second."""
-SECRET_OPTIONS: Final = frozenset({"sasl.password", "ssl.key.password"})
 
 
 class Plans:
@@ -252,12 +251,13 @@ def check_kafka(settings: Settings) -> None:
     except KafkaException as error:
         found = error.args[0]
         text = found.str() if hasattr(found, "str") else str(found)
-        raise ConfigError(f"kafka: {_without_secrets(text, options)}") from None
+        raise ConfigError(f"kafka: {_without_secrets(text, settings.kafka)}") from None
 
 
-def _without_secrets(text: str, options: Mapping[str, Any]) -> str:
-    for name in SECRET_OPTIONS & options.keys():
-        text = text.replace(str(options[name]), "***")
+def _without_secrets(text: str, kafka: KafkaSettings) -> str:
+    given = (kafka.sasl_password, kafka.ssl_key_password, *kafka.librdkafka.values())
+    for secret in (each.get_secret_value() for each in given if isinstance(each, SecretStr)):
+        text = text.replace(str(secret), "***") if secret else text
     return text
 
 

@@ -142,9 +142,9 @@ def perform(stack: Stack) -> Performance:
     fired, peak_s = stack.firing(), time.time()
     healed_s = stack.traffic.heal()
     try:
-        wait_for(lambda: not stack.firing(), "all alerts to be resolved", 90.0)
+        wait_for(lambda: not stack.firing(), "all alerts to be resolved", 60.0)
     except TimeoutError:
-        raise TimeoutError(f"not resolved 90 s after: {sorted(stack.firing())}") from None
+        raise TimeoutError(f"not resolved a minute after: {sorted(stack.firing())}") from None
     return Performance(before, fired, planted_s, peak_s, healed_s, time.time())
 
 

@@ -219,3 +219,17 @@ class TestOnlyLearning:
         terms = build.only_learning(settings_of(models=[{"match": "m", "segments": ["country"]}]))
 
         assert ("country",) == terms.plan_of("m", "1").watch.segments
+
+
+def test_no_secret_is_told_in_what_librdkafka_says_of_its_options() -> None:
+    kafka = {
+        "topics": ["a"],
+        "security_protocol": "sasl_ssl",
+        "sasl_mechanism": "PLAIN",
+        "sasl_username": "u",
+        "sasl_password": "hush-one",
+        "librdkafka": {"sasl.oauthbearer.client.secret": "hush-two"},
+    }
+    told = build._without_secrets("no hush-one, no hush-two", settings_of(kafka=kafka).kafka)
+
+    assert "no ***, no ***" == told
