@@ -250,7 +250,7 @@ class App:
         self._aides.watch.restore(states.get(WATCH, {}))
         self._aides.rejects.restore(states, self._terms.topics)
         self._delivery.restore({n.removeprefix(OUTBOX): s for n, s in states.items() if n.startswith(OUTBOX)}, now_s)
-        for decided in self._keeper.restore(states.get(UNTOLD, {})):
+        for decided in self._keeper.restore(states.get(UNTOLD, {}), now_s):
             self._delivery.offer(decided.transitions, decided.wall_s)
         self._delivery.resume(self._pipeline.alerts, now_s)
         about = {"partitions": len(stored.positions), "age_s": round(now_s - stored.saved_wall_s, 3)}
@@ -327,6 +327,8 @@ class App:
             return "no partitions assigned yet"
         if trouble := self.source.trouble():
             return trouble
+        if not self._batches and len(self.source.idle()[0]) < len(self._assigned):
+            return "nothing has been read yet"
         has_events = any(type_ == "inference" for _, type_ in picture.counted)
         return "" if self._has_looked or not has_events else "no pane has been judged yet"
 

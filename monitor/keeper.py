@@ -164,8 +164,9 @@ class Keeper:
         ]
         return {"decided": told}
 
-    def restore(self, state: State) -> list[Decided]:
-        """Give what an earlier process decided and may not have told."""
+    def restore(self, state: State, wall_s: float) -> list[Decided]:
+        """Give what an earlier process decided and may not have told. What it stored is not due again at once."""
+        self.due_s = wall_s + self.save_s
         return [
             Decided([transition_of(one) for one in each["transitions"]], float(each["wall_s"]))
             for each in state.get("decided", ())

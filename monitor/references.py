@@ -24,7 +24,7 @@ from monitor.kept import State
 from monitor.sequential.features import FEATURES, SCORE_COUNTS
 from monitor.sequential.normal import Normal
 
-FORMAT: Final = "driftd-reference/1"
+FORMAT: Final = "driftd-reference/2"
 GROUPS: Final = 10
 """Groups of (about) equal reference mass that PSI, JS, KS, Wasserstein and chi-square compare."""
 UNGROUPED: Final = GROUPS
@@ -70,6 +70,39 @@ class StreamReference:
     normal: Normal | None = None
 
 
+class Line(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A stream as its line in the file says it. groups: a digit for each bin. counts: by bin, without noughts."""
+
+    field: str
+    segment: str
+    kind: Kind
+    samples: int
+    grid: tuple[float, float, float, float] | None = None
+    exponent: int = 0
+    categories: tuple[str, ...] = ()
+    is_complete: bool = True
+    groups: str = ""
+    normal: dict[str, Any] | None = None
+    counts: dict[int, int]
+
+
+class _File(msgspec.Struct):
+    """The whole file. Its format and identity are looked at before anything else is believed."""
+
+    identity: str
+    model: str
+    model_version: str
+    source: str
+    from_s: float
+    to_s: float
+    events: int
+    streams: list[Line]
+
+
+class _Head(msgspec.Struct):
+    format: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What is normal for one model version. source: where it came from, in words. span_s: event time it covers."""
@@ -89,13 +122,12 @@ class Reference:
         object.__setattr__(self, "identity", known or self._digest())
 
     def _digest(self) -> str:
-        return self.digest_of([_stream_to_dict(stream) for stream in self.streams])
+        return self.digest_of([_line_of(stream) for stream in self.streams])
 
-    def digest_of(self, streams: Sequence[Mapping[str, Any]]) -> str:
+    def digest_of(self, lines: Sequence[Line]) -> str:
         """Give the identity that it has with these streams, in the form of the file."""
-        content = json.dumps(streams, sort_keys=True, separators=(",", ":"))
         head = f"{FORMAT}|{self.model}|{self.model_version}|{self.from_s!r}|{self.to_s!r}|{self.events}|"
-        return hashlib.sha256((head + content).encode()).hexdigest()[:12]
+        return hashlib.sha256(head.encode() + msgspec.json.encode(lines)).hexdigest()[:12]
 
     @property
     def span_s(self) -> float:
@@ -142,7 +174,7 @@ def to_text(reference: Reference) -> str:
         "to_s": reference.to_s,
         "events": reference.events,
     }
-    lines = [json.dumps(_stream_to_dict(stream), ensure_ascii=False) for stream in reference.streams]
+    lines = [msgspec.json.encode(_line_of(stream)).decode() for stream in reference.streams]
     start = json.dumps(head, ensure_ascii=False, indent=1)[:-2]
     return start + ',\n "streams": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
 
@@ -150,33 +182,31 @@ def to_text(reference: Reference) -> str:
 def from_text(text: str) -> Reference:
     """Read what `to_text` wrote. Raises BaselineError with what is wrong: another format, damage, a changed content."""
     try:
-        found = msgspec.json.decode(text)
+        given = msgspec.json.decode(text, type=_Head).format
     except (ValueError, RecursionError) as error:
         raise BaselineError(f"not a reference: {error}") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        given = found.get("format") if isinstance(found, dict) else type(found).__name__
+    if given != FORMAT:
         raise BaselineError(
             f"not a reference of format {FORMAT}: found {given!r}; build it again with `driftd baseline build`"
         )
     try:
+        found = msgspec.json.decode(text, type=_File)
         reference = Reference(
-            model=str(found["model"]),
-            model_version=str(found["model_version"]),
-            source=str(found["source"]),
-            from_s=float(found["from_s"]),
-            to_s=float(found["to_s"]),
-            events=int(found["events"]),
-            streams=tuple(_stream_from_dict(stream) for stream in found["streams"]),
-            known=str(found.get("identity")),
+            model=found.model,
+            model_version=found.model_version,
+            source=found.source,
+            from_s=found.from_s,
+            to_s=found.to_s,
+            events=found.events,
+            streams=tuple(map(_stream_of_line, found.streams)),
+            known=found.identity,
         )
-        identity = reference.digest_of(
-            found["streams"]
-        )  # of what stands there: writing it anew takes five times as long
+        identity = reference.digest_of(found.streams)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise BaselineError(f"a damaged reference: {type(error).__name__} {error}") from None
-    if reference.identity != identity:
+    if found.identity != identity:
         raise BaselineError(
-            f"the content does not match its identity {found.get('identity')} (it is {identity}):"
+            f"the content does not match its identity {found.identity} (it is {identity}):"
             " the file was changed by hand or cut short; build it again with `driftd baseline build`"
         )
     return reference
@@ -241,58 +271,50 @@ def _stream_of(state: State) -> StreamReference:
     )
 
 
-def _stream_to_dict(stream: StreamReference) -> dict[str, Any]:
+def _line_of(stream: StreamReference) -> Line:
     hit = np.flatnonzero(stream.counts)
-    out: dict[str, Any] = {
-        "field": stream.field,
-        "segment": stream.segment,
-        "kind": str(stream.kind),
-        "samples": int(stream.counts.sum()),
-    }
-    if stream.grid is not None:
-        out["grid"] = [stream.grid.centre, stream.grid.width, stream.grid.low, stream.grid.step]
-    if stream.kind is Kind.LOG:
-        out["exponent"] = stream.exponent
-    if stream.kind is Kind.CATEGORICAL:
-        out["categories"] = list(stream.categories)
-        out["is_complete"] = stream.is_complete
-    if stream.groups.size:
-        out["groups"] = "".join(str(g) for g in stream.groups.tolist())
-    if stream.normal is not None:
-        out["normal"] = stream.normal.to_dict()
-    out["counts"] = {str(int(at)): int(stream.counts[at]) for at in hit}
-    return out
+    grid = stream.grid
+    return Line(
+        field=stream.field,
+        segment=stream.segment,
+        kind=stream.kind,
+        samples=int(stream.counts.sum()),
+        grid=None if grid is None else (grid.centre, grid.width, grid.low, grid.step),
+        exponent=stream.exponent,
+        categories=stream.categories,
+        is_complete=stream.is_complete,
+        groups="".join(map(str, stream.groups.tolist())),
+        normal=None if stream.normal is None else stream.normal.to_dict(),
+        counts=dict(zip(hit.tolist(), stream.counts[hit].tolist(), strict=True)),
+    )
 
 
-def _stream_from_dict(found: Mapping[str, Any]) -> StreamReference:
-    kind = Kind(found["kind"])
-    width = WIDTHS[ARENA_OF[kind]]
+def _stream_of_line(line: Line) -> StreamReference:
+    width = WIDTHS[ARENA_OF[line.kind]]
+    bins, held = list(line.counts), list(line.counts.values())
+    if bins and not (min(bins) >= 0 and max(bins) < width and min(held) >= 0 and max(held) < 2**32):
+        raise ValueError(f"a bin of {line.field} is out of range")
     counts = np.zeros(width, dtype=np.uint32)
-    bins = np.array([int(at) for at in found["counts"]], dtype=np.int64)
-    held = np.array(list(found["counts"].values()), dtype=np.int64)
-    if bins.size and not (bins.min() >= 0 and bins.max() < width and held.min() >= 0 and held.max() < 2**32):
-        raise ValueError(f"a bin of {found['field']} is out of range")
     counts[bins] = held
-    digits = np.frombuffer(found.get("groups", "").encode("ascii"), dtype=np.uint8) - ord("0")
-    if digits.max(initial=0) > 9:
-        raise ValueError(f"groups of {found['field']} must be digits")
-    groups = digits.astype(np.int8)
+    groups = np.frombuffer(line.groups.encode("ascii"), dtype=np.int8) - np.int8(ord("0"))
     if groups.size not in (0, VALUE_BINS):
-        raise ValueError(f"groups of {found['field']} must have {VALUE_BINS} digits, found {groups.size}")
-    grid = Grid(*map(float, found["grid"])) if "grid" in found else None
+        raise ValueError(f"groups of {line.field} must have {VALUE_BINS} digits, found {groups.size}")
+    if groups.size and not line.groups.isdigit():
+        raise ValueError(f"groups of {line.field} must be digits")
+    grid = None if line.grid is None else Grid(*line.grid)
     if grid is not None and not (grid.width > 0 and grid.step > 0):
-        raise ValueError(f"the grid of {found['field']} must have a positive width and step")
+        raise ValueError(f"the grid of {line.field} must have a positive width and step")
     return StreamReference(
-        field=str(found["field"]),
-        segment=str(found["segment"]),
-        kind=kind,
+        field=line.field,
+        segment=line.segment,
+        kind=line.kind,
         counts=counts,
         groups=groups,
         grid=grid,
-        exponent=int(found.get("exponent", 0)),
-        categories=tuple(map(str, found.get("categories", ()))),
-        is_complete=bool(found.get("is_complete", True)),
-        normal=_normal_from_dict(found["normal"], kind) if "normal" in found else None,
+        exponent=line.exponent,
+        categories=line.categories,
+        is_complete=line.is_complete,
+        normal=None if line.normal is None else _normal_from_dict(line.normal, line.kind),
     )
 
 

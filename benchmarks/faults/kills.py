@@ -62,10 +62,7 @@ def planted(cycle_s: tuple[float, float, float]) -> Callable[[float], bool]:
 def run(kafka: Kafka, folder: Path, plan: Plan, protocol: str = "classic") -> KillRun:
     """Kill the daemon again and again under load; then compare."""
     rng, began_s = random.Random(plan.seed), time.monotonic()
-    # A member known by its name takes its own place again: otherwise each start waits until the dead one is missed.
-    own = {"group.instance.id": "driftd"} | (
-        {"session.timeout.ms": int(SESSION_S * 1000)} if protocol == "classic" else {}
-    )
+    own = {"session.timeout.ms": int(SESSION_S * 1000)} if protocol == "classic" else {}
     topic = f"kills-{time.time_ns()}"
     with Receiver() as receiver:
         ground = prepare(

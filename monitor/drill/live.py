@@ -34,6 +34,8 @@ RECOVER_S: Final = 300.0
 """Of healthy events, at most, after it: windows of a minute need about two to prove that all is well."""
 TICK_S: Final = 0.05
 ASK_S: Final = 0.5
+READY_S: Final = 30.0
+"""How long a daemon that has just been started, or whose partitions move, may take to be ready."""
 PRODUCE_TIMEOUT_S: Final = 10.0
 COUNTRIES: Final = ("DE", "FR", "ES", "PL")
 
@@ -102,9 +104,7 @@ class Traffic:
 def drill(settings: Settings, order: Order, where: tuple[str, str | None], say: Say) -> Result:
     """Plant, wait, and be healthy again. where: the daemon's address, and the topic (None: the first configured)."""
     url, topic = where
-    status = ask(url, "/api/v1/status")
-    if not status["ready"]:
-        raise DriftdError(f"the daemon at {url} is not ready: {status['not_ready_because']}")
+    _wait_ready(url, say)
     rng = random.Random(1)  # noqa: S311 - only to know what healthy events are like
     traits = Traits.of([healthy_event(rng, 0.0) for _ in range(2_000)])
     planted = plant(order.incident, traits, order.field, order.size)
@@ -186,6 +186,20 @@ def _place(settings: Settings, topic: str, url: str) -> Place:
 
 
 # ---- what the daemon says
+
+
+def _wait_ready(url: str, say: Say) -> None:
+    """Return when the daemon is ready. Raises DriftdError with what it lacks where it still isn't after READY_S."""
+    end_s = time.monotonic() + READY_S
+    told = None
+    while not (status := ask(url, "/api/v1/status"))["ready"]:
+        why = status["not_ready_because"]
+        if time.monotonic() >= end_s:
+            raise DriftdError(f"the daemon at {url} is not ready: {why}")
+        if why != told:
+            say(f"waiting for the daemon: {why}")
+        told = why
+        time.sleep(ASK_S)
 
 
 def _model(url: str) -> Mapping[str, Any] | None:

@@ -15,6 +15,7 @@ from monitor.sequential.fluctuation import LEVELS
 from monitor.sequential.scores import CLASSES, NO_CLASS
 from monitor.sequential.seasons import HOURS
 
+CLASSES_KNOWN: Final = frozenset((*range(CLASSES), NO_CLASS))
 DIGITS: Final = 3
 """Decimals of what is written: a thousandth of an inflation or of a standard deviation changes nothing."""
 
@@ -49,10 +50,10 @@ class Normal:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any], bins: int, features: int, scores: int) -> Normal:
         """Read what `to_dict` gave. Raises ValueError on what can't be of a stream of so many bins."""
-        ats, lengths = np.array(found["classes"], dtype=np.int64).reshape(-1, 2).T
-        classes = np.repeat(ats, lengths).astype(np.uint8)
-        if len(classes) != bins or not (((ats >= 0) & (ats < CLASSES)) | (ats == NO_CLASS)).all():
+        ats, lengths = zip(*found["classes"], strict=True)
+        if not CLASSES_KNOWN.issuperset(ats) or min(lengths) < 0 or sum(lengths) != bins:
             raise ValueError(f"classes must be of {bins} bins, and below {CLASSES}")
+        classes = np.repeat(np.array(ats, dtype=np.uint8), lengths)
         events = inflation = profile = None
         if "inflation" in found:
             events, inflation = (

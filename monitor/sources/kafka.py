@@ -374,7 +374,7 @@ class KafkaSource:
         reason = error.name().lower()
         self._errors[reason] += 1
         self._report(reason, error.str(), CURES.get(error.code(), ""))
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - as a message, it does not say so itself
             self._fatal = SourceError(f"kafka: {error.str()}")
 
     def close(self) -> None:

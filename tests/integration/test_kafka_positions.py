@@ -139,6 +139,20 @@ class TestStart:
         assert {TopicPartition(group.topic, 2): [b"a", b"b"]} == member.values
 
 
+class TestNames:
+    def test_name_that_another_member_has_is_fatal_and_said(self, group: Group) -> None:
+        """By the consumer protocol the newcomer is refused; without an end of its own it would wait for ever."""
+        options = {"group_protocol": "consumer", "group_instance_id": "same"}
+        first = group(options=options)
+        first.until(first.source.assigned, "partitions")
+        second = group(options=options)
+
+        with pytest.raises(SourceError, match="instance ID is still used by another member") as failed:
+            second.for_s(20)
+
+        assert failed.value.is_fatal
+
+
 class TestGaps:
     def test_retention_that_took_unread_messages_is_fatal_and_said_in_full(self, group: Group) -> None:
         produce(group.servers, group.topic, numbered(100))

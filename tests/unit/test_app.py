@@ -182,6 +182,13 @@ class TestReadiness:
 
         assert ["starting", "no pane has been judged yet", "", "stopping"] == self.reasons(stage)
 
+    def test_it_is_not_ready_while_there_is_something_to_read_and_nothing_was_read(self) -> None:
+        stage = Stage([Batch(), Batch(), batch(0, 1), batch(1, 9), Batch()], clock=Ticking(step_s=0.5))
+
+        reasons = self.reasons(stage)
+
+        assert ["starting", "nothing has been read yet", "no pane has been judged yet", "", "stopping"] == reasons
+
     def test_it_is_not_ready_without_partitions(self) -> None:
         stage = Stage([Batch()] * 5, clock=Ticking(step_s=0.5))
         stage.source.places = None

@@ -285,7 +285,7 @@ def test_next_process_reads_on_from_the_last_good_save(seed: int, tmp_path: Path
     for number in range(8):
         life.fails = (lambda: chance.random() < 0.5) if number % 2 else lambda: False
         with pytest.raises(Killed):
-            life.process(killing_at(chance.randint(2, 9)), Mortal)
+            life.process(killing_at(chance.randint(2, 12)), Mortal)
     good: Mapping[TopicPartition, int] = {}
 
     for books, source in zip(life.books, life.sources, strict=True):

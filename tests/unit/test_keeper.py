@@ -85,12 +85,18 @@ class TestTelling:
         keeper.hold([FIRED, ENDED], 100.0)
         keeper.save(SECTIONS, PLACES, 102.0)
 
-        left = keeper_of(Notes()).restore(store.saves[-1][0][UNTOLD])
+        left = keeper_of(Notes()).restore(store.saves[-1][0][UNTOLD], 200.0)
 
         assert [([FIRED, ENDED], 100.0)] == told(left)
 
+    def test_what_was_restored_is_not_stored_again_at_once(self) -> None:
+        keeper = keeper_of(Notes(), save_s=5.0)
+        keeper.restore({}, 200.0)
+
+        assert [False, True] == [keeper.is_due(204.9), keeper.is_due(205.0)]
+
     def test_state_of_an_earlier_version_leaves_nothing(self) -> None:
-        assert [] == keeper_of(Notes()).restore({})
+        assert [] == keeper_of(Notes()).restore({}, 200.0)
 
     def test_all_is_told_when_it_can_not_be_stored_and_that_is_counted(self) -> None:
         store = Notes(fails=True)

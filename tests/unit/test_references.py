@@ -157,10 +157,10 @@ def test_any_change_of_content_is_found(learned: Reference) -> None:
 DAMAGED = {
     "not JSON": ("hello", "not a reference"),
     "nothing": ("", "not a reference"),
-    "a list": ("[]", "found 'list'"),
+    "a list": ("[]", "got `array`"),
     "another format": ('{"format": "driftd-reference/9"}', "driftd-reference/9"),
-    "no streams": ('{"format": "driftd-reference/1", "identity": "x"}', "damaged"),
-    "null": ("null", "NoneType"),
+    "no streams": ('{"format": "driftd-reference/2", "identity": "x"}', "damaged"),
+    "null": ("null", "got `null`"),
 }
 
 
