@@ -73,10 +73,6 @@ class Source(Protocol):
         """Give how many errors there were, by bounded reason."""
         ...
 
-    def commit(self) -> None:
-        """Take all that was given out as saved: for a loop that keeps no state."""
-        ...
-
     def close(self) -> None:
         """Let go. May take some seconds. Called once, also after a failure."""
         ...

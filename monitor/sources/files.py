@@ -113,9 +113,6 @@ class FileSource:
         """A file that can't be read raises."""
         return ""
 
-    def commit(self) -> None:
-        """Nothing to tell anyone."""
-
     def status(self) -> Sequence[PartitionStatus]:
         """Give the line each file has come to."""
         return [

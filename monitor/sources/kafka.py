@@ -340,18 +340,14 @@ class KafkaSource:
             for each in self._assignment.ours
             if each in positions and positions[each] != self._committed.get(each)
         }
-        if not due:
-            return
+        if not due or not self._require().memberid():
+            return  # what a static member commits while it joins anew, without an id, fences it for good
         try:
             offsets = [KafkaPartition(*each, offset) for each, offset in due.items()]
             self._require().commit(offsets=offsets, asynchronous=True)
             self._committed |= due
         except KafkaException as error:
             self._on_error(error.args[0])
-
-    def commit(self) -> None:
-        """Commit what was given out: for a loop that keeps no state."""
-        self.saved(self._starts.positions)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
         """Count commits that failed, as some do while partitions change hands; the next one makes up for it."""

@@ -81,7 +81,7 @@ def test_whole_loop_of_calls_is_taken_at_any_time(source: Source) -> None:
         values += batch.values
         source.hold(())
         source.saved(source.positions())
-        source.commit()
+        source.saved(source.positions())
         assert source.trouble() == ""
         assert () == tuple(source.gaps())
         assert () == tuple(source.away())

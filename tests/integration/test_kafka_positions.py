@@ -273,7 +273,7 @@ class TestRebalance:
         first.read(200)
         stored = first.source.positions()
         first.read(300)
-        first.source.commit()  # further than what is stored
+        first.source.saved(first.source.positions())  # further than what is stored
         first.source.close()
 
         second = group(stored)

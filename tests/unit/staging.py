@@ -113,9 +113,6 @@ class Batches:
     def trouble(self) -> str:
         return self.woes
 
-    def commit(self) -> None:
-        self._call("commit")
-
     def status(self) -> Sequence[PartitionStatus]:
         return [PartitionStatus(place, 1, 2, 1, 0.5, 0.0) for place in self.places or ()]
 
