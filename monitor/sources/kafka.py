@@ -9,9 +9,10 @@ committed to the group are for lag tools, and for a process that has no state.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from monitor.domain import Batch, Gap, PartitionStatus, TopicPartition
 from monitor.errors import SourceError
 from monitor.intake import Intake
 from monitor.sources.files import NONE_STORED
+from monitor.sources.kafka_assignment import Assignment, Progress
 from monitor.sources.kafka_batch import Batches
 from monitor.sources.kafka_contact import PROBE_S, Contact
 from monitor.sources.kafka_errors import CURES, text_of
@@ -36,7 +38,7 @@ CLASSIC: Final[Mapping[str, object]] = {"session.timeout.ms": 10_000, "heartbeat
 missed after ten seconds and not after librdkafka's 45, in which nobody reads its partitions. To be missed costs little:
 who comes back goes on where it was. Under the consumer protocol brokers decide.
 """
-REVOKES_KEPT: Final = 1_000
+REJOIN_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +58,6 @@ class KafkaTerms:
     outage_s_max: float = 600.0
 
 
-@dataclass(slots=True)
-class Progress:
-    """One partition that is ours. Times are wall clock."""
-
-    last: Message | None = None
-    moved_s: float = 0.0
-    read_s: float = 0.0
-
-
-@dataclass(slots=True)
-class Assignment:
-    """What is ours, kept by the rebalance callbacks, which run inside poll.
-
-    running: what the client fetches, part of `ours`. is_settled: all of `ours` that is not held is running.
-    """
-
-    ours: dict[TopicPartition, Progress] = field(default_factory=dict)
-    running: set[TopicPartition] = field(default_factory=set)
-    is_known: bool = False
-    is_settled: bool = True
-    rebalances: Counter[str] = field(default_factory=Counter)
-    revokes_s: deque[float] = field(default_factory=lambda: deque(maxlen=REVOKES_KEPT))
-
-
 class KafkaSource:
     """A consumer group member. report: told of each error (reason, text, cure) for the log; it must not raise."""
 
@@ -93,6 +71,8 @@ class KafkaSource:
         self._beyond: set[TopicPartition] = set()
         self._errors: Counter[str] = Counter()
         self._fatal: SourceError | None = None
+        self._is_fenced = False
+        self._rejoined_s = -REJOIN_S
         start = terms.options.get("auto.offset.reset", "latest")
         self._starts = Starts(
             StartTerms("earliest" if start == "earliest" else "latest", terms.on_gap),
@@ -105,6 +85,9 @@ class KafkaSource:
     def open(self, stored: Mapping[TopicPartition, int] = NONE_STORED) -> None:
         """Create the consumer and subscribe; brokers that are down are waited for, wrong options are not."""
         self._starts.open(stored)
+        self._join()
+
+    def _join(self) -> None:
         own: dict[str, Any] = {
             "auto.offset.reset": "error",
             "error_cb": self._on_error,
@@ -126,7 +109,7 @@ class KafkaSource:
         self._settle()
         messages = self._consume(timeout_s)
         if self._fatal is not None:
-            raise self._fatal
+            self._rejoin(self._fatal)
         batch, lasts = self._batches.batch(messages, self._assignment.running)
         if self._beyond:  # after the batch, which may hold what came before the place where the log ends
             self._doubt()
@@ -141,6 +124,24 @@ class KafkaSource:
             is_quiet = not self._on_hold  # the ends of partitions that are held come from probes alone
             self._contact.probe(self._require(), self._assignment.ours, self._terms.topics[0], is_quiet=is_quiet)
         return batch
+
+    def _rejoin(self, fatal: SourceError) -> None:
+        """Join anew as a new client where brokers have fenced this one; else, and soon after, raise what was fatal.
+
+        A static member that was stopped for longer than its session is fenced by what it commits while it comes back,
+        before it has its new id. Twice within a short time, it is another process that has its name.
+        """
+        if not self._is_fenced or self._clock() - self._rejoined_s < REJOIN_S:
+            raise fatal
+        with suppress(SourceError):  # it is of no use any more, whatever it says
+            self.close()
+        held = self._assignment
+        held.ours.clear()
+        held.running.clear()
+        held.is_settled = True
+        self._committed.clear()
+        self._fatal, self._is_fenced, self._rejoined_s = None, False, self._clock()
+        self._join()
 
     def _silent(self, now_s: float) -> list[TopicPartition]:
         """Give the partitions that have given nothing for a while, although they are read."""
@@ -352,6 +353,7 @@ class KafkaSource:
     def _on_commit(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
         """Count commits that failed, as some do while partitions change hands; the next one makes up for it."""
         if error is not None:
+            self._is_fenced |= error.code() == KafkaError.FENCED_INSTANCE_ID
             self._errors[f"commit_{error.name().lower()}"] += 1
             for p in partitions:
                 self._committed.pop(TopicPartition(p.topic, p.partition), None)

@@ -153,6 +153,28 @@ class TestNames:
         assert failed.value.is_fatal
 
 
+    def test_member_that_is_fenced_joins_anew_once_and_goes_on_where_it_was(self, group: Group) -> None:
+        """As after a stop beyond its session: brokers know another member by its name."""
+        options = {"group_instance_id": "same", "session_timeout_ms": 10_000}
+        first = group(options=options)
+        produce(group.servers, group.topic, numbered(50, 2))
+        first.read(100)
+        second = group(options=options)
+        second.until(second.source.assigned, "partitions")
+        second.source.close()
+
+        def has_joined_anew() -> bool:
+            first.source.saved(dict.fromkeys(first.source.positions(), 1))
+            return first.source.errors().get("commit_fenced_instance_id", 0) > 0
+
+        first.until(has_joined_anew, "to be fenced")
+        produce(group.servers, group.topic, numbered(50, 2))
+        first.read(200)
+
+        assert [] == first.doubles()
+        assert dict.fromkeys(group.places, 100) == first.source.positions()
+
+
 class TestGaps:
     def test_retention_that_took_unread_messages_is_fatal_and_said_in_full(self, group: Group) -> None:
         produce(group.servers, group.topic, numbered(100))
