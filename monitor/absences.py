@@ -69,6 +69,12 @@ class Missing:
                 self._until_s = max(self._until_s, float(times_s[np.argmax(partitions == at)]))
                 self._gaps.discard(sources[at])
 
+    def resume(self, source: TopicPartition, time_s: float) -> None:
+        """Take in when the first event after a gap was, if there is one in this partition."""
+        if source in self._gaps:
+            self._until_s = max(self._until_s, time_s)
+            self._gaps.discard(source)
+
     def is_any(self, start_s: float) -> bool:
         """Tell whether messages may be missing from a pane that closes now and began then."""
         return self.is_absent or bool(self._gaps) or start_s < self._until_s

@@ -20,12 +20,13 @@ import structlog
 from monitor.absences import Absences
 from monitor.aides import Aides
 from monitor.board import Board, Serving, Telling
+from monitor.court import Step
 from monitor.domain import PartitionStatus, Picture, Snapshot, TopicPartition
 from monitor.errors import BaselineError, SourceError
 from monitor.keeper import UNTOLD, Keeper, Loaded, Opened
 from monitor.kept import Section
 from monitor.ledger import Ledger
-from monitor.pipeline import Pipeline, Step
+from monitor.pipeline import Pipeline
 from monitor.references import Reference
 from monitor.reloads import Reloads, Swapped
 from monitor.rules import Budget

@@ -79,9 +79,10 @@ class Part:
 class Folder:
     """Counts columns. The law it keeps: folding columns whole or in pieces gives the same counts."""
 
-    def __init__(self, table: StreamTable) -> None:
+    def __init__(self, table: StreamTable, probes: Probes | None = None) -> None:
+        """Fold into a table. probes: where values of streams without a grid are set aside; None: in one of its own."""
         self._table = table
-        self._probes = Probes()
+        self._probes = probes or Probes()
 
     def fold(self, part: Part, segments: Sequence[Mapping[str, Any] | None]) -> Iterator[Hits]:
         """Give the counts of all events, then those of each configured segment.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.config import Settings
+from monitor.court import OPEN_BYTES_MAX
 from monitor.dead_letters import LETTERS_MAX, PAYLOAD_BYTES_MAX
 from monitor.panes import HITS_MAX
-from monitor.pipeline import OPEN_BYTES_MAX
 from monitor.probes import PROBE_VALUES
 from monitor.sinks.outbox import NOTICES_MAX
 

@@ -76,10 +76,19 @@ class OpenPanes:
                 self._of(pane)[arena].append(flat[panes == pane])
         self._hold(flat.size)
 
-    def add_late(self, arena: Arena, flat: IntArray) -> None:
-        """Add hits of panes that have closed, for what goes on with the next one."""
+    def put(self, pane: int, arena: Arena, flat: IntArray | Counts) -> None:
+        """Add hits, or counts, of one pane."""
+        self._of(pane)[arena].append(flat)
+        self._hold(0 if isinstance(flat, Counts) else flat.size)
+
+    def between(self, low: int, high: int) -> list[int]:
+        """Give the open panes from low to before high that hold anything, in order."""
+        return sorted(pane for pane in self._hits if low <= pane < high)
+
+    def add_late(self, arena: Arena, flat: IntArray | Counts) -> None:
+        """Add hits, or counts, of panes that have closed, for what goes on with the next one."""
         self._late[arena].append(flat)
-        self._hold(flat.size)
+        self._hold(0 if isinstance(flat, Counts) else flat.size)
 
     def take_late(self, arena: Arena) -> Waiting:
         """Give the late hits of an arena since the last pane closed, and forget them."""
@@ -162,7 +171,7 @@ def _fill(held: tuple[Waiting, ...], state: State, moves: Moves | None) -> None:
             waiting.append(counts if moves is None else counts.moved(moves[arena], WIDTHS[arena]))
 
 
-KEPT: Final = ("next", "_full", "_gap")
+KEPT: Final = ("next", "_full", "_gap", "_is_begun")
 
 
 class Cadence:
@@ -176,6 +185,7 @@ class Cadence:
         self.next: int | None = None
         self._full = 0
         self._gap = 1.0
+        self._is_begun = False
 
     def state(self) -> State:
         """Give what is kept."""
@@ -183,6 +193,7 @@ class Cadence:
 
     def restore(self, state: State) -> None:
         """Go on from a state."""
+        self._is_begun = state.get("next") is not None
         bring_back(self, KEPT, state)
 
     def due(self, until: int, panes: OpenPanes) -> Iterator[int]:
@@ -190,6 +201,9 @@ class Cadence:
         first = panes.first
         if self.next is None:
             self._full = self.next = until if first is None else min(until, first)
+        if not self._is_begun:  # panes before the first event are none, wherever batches end
+            self.next = max(self.next, until if first is None else min(until, first))
+            self._full, self._is_begun = self.next, self.next < until
         while self.next < until:
             first = panes.first
             if first is None or first > self.next:

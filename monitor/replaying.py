@@ -16,11 +16,12 @@ from monitor import build
 from monitor.alert_json import histogram_dict
 from monitor.backtest import Backtest, backtest, span_text
 from monitor.config import Settings
+from monitor.court import Step
 from monitor.domain import Picture, Snapshot, Transition
 from monitor.errors import SourceError
 from monitor.exporter import render
 from monitor.ledger import Ledger, is_page
-from monitor.pipeline import Pipeline, Step
+from monitor.pipeline import Pipeline
 from monitor.progress import progress
 from monitor.references import Reference
 from monitor.rules import Budget

@@ -46,9 +46,9 @@ class StreamLimits:
 class StreamTable:
     """Every stream there is; only the loop thread touches it.
 
-    changed: subjects whose streams or reference changed since the set was last emptied. overflow, schema_changes:
-    totals. order: the arena of each stream in the order in which they came. epoch: how often rows were moved, which
-    happens between two processes alone.
+    changed: subjects whose streams or reference changed since the set was last emptied. order: the arena of each stream
+    in the order in which they came. epoch: how often rows were moved, which happens between two processes alone.
+    preset: grids of streams that are yet to come.
     """
 
     def __init__(
@@ -173,8 +173,12 @@ class StreamTable:
                 if (rows != NONE).any():
                     yield name, rows
 
+    def is_full(self, subject: Subject) -> bool:
+        """Tell whether a model version gets no more streams, by the limits."""
+        return len(self.order) >= self._limits.streams_max or len(subject.rows) >= self._limits.of_model_max
+
     def _add_stream(self, scope: Scope, name: str, kind: Kind) -> int:
-        if min(self._limits.streams_max - len(self.order), self._limits.of_model_max - len(scope.subject.rows)) <= 0:
+        if self.is_full(scope.subject):
             self.overflow["streams"] += 1
             return NONE
         row = self.add_stream(scope, name, kind)
@@ -203,10 +207,6 @@ class StreamTable:
             scope.features[name.removeprefix(FEATURE_PREFIX)] = (kind, row)
         elif name in self._fixed:
             self._fixed[name][scope.index] = row
-
-    def preset_grids(self, grids: Mapping[StreamKey, Grid]) -> None:
-        """Give streams that are yet to come their grids."""
-        self.preset = grids
 
     def grids(self) -> dict[StreamKey, Grid]:
         """Give the grids of the streams that have one."""

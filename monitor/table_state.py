@@ -291,7 +291,7 @@ class _Back:
         grids = states.get(GRIDS)
         if grids is not None and not table.preset:
             places = zip(grids["keys"], grids["grids"].tolist(), strict=True)
-            table.preset_grids({StreamKey(*key): Grid(*place) for key, place in places})
+            table.preset = {StreamKey(*key): Grid(*place) for key, place in places}
         for number in sorted(self.anew):
             table.add_reference(table.subjects[number])
         is_other = self.has_less or bool(self.anew) or any((now < 0).any() for now in moves.values())

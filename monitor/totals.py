@@ -82,6 +82,12 @@ class SubjectTimes:
         np.minimum.at(self.first_s, subjects, times_s)
         np.maximum.at(self.last_s, subjects, times_s)
 
+    def add(self, subject: int, events: int, first_s: float, last_s: float) -> None:
+        """Take in events of one subject that there is room for, counted by somebody else."""
+        self.events[subject] += events
+        self.first_s[subject] = min(self.first_s[subject], first_s)
+        self.last_s[subject] = max(self.last_s[subject], last_s)
+
     def of(self, subject: int) -> tuple[int, float, float]:
         """Give how many events a subject had, and when its first and last was; zeros while there is no room for it."""
         if subject >= len(self.events):

@@ -73,6 +73,18 @@ class Watermark:
         self.value_s = float(running[-1])
         return running[:-1]
 
+    def hear(self, source: TopicPartition, latest_s: float) -> None:
+        """Take in how far a partition's events have come, none of which is still to be counted; -inf: none has a time.
+
+        What that closes is told by the next change of who is idle.
+        """
+        self._idle = self._idle.difference((source,))
+        if latest_s > NEVER:
+            self._latest[source] = max(self._latest.get(source, NEVER), latest_s)
+            self._timeless.discard(source)
+        else:
+            self.set_timeless((source,))
+
     def ahead(self, limit_s: float) -> Sequence[TopicPartition]:
         """Give the partitions whose latest event is further than this ahead of the watermark."""
         if not np.isfinite(self.value_s):

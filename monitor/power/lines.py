@@ -13,12 +13,12 @@ import numpy as np
 
 from monitor.bins import ARENA_OF, NO, VALUE_SPANS, Arena
 from monitor.counts import Ladder
+from monitor.court import PAST_S
 from monitor.detectors import DETECTORS
 from monitor.detectors.base import View
 from monitor.domain import FloatArray, Kind
 from monitor.lines import LineMaker, Lines
 from monitor.lines import Terms as JudgeTerms
-from monitor.pipeline import PAST_S
 from monitor.pipeline_terms import PipelineTerms
 from monitor.power.changes import Change, change_of, shares_of
 from monitor.power.delays import cells_of, delays_s, psi_of, race_of_drift, race_of_rates

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from monitor.court import Step
 from monitor.decode import ADAPTERS, Limits
 from monitor.detectors import DETECTORS
 from monitor.domain import Batch, Picture, Severity, TopicPartition
 from monitor.fields import Watch
-from monitor.pipeline import Pipeline, Step
+from monitor.pipeline import Pipeline
 from monitor.pipeline_terms import LearnTerms, PipelineTerms
 from monitor.references import Reference
 from monitor.rules import Level, Plan, Rule

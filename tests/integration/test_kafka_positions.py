@@ -152,7 +152,6 @@ class TestNames:
 
         assert failed.value.is_fatal
 
-
     def test_member_that_is_fenced_joins_anew_once_and_goes_on_where_it_was(self, group: Group) -> None:
         """As after a stop beyond its session: brokers know another member by its name."""
         options = {"group_instance_id": "same", "session_timeout_ms": 10_000}

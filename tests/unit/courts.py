@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from monitor.bins import ARENA_OF, WIDTHS, Arena, log_bin, numeric_bin, squash
 from monitor.counts import EMPTY, Counts, Ladder
+from monitor.court import PAST_S
 from monitor.detectors import DETECTORS
 from monitor.domain import Alert, AlertState, IntArray, Kind, Transition
 from monitor.fields import Watch
 from monitor.judge import Judge
 from monitor.lines import Terms
-from monitor.pipeline import PAST_S
 from monitor.references import Grid, Reference, StreamReference, categorical_groups, numeric_groups
 from monitor.rules import Budget, Level, Plan, Rule
 from monitor.streams import StreamLimits, StreamTable

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.court import Step
 from monitor.domain import AlertState, Batch, Picture, Rejection, TopicPartition, Transition
 from monitor.panes import GAP_PANES_MAX
-from monitor.pipeline import Step
 from monitor.pipeline_terms import TimeTerms
 from monitor.references import Reference, from_text, to_text
 from monitor.streams import StreamLimits

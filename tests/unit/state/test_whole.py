@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from monitor.court import Step
 from monitor.domain import AlertState, Picture, Reason, Transition
-from monitor.pipeline import Pipeline, Step
+from monitor.pipeline import Pipeline
 from monitor.references import to_text
 from tests.golden.traffic import NEVER_CLAMP, RULES, add, batch, pipeline
 from tests.unit.state.keeping import Kept, plain

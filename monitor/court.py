@@ -1,0 +1,317 @@
+"""Counts in time, and judges them: panes that wait for the watermark, windows, learning, detectors, alerts.
+
+    open panes --watermark--> ladders --judge--> transitions
+
+What is counted comes from elsewhere: messages (pipeline), or what others have counted of them (docks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from monitor.absences import Missing
+from monitor.bins import Arena
+from monitor.counting_state import Counting
+from monitor.counts import EMPTY, Counts, Ladder
+from monitor.decode import Columns
+from monitor.domain import (
+    Alert,
+    IntArray,
+    Picture,
+    Rejection,
+    StreamKey,
+    TopicPartition,
+    Transition,
+)
+from monitor.duplicates import Duplicates
+from monitor.fold import Folder, Hits, Part
+from monitor.judge import Judge
+from monitor.kept import Section, State
+from monitor.lines import Terms
+from monitor.panes import Cadence, OpenPanes
+from monitor.pictures import picture_of
+from monitor.pipeline_terms import PipelineTerms
+from monitor.references import Grid, Reference
+from monitor.rules import Plan
+from monitor.scopes import Subject
+from monitor.streams import StreamTable
+from monitor.tables import Tables
+from monitor.totals import SubjectTimes, Totals
+from monitor.views import Views
+from monitor.watermark import Watermark
+
+FREEZES_MAX: Final = 20
+"""References frozen after one look: a model of 25 features takes about 10 ms."""
+PAST_S: Final = 86_400.0
+"""How long buckets are kept at least: of quiet streams, what a day or so brought says what changed, and since when."""
+NAME: Final = "pipeline"
+"""The section of its own state."""
+NEVER_S: Final = -1e12
+"""Before any event time: the watermark until it is known."""
+AHEAD_PANES: Final = 900
+"""A partition further ahead of the last one in event time is held: what waits for panes to close is memory."""
+OPEN_PANES_MAX: Final = 7_200
+OPEN_BYTES_MAX: Final = 256 << 20
+"""When partitions are further apart in event time, the watermark is moved on, and what it leaves behind is late."""
+
+
+@dataclass(slots=True)
+class Step:
+    """What came of a batch: alerts that changed, references that were frozen, and messages that can't be used.
+
+    rejected: the place of each in the batch, and why.
+    """
+
+    transitions: list[Transition] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
+    rejected: list[tuple[int, Rejection]] = field(default_factory=list)
+
+
+class Court:
+    """All that is known of some model versions. Only one thread may call it."""
+
+    def __init__(self, terms: PipelineTerms, references: Iterable[Reference] = ()) -> None:
+        self._terms = terms
+        self._table = StreamTable(terms.limits, lambda m, v: self._plan(m, v).watch, references, terms.time.pane_s)
+        self._folder = Folder(self._table)
+        self._ladders = tuple(Ladder(sorted(set(terms.windows_s)), PAST_S) for _ in Arena)
+        self._views = Views(self._table, self._ladders)
+        judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
+        self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms)
+        self._tables = Tables(self._table, self._views, terms.detectors, judge_terms.windows_s, terms.series_max)
+        self._watermark = Watermark(terms.time.disorder_s)
+        self._duplicates = Duplicates(terms.event_ids_max, terms.seed)
+        self._open = OpenPanes()
+        self._cadence = Cadence()
+        self._looks = 0
+        self._totals = Totals()
+        self._subjects = SubjectTimes()
+        self._missing = Missing()
+        self._counting = Counting(
+            table=self._table,
+            folder=self._folder,
+            ladders=self._ladders,
+            views=self._views,
+            open=self._open,
+            cadence=self._cadence,
+            watermark=self._watermark,
+            duplicates=self._duplicates,
+            totals=self._totals,
+            subjects=self._subjects,
+        )
+
+    def _plan(self, model: str, version: str) -> Plan:
+        return self._terms.plan_of(model, version)
+
+    # ---- what is counted
+
+    def _fold(self, columns: Columns, scopes: IntArray, panes: IntArray) -> None:
+        """Put the hits into their panes, or where a closed pane now lies."""
+        part = Part(columns.features, columns.fields, scopes, panes, np.arange(len(columns)))
+        for hits in self._folder.fold(part, columns.segments):
+            self._add(hits.arena, hits.flat, panes[hits.events])
+        placed = self._folder.place_grids()
+        if placed is not None:
+            self._add_placed(*placed)
+
+    def _add(self, arena: Arena, flat: IntArray, panes: IntArray) -> None:
+        first = self._cadence.next
+        if first is not None and flat.size and int(panes.min()) < first:
+            late = panes < first
+            for pane in np.unique(panes[late]).tolist():
+                self._add_late(arena, flat[panes == pane], pane)
+            flat, panes = flat[~late], panes[~late]
+        self._open.add(arena, flat, panes)
+
+    def _add_counts(self, arena: Arena, pane: int, counts: Counts) -> None:
+        """Put what was counted elsewhere into its pane, or where a closed pane now lies."""
+        if self._cadence.next is not None and pane < self._cadence.next:
+            self._add_late(arena, counts, pane)
+        else:
+            self._open.put(pane, arena, counts)
+
+    def _add_late(self, arena: Arena, late: IntArray | Counts, pane: int) -> None:
+        """Count late events where their time now lies; older than all that is kept, they count as of now.
+
+        Sequential evidence has gone on meanwhile, so to it they are events of the next pane to close.
+        """
+        counts = Counts.of_hits([late], self._table.arenas[arena].size)
+        if self._ladders[arena].add_late((pane + 0.5) * self._terms.time.pane_s, counts):
+            self._views.forget()
+            self._table.learn_late(arena, counts)
+            self._open.add_late(arena, late)
+        elif self._cadence.next is not None:
+            self._open.put(self._cadence.next, arena, late)
+
+    def _add_placed(self, hits: Hits, panes: IntArray) -> None:
+        """Count values that waited for their grid; where their pane has closed meanwhile, in the next one to close."""
+        first = self._cadence.next if self._cadence.next is not None else int(panes.min())
+        self._open.add(hits.arena, hits.flat, np.maximum(panes, first))
+
+    # ---- time
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Say for which partitions event time waits."""
+        self._watermark.assign(partitions)
+
+    def ahead(self) -> Sequence[TopicPartition]:
+        """Give the partitions that are so far ahead in event time of the last one that they are better not read on."""
+        return self._watermark.ahead(AHEAD_PANES * self._terms.time.pane_s)
+
+    @property
+    def missing(self) -> Missing:
+        """Where to say that messages are missing: what closes without them is not judged."""
+        return self._missing
+
+    def idle(self, idle: Iterable[TopicPartition], quiet_s: float, now_s: float) -> Step:
+        """Say which partitions are caught up, and for how long nothing came at all; event time goes on meanwhile."""
+        step = Step()
+        self._watermark.set_idle(idle)
+        latest_s = self._watermark.latest_s
+        if quiet_s > 0 and latest_s > now_s - quiet_s - self._terms.time.live_s:
+            self._watermark.advance_to(min(latest_s + quiet_s, now_s))
+        self._close(step)
+        return step
+
+    def finish(self) -> Step:
+        """Close every pane that holds anything: the input has ended."""
+        step = Step()
+        last = self._open.last
+        if last is not None:
+            self._watermark.advance_to((last + 1) * self._terms.time.pane_s + self._terms.time.disorder_s)
+            self._close(step)
+        return step
+
+    def _close(self, step: Step) -> None:
+        """Close the panes that the watermark has passed, in order, and look after each."""
+        pane_s = self._terms.time.pane_s
+        if len(self._open) > OPEN_PANES_MAX or self._open.nbytes > OPEN_BYTES_MAX:
+            self._watermark.advance_to((self._open.last or 0) * pane_s)
+            self._totals.overflow["open_panes"] += 1
+        self._close_until(float(np.floor(max(self._watermark.value_s, NEVER_S) / pane_s)), step)
+
+    def _close_until(self, pane: float, step: Step) -> None:
+        """Close the panes before this one, in order."""
+        if pane * self._terms.time.pane_s <= NEVER_S:
+            return
+        for due in self._cadence.due(int(pane), self._open):
+            self._close_one(due, step)
+
+    def _close_one(self, pane: int, step: Step) -> None:
+        pane_s = self._terms.time.pane_s
+        start_s, end_s = pane * pane_s, (pane + 1) * pane_s
+        if self._missing.is_any(start_s):
+            self._judge.skip(start_s, end_s)
+        for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
+            counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
+            self._ladders[arena.arena].append(start_s, end_s, counts)
+            pairs = counts.pairs()
+            self._table.learn(arena.arena, pane, end_s, pairs)
+            late = self._open.take_late(arena.arena)
+            judged = Counts.of_hits([*hits, *late], arena.size).pairs() if late else pairs
+            self._judge.count(arena.arena, judged, end_s)
+            if arena.arena is Arena.FLAGS:  # the last
+                self._views.close(end_s, start_s, counts)
+        step.references += self._freeze(end_s)
+        step.transitions += self._judge.look(pane, end_s)
+        self._looks += 1
+
+    # ---- learning
+
+    def _freeze(self, end_s: float) -> list[Reference]:
+        """Freeze the references of models that learned enough, a few at a look: a thousand would stall the loop."""
+        learn = self._terms.learn
+        due: list[Subject] = []
+        for subject in self._table.subjects:
+            if subject.is_ready or len(due) >= FREEZES_MAX:
+                continue
+            events = self._table.learned_events(subject)
+            since_s = end_s - self._subjects.first_s[subject.index]
+            if events >= learn.events or (since_s >= learn.seconds and events >= learn.events_min):
+                due.append(subject)
+        return self._freeze_these(due, "learned from live traffic", end_s)
+
+    def _freeze_these(self, subjects: Sequence[Subject], source: str, end_s: float | None) -> list[Reference]:
+        """Make what models have learned their references.
+
+        end_s: where learning ended (None: at the last event of each).
+        """
+        rows = [row for subject in subjects for arena, row in subject.rows if arena is Arena.VALUES]
+        placed = self._folder.place_grids(np.array(rows, dtype=np.int64)) if rows else None
+        if placed is not None:
+            self._table.learn_late(Arena.VALUES, Counts.of_hits([placed[0].flat], self._table.values.size))
+            self._add_placed(*placed)
+        times = self._subjects
+        return [
+            self._table.freeze(s, source, (float(times.first_s[s.index]), float(end_s or times.last_s[s.index])))
+            for s in subjects
+        ]
+
+    def freeze_all(self, source: str) -> list[Reference]:
+        """Make what every model has learned its reference, in order of first sight: the end of building references."""
+        return self._freeze_these([s for s in self._table.subjects if not s.is_ready], source, None)
+
+    def grids(self) -> dict[StreamKey, Grid]:
+        """Give the grids of all numeric streams that have one."""
+        self._folder.place_grids(np.arange(len(self._table.values)))
+        return self._table.grids()
+
+    def preset_grids(self, grids: Mapping[StreamKey, Grid]) -> None:
+        """Give streams that are yet to come their grids, in place of their own first values."""
+        self._table.preset = grids
+
+    # ---- from one process, or configuration, to the next
+
+    def sections(self) -> Iterator[Section]:
+        """Give all that is known, piece by piece; to be made before the next message is taken in."""
+        yield from self._counting.sections()
+        yield from self._judge.sections()
+        yield Section(NAME, None, self._state)
+
+    def _state(self) -> State:
+        return {"looks": self._looks, "missing": self._missing.state()}
+
+    def restore(self, states: Mapping[str, State]) -> None:
+        """Go on where `sections` left it: a pipeline that has counted nothing yet, with today's plans and references.
+
+        Raises StateError where it can't be read.
+        """
+        moves = self._counting.restore(states)
+        own = states.get(NAME, {})
+        self._looks = own.get("looks", 0)
+        self._missing.restore(own.get("missing", {}))
+        closed = self._cadence.next
+        self._judge.restore(states, moves, NEVER_S if closed is None else closed * self._terms.time.pane_s)
+
+    def replan(self, terms: PipelineTerms) -> list[Transition]:
+        """Go by other plans and another budget from the next look on; give the alerts that this ends.
+
+        What is counted, and how, stays as it was told first; so do the windows.
+        """
+        self._terms = replace(self._terms, plan_of=terms.plan_of, budget=terms.budget)
+        closed = self._cadence.next
+        return self._judge.replan(NEVER_S if closed is None else closed * self._terms.time.pane_s, terms.budget)
+
+    # ---- what there is to see
+
+    def picture(self) -> Picture:
+        """Give all numbers as of the last closed pane, as values that do not change."""
+        return picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
+
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """The alerts that are pending or firing."""
+        return self._judge.book.alerts
+
+    def references(self, models: Sequence[Sequence[str]]) -> list[Reference]:
+        """Give the references of some model versions, of those that have one."""
+        return [s.reference for s in self._table.subjects if s.reference and [s.model, s.model_version] in models]
+
+    @property
+    def subjects(self) -> Sequence[Subject]:
+        """The model versions seen."""
+        return self._table.subjects

@@ -1,0 +1,177 @@
+"""Counted by several folds and judged by several courts, it comes to the same as in one process."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pytest
+
+from benchmarks.faults.traffic import MODELS, event
+from monitor import build
+from monitor.baseline import Input, build_references
+from monitor.config import Settings
+from monitor.decode import ADAPTERS, Limits
+from monitor.delta_court import DeltaCourt
+from monitor.delta_fold import DeltaFold
+from monitor.deltas import Delta, Post
+from monitor.domain import Batch, TopicPartition
+
+if TYPE_CHECKING:
+    from monitor.court import Court
+    from monitor.layouts import Layout
+    from monitor.pipeline_terms import PipelineTerms
+    from monitor.references import Reference
+
+PARTITIONS: Final = 4
+SOURCES: Final = tuple(TopicPartition("t", number) for number in range(PARTITIONS))
+START_S: Final = 1_795_200_002.4
+SETTINGS: Final = Settings.model_validate({"kafka": {"topics": ["t"]}, "alerts": {"windows": ["10s"]}})
+
+Sent = tuple[int, bytes]
+Told = list[tuple[object, ...]]
+
+
+def sent(seconds: float, rate_per_s: float, seed: int = 4) -> list[Sent]:
+    """Give messages in the order of sending, with the partition of each; from half of the time on all is wrong."""
+    rng = random.Random(seed)
+    out = []
+    for number in range(int(seconds * rate_per_s)):
+        at_s = number / rate_per_s
+        value = event(rng, rng.choice(list(MODELS)), START_S + at_s, is_planted=at_s > seconds / 2)
+        out.append((rng.randrange(PARTITIONS), value))
+    return out
+
+
+@pytest.fixture(scope="module")
+def references() -> Sequence[Reference]:
+    rng = random.Random(1)
+    history = [
+        event(rng, rng.choice(list(MODELS)), START_S - 60.0 + number / 100.0, is_planted=False)
+        for number in range(6_000)
+    ]
+    return build_references(SETTINGS, Input("test", lambda _: iter([history]))).references
+
+
+def told(transitions: Iterable[Any]) -> Told:
+    return [(each.time_s, each.alert.rule, each.alert.key, each.alert.state, each.alert.value) for each in transitions]
+
+
+def counts_of(courts: Iterable[Court]) -> Mapping[tuple[object, ...], list[int]]:
+    """Give all that was counted in closed panes: of each stream by bin."""
+    out: dict[tuple[object, ...], list[int]] = {}
+    for court in courts:
+        for rows, ladder in zip(court._table.arenas, court._ladders, strict=True):
+            total = np.zeros(rows.size, dtype=np.uint32)
+            for bucket in ladder.buckets:
+                bucket.counts.add_to(total)
+            for row, held in enumerate(total.reshape(-1, rows.width)[: len(rows)]):
+                if held.any():
+                    out[rows.arena, rows.keys[row]] = held.tolist()
+    return out
+
+
+@dataclass
+class Cluster:
+    """Folds and courts on lists instead of topics, driven by chance."""
+
+    terms: PipelineTerms
+    references: Sequence[Reference]
+    rng: random.Random
+    folds: int = 2
+    courts: int = 3
+    sources: Sequence[TopicPartition] = SOURCES
+    logs: list[list[bytes]] = field(default_factory=list)
+    layouts: list[Layout] = field(default_factory=list)
+    told: Told = field(default_factory=list)
+    learned: list[Reference] = field(default_factory=list)
+    forwarded: int = 0
+
+    def __post_init__(self) -> None:
+        self.logs = [[] for _ in range(self.courts)]
+        self.read = [0] * self.courts
+        self.judges = [self.court() for _ in range(self.courts)]
+        self.counters = [DeltaFold(self.terms, ADAPTERS["canonical"](Limits()), self.courts) for _ in range(self.folds)]
+        self.owners = {source: at % self.folds for at, source in enumerate(self.sources)}
+        self.known = [0] * self.folds
+        for source, owner in self.owners.items():
+            self.counters[owner].begin(source, 0, 0)
+
+    def court(self) -> DeltaCourt:
+        return DeltaCourt(self.terms, ADAPTERS["canonical"](Limits()), self.references)
+
+    def run(self, messages: Sequence[Sent]) -> None:
+        queues = [[value for number, value in messages if number == at] for at in range(len(self.sources))]
+        done = [0] * len(queues)
+        while any(done[at] < len(queue) for at, queue in enumerate(queues)):
+            at = self.rng.choice([at for at, queue in enumerate(queues) if done[at] < len(queue)])
+            count = self.rng.randrange(1, 60)
+            values = queues[at][done[at] : done[at] + count]
+            offsets = range(done[at], done[at] + len(values))
+            self.counters[self.owners[self.sources[at]]].take(
+                Batch(values, [0] * len(values), (self.sources[at],), offsets=list(offsets)), math.inf
+            )
+            done[at] += len(values)
+            if self.rng.random() < 0.3:
+                self.flush(self.rng.randrange(self.folds))
+            if self.rng.random() < 0.3:
+                self.judge(self.rng.randrange(self.courts))
+        for fold in range(self.folds):
+            self.flush(fold)
+        for court in range(self.courts):
+            self.judge(court)
+        for judge in self.judges:
+            self.told += told(judge.finish().transitions)
+
+    def flush(self, fold: int) -> None:
+        counter = self.counters[fold]
+        by_court: dict[int, list[Delta]] = defaultdict(list)
+        for source in counter.next:
+            for court, deltas in enumerate(counter.cut(source, 1)):
+                by_court[court] += deltas
+        for court, deltas in by_court.items():
+            post = Post("fold", 1.0, {"t": len(self.sources)}, deltas)
+            self.forwarded += sum(len(delta.forwarded) for delta in deltas)
+            self.logs[court].append(post.encode())
+        for layout in self.layouts[self.known[fold] :]:
+            counter.apply(layout)
+        self.known[fold] = len(self.layouts)
+
+    def judge(self, court: int) -> None:
+        judge = self.judges[court]
+        while self.read[court] < len(self.logs[court]):
+            step = judge.take(Post.decode(self.logs[court][self.read[court]], "a post"))
+            self.read[court] += 1
+            self.told += told(step.transitions)
+            self.learned += step.references
+            self.layouts += judge.layouts()
+
+
+def in_one(terms_settings: Settings, references: Sequence[Reference], messages: Sequence[Sent]) -> tuple[Court, Told]:
+    whole = build.pipeline(terms_settings, references)
+    whole.assign(SOURCES)
+    out: Told = []
+    for at in range(0, len(messages), 100):
+        part = messages[at : at + 100]
+        step = whole.step(Batch([value for _, value in part], [number for number, _ in part], SOURCES), math.inf)
+        out += told(step.transitions)
+    return whole, out + told(whole.finish().transitions)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_alerts_and_counts_are_those_of_one_process(references: Sequence[Reference], seed: int) -> None:
+    messages = sent(40.0, 300.0)
+    whole, alone = in_one(SETTINGS, references, messages)
+    cluster = Cluster(build.pipeline_terms(SETTINGS), references, random.Random(seed))
+
+    cluster.run(messages)
+
+    assert len(alone) > 5
+    assert sorted(alone, key=str) == sorted(cluster.told, key=str)
+    assert counts_of([whole]) == counts_of(cluster.judges)
+    assert cluster.forwarded < len(messages)
