@@ -30,7 +30,7 @@ from monitor.config import load_settings
 from monitor.domain import Batch
 from monitor.reference_files import write_reference
 from monitor.sources.base import Source
-from monitor.sources.kafka import FETCH_BACKOFF_MS
+from monitor.sources.kafka_terms import FETCH_BACKOFF_MS
 from tests.support.kafka import start_kafka
 
 PARTITIONS = 4

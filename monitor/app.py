@@ -26,12 +26,12 @@ from monitor.errors import BaselineError, SourceError
 from monitor.keeper import UNTOLD, Keeper, Loaded, Opened
 from monitor.kept import Section
 from monitor.ledger import Ledger
-from monitor.pipeline import Pipeline
 from monitor.references import Reference
 from monitor.reloads import Reloads, Swapped
 from monitor.rules import Budget
 from monitor.selfwatch import Watched
 from monitor.sources.base import Source
+from monitor.work import Work
 
 PUBLISH_S: Final = 1.0
 PUBLISH_S_MAX: Final = 15.0
@@ -81,7 +81,7 @@ class App:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Work,
         source: Source,
         delivery: Telling,
         board: Board,

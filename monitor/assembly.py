@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -41,8 +41,23 @@ def app(
     terms = build.pipeline_terms(settings)
     loaded = build.references(settings)
     source = KafkaSource(build.kafka_terms(settings), clock, ErrorLog())
+    about = {"references": len(loaded), "state": settings.state.directory if settings.state.enabled else None}
+    app_terms = loop_terms(settings, board, terms, load, about)
+    pipeline, delivery = build.pipeline(settings, loaded, terms), Delivery(build.sinks(settings))
+    whole = App(pipeline, source, delivery, board, app_terms, clock)
+    return whole, server(settings, board, whole, app_terms.aides)
+
+
+def loop_terms(
+    settings: Settings,
+    board: Board,
+    terms: PipelineTerms,
+    load: Callable[[], Settings] | None,
+    about: Mapping[str, object],
+) -> AppTerms:
+    """Give how the loop runs. about: what the first line of the log tells besides."""
     save = partial(write_reference, Path(settings.reference.directory)) if settings.reference.save_learned else None
-    app_terms = AppTerms(
+    return AppTerms(
         poll_timeout_s=settings.kafka.poll_timeout_s,
         save_s=settings.kafka.commit_s,
         shutdown_s=settings.run.shutdown_s,
@@ -58,14 +73,10 @@ def app(
             "brokers": list(settings.kafka.bootstrap_servers),
             "topics": list(settings.kafka.topics),
             "group": settings.kafka.group_id,
-            "references": len(loaded),
             "http": f"{settings.http.host}:{settings.http.port}",
-            "state": settings.state.directory if settings.state.enabled else None,
+            **about,
         },
     )
-    pipeline, delivery = build.pipeline(settings, loaded, terms), Delivery(build.sinks(settings))
-    whole = App(pipeline, source, delivery, board, app_terms, clock)
-    return whole, _server(settings, board, whole, app_terms.aides)
 
 
 def _open_store(directory: str) -> Opened:
@@ -100,7 +111,8 @@ def _aides(settings: Settings, board: Board, terms: PipelineTerms) -> Aides:
     )
 
 
-def _server(settings: Settings, board: Board, whole: App, aides: Aides) -> WebServer:
+def server(settings: Settings, board: Board, whole: App, aides: Aides) -> WebServer:
+    """Give the web server of a daemon."""
     http = settings.http
     web_terms = WebTerms(
         host=http.host,

@@ -39,12 +39,16 @@ from monitor.rules import ANOMALY, DRIFT, DRIFT_KINDS, Budget, Level, Plan, Rule
 from monitor.selfwatch.terms import SelfTerms
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
-from monitor.sources.kafka import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
+from monitor.sources.kafka_terms import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
 from monitor.streams import StreamLimits
 
 T = TypeVar("T")
 
 ADAPTER: Final = "canonical"
+DUPLICATES_BACK: Final = 10_000
+"""Messages of a partition that a fold reads again when it takes it up, to know duplicates of what others counted."""
+DELTA_BYTES_MAX: Final = 8 << 20
+"""The largest message on the topic of deltas."""
 LIBRDKAFKA_LOG_LEVEL: Final = 2
 """Critical only: its errors come as callbacks and are logged by us, with the cure and not twenty times a second."""
 
@@ -279,6 +283,25 @@ def kafka_terms(settings: Settings) -> KafkaTerms:
         on_gap=settings.state.on_gap,
         outage_s_max=settings.kafka.outage_s_max,
     )
+
+
+def delta_terms(settings: Settings) -> KafkaTerms:
+    """Give how a judge reads the topic of deltas: from where its own state says, else from the beginning."""
+    own = settings.scaleout
+    whole = kafka_terms(settings)
+    group_id = own.judge_group_id or f"{settings.kafka.group_id}-judge"
+    options = {**whole.options, "group.id": group_id, "auto.offset.reset": "earliest"}
+    options |= {"fetch.message.max.bytes": max(DELTA_BYTES_MAX, whole.options["fetch.message.max.bytes"])}
+    return replace(whole, topics=(own.deltas_topic,), options=options, batch_records_max=100, positions="ours")
+
+
+def fold_terms(settings: Settings) -> KafkaTerms:
+    """Give how a fold reads events: from where its group is; it keeps nothing, so it needs no name."""
+    whole = kafka_terms(settings)
+    given = {name: value for name, value in whole.options.items() if name != "group.instance.id"}
+    options = {**given, **kafka_options(settings.kafka)}
+    back = min(DUPLICATES_BACK, settings.limits.event_ids_max)
+    return replace(whole, options=options, positions="group", back=back)
 
 
 def self_terms(settings: Settings, terms: PipelineTerms) -> SelfTerms:

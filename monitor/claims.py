@@ -1,98 +1,196 @@
-"""What a fold may send of a source partition, so that no event is ever counted twice or lost: epochs and limits.
+"""A fold's claim to a source partition: what it commits and may then send, so that no event counts twice. Pure.
 
-A group's committed offset of a partition says that everything before it stands in the log of every court. Beside it, as
-its metadata, stand the epoch of the owner and a limit: no owner up to that epoch ever sent a stretch that ends beyond.
-The limit is committed before anything up to it is sent; and brokers refuse the commit of who is no longer the owner. So
-a successor knows in which stretch any part may stand in the log already: there it sends event by event, from which a
-court takes those that it lacks (see receipts), and only beyond does it send counts, which can't be taken apart.
+The group's committed offset of a partition carries a text: the epoch of the last owner, which rises with every owner,
+and the limit: no owner up to that epoch has ever sent anything beyond it. An owner commits a limit before it sends up
+to it, and the broker refuses that to one that is no longer in the group. So a successor knows where what it sends may
+overlap with what was sent before, in whatever cuts, by a process that is dead or goes on much later: before the limit
+that it found. There it sends every event with its offset ("fine"), and from there on counts.
 
-Whoever was stopped between commit and sending, and goes on much later, sends what is of an older epoch, or what nobody
-has sent yet: both are right.
+What the broker must keep to: a commit is refused to those the group has expelled, and one whose outcome is unknown
+never takes effect after a later one. Memory: some ten numbers per partition.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
-METADATA: Final = re.compile(r"driftd1:(\d{1,19}):(\d{1,19})", re.ASCII)
-
-
-class Stretch(NamedTuple):
-    """Offsets from first to before next of a source partition. is_fine: sent event by event."""
-
-    first: int
-    next: int
-    is_fine: bool
+_TEXT: Final = re.compile(r"driftd1:([0-9]{1,18}):([0-9]{1,18})", re.ASCII)
 
 
 class Committed(NamedTuple):
-    """What stands in the group for a partition."""
+    """What is committed for a source partition.
+
+    offset: everything before it stands in the delta log. epoch: of the owner, 0 if there was none. limit: nothing
+    beyond it was sent by any owner up to this epoch.
+    """
 
     offset: int
     epoch: int
     limit: int
 
     def to_text(self) -> str:
-        """Give the metadata to be committed with the offset."""
+        """Give the text that is committed with the offset."""
         return f"driftd1:{self.epoch}:{self.limit}"
 
-    @classmethod
-    def of(cls, offset: int, text: str | None) -> Self:
-        """Read what was committed; where somebody else has set the offset, no more is known than that."""
-        found = METADATA.fullmatch(text or "")
-        return cls(offset, int(found[1]), max(offset, int(found[2]))) if found else cls(offset, 0, offset)
+
+def committed_of(offset: int, text: str | None) -> Committed:
+    """Read what was committed. Another text than ours (an operator has set the offset): nobody owned it before."""
+    found = _TEXT.fullmatch(text or "")
+    if found is None:
+        return Committed(offset, 0, offset)
+    return Committed(offset, int(found[1]), max(offset, int(found[2])))
 
 
-@dataclass(slots=True)
+class Stretch(NamedTuple):
+    """Messages of a source partition from offset `first` to before `next`. is_fine: each event has its offset."""
+
+    first: int
+    next: int
+    is_fine: bool
+
+
+class Stage(StrEnum):
+    """Where a claim stands; each name ends the sentence "the claim ..."."""
+
+    NEW = "is not committed yet"
+    IDLE = "has nothing under way"
+    INTENDED = "waits for its limit to be committed"
+    SENT = "waits for what it sent to be acknowledged"
+    OVER = "was given up"
+
+
 class Claim:
-    """One owner's hold on a source partition.
+    """One owner's claim to one source partition, from its assignment until it is revoked or lost.
 
-    acked: all before it stands in every court's log. sent: all before it was sent, or is under way. limit: see above.
-    fine_until: before it all is sent event by event.
+    The order is: to_claim, claimed, then over and over intent, sent, acknowledged; at last farewell, or nothing. What
+    the outcome of is unknown is done again: to_claim and intent are committed again, and what was sent is sent again in
+    the same cut. Once a commit is refused, the claim is lost: nothing of it may be sent. Any other order is a bug of
+    the caller, told by an AssertionError.
+
+    acked: everything before it stands in the delta log. position: the next offset to be gathered. limit: what this
+    owner has committed, or is about to.
     """
 
-    epoch: int
-    acked: int
-    sent: int
-    limit: int
-    fine_until: int
+    def __init__(self, found: Committed, epoch: int) -> None:
+        assert found.limit >= found.offset, f"a limit of {found.limit} is before the offset {found.offset}"
+        assert epoch > found.epoch, f"epoch {epoch} does not follow {found.epoch}"
+        self.epoch = epoch
+        self.acked = found.offset
+        self.position = found.offset
+        self.limit = found.limit
+        self._fine_until = found.limit
+        self._first = found.offset
+        self._gaps: list[tuple[int, int]] = []
+        self._under_way: Stretch | None = None
+        self._stage = Stage.NEW
 
     @classmethod
-    def begin(cls, found: Committed | None, start: int, wall_ms: int) -> Self:
-        """Claim a partition. found: what was committed last; None: nothing, and reading begins at `start`.
+    def begin(cls, committed: Committed | None, start: int, wall_ms: int) -> Self:
+        """Make the claim of a new owner. committed: None if nothing is; start: where to begin then.
 
-        Epochs go with the wall clock where that is ahead, so that they rise also when the group's offsets were deleted.
+        wall_ms: the clock, so that the epoch rises even where the group's offsets were deleted.
         """
-        known = found or Committed(start, 0, start)
-        return cls(max(known.epoch + 1, wall_ms), known.offset, known.offset, known.limit, known.limit)
+        found = Committed(start, 0, start) if committed is None else committed
+        return cls(found, max(found.epoch + 1, wall_ms))
 
     @property
-    def first(self) -> Committed:
-        """What is to be committed before anything else: that it is the owner's."""
+    def stage(self) -> Stage:
+        """Where the claim stands."""
+        return self._stage
+
+    @property
+    def first(self) -> int:
+        """Where the next stretch begins."""
+        return self._first
+
+    @property
+    def under_way(self) -> Stretch | None:
+        """What is to be sent, or was sent and is not acknowledged yet."""
+        return self._under_way
+
+    # ---- claiming
+
+    def to_claim(self) -> Committed:
+        """Give what has to be committed before anything else."""
+        self._ask(Stage.NEW)
         return Committed(self.acked, self.epoch, self.limit)
 
+    def claimed(self) -> None:
+        """Note that the claim is committed."""
+        self._ask(Stage.NEW)
+        self._stage = Stage.IDLE
+
+    # ---- reading; may go on while a flush is under way
+
+    def gathered(self, upto: int) -> None:
+        """Note that the messages from the position to before `upto` were gathered."""
+        self._ask(Stage.IDLE, Stage.INTENDED, Stage.SENT)
+        assert upto >= self.position, f"gathered up to {upto}, which is before {self.position}"
+        self.position = upto
+
+    def skip(self, upto: int) -> None:
+        """Note that the messages from the position to before `upto` are gone: the log no longer has them.
+
+        No stretch covers them, by which the judge knows.
+        """
+        start = self.position
+        self.gathered(upto)
+        if upto > start:
+            self._gaps.append((start, upto))
+        if self._stage == Stage.IDLE:
+            self._pass_gaps()
+
+    # ---- flushing
+
+    def stretch(self, upto: int) -> Stretch:
+        """Give what the next flush may send of the messages before `upto`: up to the limit found, or a gap, at most."""
+        self._ask(Stage.IDLE, Stage.INTENDED)
+        assert self._first <= upto <= self.position, f"{upto} is not gathered: {self._first} to {self.position} are"
+        is_fine = self._first < self._fine_until
+        ends = [upto, *(at for at, _ in self._gaps[:1]), *([self._fine_until] if is_fine else [])]
+        return Stretch(self._first, min(ends), is_fine)
+
     def intent(self, upto: int) -> Committed:
-        """Give what is to be committed before all up to an offset is sent."""
-        if upto < self.sent:
-            raise ValueError(f"offsets before {self.sent} were sent, and {upto} is one of them")
-        return Committed(self.acked, self.epoch, max(self.limit, upto))
+        """Give what has to be committed before the stretch up to `upto` may be sent."""
+        stretch = self.stretch(upto)
+        assert stretch.next == upto, f"a stretch from {stretch.first} to {upto} has to be cut at {stretch.next}"
+        self._stage = Stage.INTENDED
+        self._under_way = stretch
+        self.limit = max(self.limit, upto)
+        return Committed(self.acked, self.epoch, self.limit)
 
-    def announced(self, intent: Committed) -> None:
-        """Note that an intent was committed: all up to its limit may be sent from now on."""
-        if intent.epoch != self.epoch or intent.limit < self.limit:
-            raise ValueError("that was the intent of another owner, or an older one")
-        self.limit = intent.limit
+    def sent(self, upto: int) -> Stretch:
+        """Note that the intent is committed and the stretch goes out now, to all; again: that it goes out once more."""
+        self._ask(Stage.INTENDED, Stage.SENT)
+        stretch = self._under_way
+        assert stretch is not None
+        assert stretch.next == upto, f"{upto} was not intended, but {stretch.next}"
+        self._stage = Stage.SENT
+        return stretch
 
-    def sending(self, upto: int) -> None:
-        """Note that all up to an offset is under way. Raises ValueError beyond the limit that was committed."""
-        if upto > self.limit:
-            raise ValueError(f"no more than {self.limit} was announced, and {upto} is beyond")
-        self.sent = max(self.sent, upto)
+    def acknowledged(self) -> None:
+        """Note that all who are sent to have what was sent."""
+        self._ask(Stage.SENT)
+        assert self._under_way is not None
+        self.acked = self._first = self._under_way.next
+        self._under_way = None
+        self._stage = Stage.IDLE
+        self._pass_gaps()
 
-    def acknowledge(self, upto: int) -> None:
-        """Note that all before an offset, which was sent, stands in every court's log."""
-        if upto > self.sent:
-            raise ValueError(f"{upto} was never sent")
-        self.acked = max(self.acked, upto)
+    def farewell(self) -> Committed:
+        """Give up a partition that is being revoked; give what to commit, so that the successor begins there.
+
+        It is of use, but nothing depends on it. The claim must be committed.
+        """
+        self._ask(Stage.IDLE, Stage.INTENDED, Stage.SENT)
+        self._stage = Stage.OVER
+        return Committed(self.acked, self.epoch, self.limit)
+
+    def _pass_gaps(self) -> None:
+        while self._gaps and self._gaps[0][0] == self._first:
+            self._first = self._gaps.pop(0)[1]
+
+    def _ask(self, *stages: Stage) -> None:
+        assert self._stage in stages, f"not now: the claim {self._stage}"

@@ -13,14 +13,14 @@ from typing import Annotated
 
 import typer
 
-from monitor import __version__, assembly, build, logs
+from monitor import __version__, assembly, build, logs, scaled
 from monitor.acls import acls_of
-from monitor.app import calm_the_collector
+from monitor.app import App, calm_the_collector
 from monitor.baseline import Input, build_references, diff_text, kafka_range, show_text
 from monitor.board import Board
 from monitor.checking import report
 from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, errors, settings_of
-from monitor.config import settings_schema
+from monitor.config import Settings, settings_schema
 from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
 from monitor.drill.report import Order
@@ -31,6 +31,7 @@ from monitor.reference_files import SUFFIX, read_reference, read_references, wri
 from monitor.replaying import Outputs, replay_files
 from monitor.scoring import score_file
 from monitor.state_cli import state
+from monitor.web import WebServer
 
 cli = typer.Typer(
     name="driftd",
@@ -75,11 +76,35 @@ def run(
         load = partial(settings_of, config, given)
         settings = load()
         logs.set_up(settings.log.level, settings.log.format)
-        build.check_kafka(settings)
-        calm_the_collector()  # references and state are a million objects, none of them garbage
-        app, server = assembly.app(settings, Board(), load=load)
-        _on_signals(app.stop, app.reloads.signal)
-        app.run(server)
+        _run(assembly.app, settings, load)
+
+
+@cli.command()
+def fold(config: ConfigPath = None) -> None:
+    """Count events for the judges, as one of as many as there are partitions; `run` does both in one process."""
+    with errors():
+        load = partial(settings_of, config)
+        settings = load()
+        logs.set_up(settings.log.level, settings.log.format)
+        _run(scaled.fold_app, settings, load)
+
+
+@cli.command()
+def judge(config: ConfigPath = None) -> None:
+    """Judge what the folds have counted, as one of as many as there are courts; `run` does both in one process."""
+    with errors():
+        load = partial(settings_of, config)
+        settings = load()
+        logs.set_up(settings.log.level, settings.log.format)
+        _run(scaled.judge_app, settings, load)
+
+
+def _run(make: Callable[..., tuple[App, WebServer]], settings: Settings, load: Callable[[], Settings]) -> None:
+    build.check_kafka(settings)
+    calm_the_collector()  # references and state are a million objects, none of them garbage
+    app, server = make(settings, Board(), load=load)
+    _on_signals(app.stop, app.reloads.signal)
+    app.run(server)
 
 
 def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:

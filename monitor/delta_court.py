@@ -8,6 +8,7 @@ whoever reads the log again, from any state that was kept, comes to the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from monitor.pipeline_terms import PipelineTerms
 from monitor.receipts import Receipts, Verdict
 from monitor.references import Reference
 from monitor.streams import NONE
+from monitor.totals import counter_of, counter_state
 
 NAME: Final = "deltas"
 LAYOUTS: Final = "deltas/layouts"
@@ -59,6 +61,7 @@ class DeltaCourt(Court):
         self._adapter = adapter
         self._away_s = away_s
         self._receipts = Receipts()
+        self.verdicts: Counter[str] = Counter()
         self._heard: dict[TopicPartition, Heard] = {}
         self._now_s = -np.inf
         self._absent: frozenset[TopicPartition] = frozenset()
@@ -85,8 +88,8 @@ class DeltaCourt(Court):
 
     def _take_delta(self, delta: Delta, wall_s: float) -> None:
         receipt = self._receipts.take(delta.source, delta.epoch, delta.stretch)
-        if receipt.verdict is not Verdict.TAKEN and delta.stretch.first < delta.stretch.next:
-            self._totals.overflow[f"deltas_{receipt.verdict}"] += 1
+        if receipt.verdict not in {Verdict.TAKEN, Verdict.EMPTY}:
+            self.verdicts[receipt.verdict] += 1
         if receipt.verdict is Verdict.STALE:
             return
         self._heard[delta.source] = Heard(wall_s, delta.quiet_s if delta.is_idle else None)
@@ -95,7 +98,7 @@ class DeltaCourt(Court):
         if receipt.verdict is Verdict.TAKEN:
             self._count(delta)
             self._fold_forwarded(delta, [each for each in delta.forwarded if each.offset >= receipt.from_offset])
-            if delta.stretch.first < delta.stretch.next:
+            if not delta.stretch.is_fine or np.isfinite(delta.latest_s):
                 self._watermark.hear(delta.source, delta.latest_s)
 
     def _changed_by(self, references: Sequence[Reference]) -> Iterator[int]:
@@ -151,7 +154,7 @@ class DeltaCourt(Court):
         """Give subject and rows by the layout that counts were made by; NONE and none where it is not known."""
         found = self._rows.get(counters.layout)
         if found is None:
-            return NONE, np.zeros(0, dtype=np.int64)
+            return NONE, np.full(counters.streams, NONE, dtype=np.int64)
         return found
 
     # ---- what comes as it was read
@@ -254,7 +257,8 @@ class DeltaCourt(Court):
 
     def _own_state(self) -> State:
         heard = [[*source, each.wall_s, each.quiet_s] for source, each in self._heard.items()]
-        return {"receipts": self._receipts.state(), "heard": heard, "now_s": self._now_s}
+        verdicts = counter_state(self.verdicts)
+        return {"receipts": self._receipts.state(), "heard": heard, "now_s": self._now_s, "verdicts": verdicts}
 
     def restore(self, states: Mapping[str, State]) -> None:
         """Go on where `sections` left it. Raises StateError where it can't be read."""
@@ -262,6 +266,7 @@ class DeltaCourt(Court):
         own = states.get(NAME, {})
         self._receipts.restore(own.get("receipts", {}))
         self._now_s = float(own.get("now_s", -np.inf))
+        self.verdicts = counter_of(own.get("verdicts", ()))
         self._heard = {TopicPartition(t, n): Heard(at, quiet) for t, n, at, quiet in own.get("heard", ())}
         by_name = {(subject.model, subject.model_version): subject.index for subject in self._table.subjects}
         for name, state in states.items():

@@ -35,12 +35,11 @@ PANE_BIAS: Final = 1 << (PANE_BITS - 1)
 
 @dataclass(slots=True)
 class _Source:
-    """One source partition. number: of its slots. first, next: the open stretch. See DeltaFold.begin for the others."""
+    """One source partition. number: of its slots. next: the next offset. See DeltaFold.begin for the others."""
 
     number: int
     counted_from: int
     fine_until: int
-    first: int
     next: int
     duplicates: Duplicates
     latest_s: float = -np.inf
@@ -81,7 +80,7 @@ class DeltaFold:
         self.drop(source)
         self._numbers += 1
         seen = Duplicates(self._terms.event_ids_max, self._terms.seed)
-        self._sources[source] = _Source(self._numbers, counted_from, fine_until, counted_from, counted_from, seen)
+        self._sources[source] = _Source(self._numbers, counted_from, fine_until, counted_from, seen)
 
     def drop(self, source: TopicPartition) -> None:
         """Forget a partition, and what was not sent of it."""
@@ -197,33 +196,27 @@ class DeltaFold:
 
     # ---- deltas
 
-    def cut(self, source: TopicPartition, epoch: int, quiet_s: float | None = None) -> list[list[Delta]]:
-        """End the open stretch of a partition, and give its deltas for each court: two where it is in part forwarded.
+    def cut(self, source: TopicPartition, stretch: Stretch, epoch: int, quiet_s: float | None = None) -> list[Delta]:
+        """Take out a stretch of what was gathered of a partition, and give it as a delta for each court.
 
-        quiet_s: how long nothing has come, if nothing is left to read.
+        A fine one holds what is to be forwarded before its end; the other one all that there is. quiet_s: how long
+        nothing has come, if nothing is left to read.
         """
         held = self._sources[source]
-        split = min(max(held.first, held.fine_until), held.next)
-        counted, subjects = self._counted(held)
-        stretches = [Stretch(held.first, split, is_fine=True), Stretch(split, held.next, is_fine=False)]
-        stretches = [each for each in stretches if each.first < each.next] or stretches[-1:]
-        held.first, forwarded, held.forwarded = held.next, held.forwarded, []
-        out: list[list[Delta]] = []
-        for court in range(self._courts):
-            own = [sent for to, sent in forwarded if to == court]
-            deltas = []
-            for stretch in stretches:
-                delta = Delta(source, epoch, stretch, held.latest_s, quiet_s is not None, quiet_s or 0.0)
-                inside = [sent for sent in own if stretch.first <= sent.offset < stretch.next]
-                if stretch.is_fine:
-                    delta = replace(delta, forwarded=inside, latest_s=-np.inf)  # time goes on with what follows
-                else:
-                    mine = counted.get(court, ())
-                    delta = replace(delta, forwarded=inside, counted=mine, subjects=subjects.get(court, ()))
-                deltas.append(delta)
-            deltas[-1] = replace(deltas[-1], latest_s=held.latest_s)
-            out.append(deltas)
-        return out
+        inside = [sent for sent in held.forwarded if sent[1].offset < stretch.next]
+        held.forwarded = held.forwarded[len(inside) :]
+        latest_s = max((sent.time_s for _, sent in inside), default=-np.inf) if stretch.is_fine else held.latest_s
+        delta = Delta(source, epoch, stretch, latest_s, quiet_s is not None, quiet_s or 0.0)
+        counted, subjects = ({}, {}) if stretch.is_fine else self._counted(held)
+        return [
+            replace(
+                delta,
+                forwarded=[sent for to, sent in inside if to == court],
+                counted=counted.get(court, ()),
+                subjects=subjects.get(court, ()),
+            )
+            for court in range(self._courts)
+        ]
 
     def _counted(self, held: _Source) -> tuple[Mapping[int, Sequence[Counted]], Mapping[int, Sequence[Counters]]]:
         """Give what was counted of a partition, and forget it: counts and subjects, by court."""
@@ -237,7 +230,9 @@ class DeltaFold:
         for at in present:
             own, subject, layout = subjects == at, table.subjects[at], table.layout(at)
             span_s = (float(times_s[own].min()), float(times_s[own].max()))
-            counter = Counters(subject.model, subject.model_version, layout.identity, int(own.sum()), *span_s)
+            counter = Counters(
+                subject.model, subject.model_version, layout.identity, len(layout.streams), int(own.sum()), *span_s
+            )
             counters.setdefault(courts[at], []).append(counter)
             base[at] = sizes.get(courts[at], 0)
             sizes[courts[at]] = int(base[at]) + len(layout.streams)

@@ -41,11 +41,12 @@ class Counted(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """A model version that has counts. layout: the identity of the one they were made by."""
+    """A model version that has counts. layout: the identity of the one they were made by; streams: how many it has."""
 
     model: str
     model_version: str
     layout: str
+    streams: int
     events: int
     first_s: float
     last_s: float
@@ -112,7 +113,7 @@ class Delta:
             latest_s=float(state["latest_s"]),
             is_idle="quiet_s" in state,
             quiet_s=float(state.get("quiet_s", 0.0)),
-            subjects=[Counters(*each[:6]) for each in state.get("subjects", ())],
+            subjects=[Counters(*each[:7]) for each in state.get("subjects", ())],
             counted=[
                 Counted(pane, Arena(arena), np.cumsum(flat), held)
                 for pane, arena, flat, held in zip(panes, arenas, flats, counts, strict=bool(panes))

@@ -157,7 +157,7 @@ def _loose(waiting: Waiting) -> int:
 def _count(held: tuple[Waiting, ...]) -> None:
     """Make counts of what waits, one for each arena."""
     for arena, waiting in zip(Arena, held, strict=True):
-        if _loose(waiting):
+        if _loose(waiting) or len(waiting) > 1:
             most = max(part.size if isinstance(part, Counts) else int(part.max(initial=-1)) + 1 for part in waiting)
             width = WIDTHS[arena]
             waiting[:] = [Counts.of_hits(waiting, (most + width - 1) // width * width)]

@@ -1,4 +1,10 @@
-"""What a court has taken of each source partition: every event once, whoever sends it, however often and late."""
+"""What a judge takes of the deltas of each source partition, so that every event counts once. Pure.
+
+A delta log may hold a stretch several times, in other cuts, by an owner that has lost the partition long ago. While
+folds keep to the rules of claims.py, what is taken covers every offset once: an owner's stretches join each other, the
+first of a new owner begin at or before the end of what is here, and where they overlap with it they are fine. What the
+judge decides depends on the log alone. Memory: two numbers per source partition.
+"""
 
 from __future__ import annotations
 
@@ -13,57 +19,67 @@ from monitor.kept import State
 
 
 class Verdict(StrEnum):
-    """What becomes of a stretch.
+    """What becomes of a delta.
 
-    old: all of it was taken before. stale: it is of an owner that is no longer. torn: part of it was taken before, and
-    it is counts, which can't be while all keep to the rules; it is refused.
+    EMPTY: it says that nothing has come. OLD: all of it is here already. STALE: it is of an owner that another has
+    followed. TORN: counts of which some are here already and others not; can't be while folds keep to the rules.
     """
 
     TAKEN = "taken"
+    EMPTY = "empty"
     OLD = "old"
     STALE = "stale"
     TORN = "torn"
 
 
 class Receipt(NamedTuple):
-    """from_offset: what lies before it is to be passed over. missing: so many offsets before it were never sent."""
+    """The answer to a delta. from_offset: its events before it are to be skipped. missing: offsets that never came."""
 
     verdict: Verdict
-    from_offset: int = 0
+    from_offset: int
     missing: int = 0
 
 
+class Position(NamedTuple):
+    """How far a source partition has come. epoch: of its owner. next: everything before this offset is counted."""
+
+    epoch: int
+    next: int
+
+
 class Receipts:
-    """Epoch and next offset of each source partition. Memory: two numbers for each."""
+    """What one delta partition has given of each source partition."""
 
     def __init__(self) -> None:
-        self._epochs: dict[TopicPartition, int] = {}
-        self._next: dict[TopicPartition, int] = {}
+        self._positions: dict[TopicPartition, Position] = {}
 
     @property
-    def next(self) -> Mapping[TopicPartition, int]:
-        """The next offset of each partition."""
-        return MappingProxyType(self._next)
+    def positions(self) -> Mapping[TopicPartition, Position]:
+        """How far each source partition has come; a view, not a copy."""
+        return MappingProxyType(self._positions)
 
     def take(self, source: TopicPartition, epoch: int, stretch: Stretch) -> Receipt:
-        """Say what becomes of a stretch, and note it. Of a partition heard of for the first time all is taken."""
-        if epoch < self._epochs.get(source, 0):
-            return Receipt(Verdict.STALE)
-        self._epochs[source] = epoch
-        done = self._next.setdefault(source, stretch.first)
-        if stretch.next <= done:
-            return Receipt(Verdict.OLD)
-        self._next[source] = stretch.next
-        if stretch.first < done and not stretch.is_fine:
-            return Receipt(Verdict.TORN, missing=stretch.next - done)
-        return Receipt(Verdict.TAKEN, max(done, stretch.first), max(0, stretch.first - done))
+        """Decide on a delta, in the order of the log. Only of one that is TAKEN anything is counted. Cost: constant."""
+        first, after, is_fine = stretch
+        assert 0 <= first <= after, f"a stretch from {first} to {after}"
+        known = self._positions.get(source, Position(epoch, first))  # nothing known: the log begins here
+        if epoch < known.epoch:
+            return Receipt(Verdict.STALE, after)
+        here = known.next
+        self._positions[source] = Position(epoch, max(here, after))
+        if after <= here:
+            return Receipt(Verdict.EMPTY if first == after == here else Verdict.OLD, after)
+        if first < here and not is_fine:
+            return Receipt(Verdict.TORN, after, after - here)
+        return Receipt(Verdict.TAKEN, max(first, here), max(0, first - here))
+
+    # ---- what is kept
 
     def state(self) -> State:
-        """Give what is kept."""
-        return {"sources": [[*source, self._epochs[source], self._next[source]] for source in sorted(self._next)]}
+        """Give what is kept: all of it."""
+        return {"positions": [[*source, *position] for source, position in self._positions.items()]}
 
     def restore(self, state: State) -> None:
         """Go on from a state."""
-        for topic, number, epoch, done in state.get("sources", ()):
-            source = TopicPartition(topic, number)
-            self._epochs[source], self._next[source] = int(epoch), int(done)
+        for topic, partition, epoch, after in state.get("positions", ()):
+            self._positions[TopicPartition(topic, partition)] = Position(epoch, after)

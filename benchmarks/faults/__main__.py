@@ -65,7 +65,7 @@ class Result:
 def run_kills(kafka: Kafka, folder: Path, asked: argparse.Namespace, result: Result) -> None:
     left, number = asked.kills, 0
     while left:
-        count, protocol = min(left, RUN_KILLS), PROTOCOLS[number % 2]
+        count, protocol = min(left, RUN_KILLS), asked.protocol or PROTOCOLS[number % 2]
         restarts = 0 if asked.quick or not kafka.can_restart else max(1, count // 50)
         plan = kills.Plan(count, asked.seed + number, stops=max(1, count // 50), restarts=restarts)
         found = kills.run(kafka, folder / f"kills-{number}", plan, protocol)
@@ -129,6 +129,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=None, help=f"how many kills ({KILLS:,})")
     parser.add_argument("--minutes", type=float, default=None, help=f"of rebalances, for each protocol ({MINUTES:g})")
     parser.add_argument("--seed", type=int, default=1, help="of when it is killed, and of the traffic")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="of the groups in which is killed; by turns otherwise")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be given again")
     asked = parser.parse_args()
     asked.kills = (QUICK_KILLS if asked.quick else KILLS) if asked.kills is None else asked.kills

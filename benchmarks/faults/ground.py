@@ -44,20 +44,25 @@ class Ground:
 
     def told(self) -> tuple[dict[str, str], int]:
         """Give the notices about models that the receiver got, by message id, and how many of them came again."""
-        told: dict[str, str] = {}
-        repeated = 0
-        for request in self.receiver.requests:
-            (alert,) = request.json()["alerts"]
-            labels = alert["labels"]
-            if labels.get("model") not in MODELS:
-                continue  # what driftd tells of itself
-            identity = request.headers["webhook-id"]
-            repeated += identity in told
-            told[identity] = (
-                f"{labels['alertname']} {labels['model']}/{labels['field']} {alert['status']}"
-                f" {alert['startsAt']} {alert['endsAt']}"
-            )
-        return told, repeated
+        return told_to(self.receiver)
+
+
+def told_to(receiver: Receiver) -> tuple[dict[str, str], int]:
+    """Give the notices about models that a receiver got, by message id, and how many of them came again."""
+    told: dict[str, str] = {}
+    repeated = 0
+    for request in receiver.requests:
+        (alert,) = request.json()["alerts"]
+        labels = alert["labels"]
+        if labels.get("model") not in MODELS:
+            continue  # what driftd tells of itself
+        identity = request.headers["webhook-id"]
+        repeated += identity in told
+        told[identity] = (
+            f"{labels['alertname']} {labels['model']}/{labels['field']} {alert['status']}"
+            f" {alert['startsAt']} {alert['endsAt']}"
+        )
+    return told, repeated
 
 
 @dataclass(frozen=True, slots=True)

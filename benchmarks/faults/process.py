@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.domain import TopicPartition
 from monitor.errors import StateError
+from monitor.kept import State
 from monitor.store import Store, Stored, reading
 from tests.support.daemon import command, write_config
 from tests.support.process import free_ports
@@ -53,7 +54,8 @@ class Life:
 class Daemon:
     """A configuration, and the processes that run on it one after the other."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], role: str = "run") -> None:
+        self.role = role
         folder.mkdir(parents=True, exist_ok=True)
         (self.port,) = free_ports(1)
         self.state = Path(settings["state"]["directory"])
@@ -70,7 +72,7 @@ class Daemon:
         with self.log.open("ab") as output:
             log_from = output.tell()
             child = subprocess.Popen(
-                command("run", "--config", str(self.config)),
+                command(self.role, "--config", str(self.config)),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -141,6 +143,14 @@ class Daemon:
                 behind = {str(each): (self.positions().get(each, 0), end) for each, end in ends.items()}
                 raise RuntimeError(f"not all was read: {behind}\n{self.tail(life)}")
             time.sleep(0.1)
+
+    def sections(self) -> dict[str, State]:
+        """Give what is stored, also while it runs; nothing where nothing is stored yet."""
+        try:
+            with reading(self.state) as database:
+                return {row.name: database.section(row) for row in database.rows()}
+        except StateError:
+            return {}
 
     def stop(self, life: Life) -> None:
         """Have it stop in good order. Raises RuntimeError if it does not."""

@@ -108,7 +108,8 @@ def write_references(folder: Path, rate_per_s: float) -> None:
 class Traffic:
     """Sends at a steady rate from a thread. planted: told how many seconds it runs, whether something is wrong.
 
-    sent: messages that the broker has, by partition. What could not be sent while the broker was away is not sent.
+    is_keyed: a duplicate goes where its event went. sent: messages that the broker has, by partition. What could not be
+    sent while the broker was away is not sent.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Traffic:
             }
         )
         self._place = topic, partitions
+        self.is_keyed = False
         self._rate_per_s = rate_per_s
         self._planted = planted
         self._rng = random.Random(seed)
@@ -170,17 +172,19 @@ class Traffic:
             return
         time_s = round(time.time() - rng.random() * JITTER_S, 4)
         value = event(rng, rng.choice(tuple(MODELS)), time_s, is_planted=is_planted)
-        self._produce(value)
+        place = self._produce(value)
         if rng.random() < DUPLICATES:
-            self._produce(value)
+            self._produce(value, place if self.is_keyed else None)
 
-    def _produce(self, value: bytes | None) -> None:
+    def _produce(self, value: bytes | None, place: int | None = None) -> int:
+        """Send to a partition, any if None is given; give which."""
         topic, partitions = self._place
-        partition = self._rng.randrange(partitions)
+        partition = self._rng.randrange(partitions) if place is None else place
         try:
             self._producer.produce(topic, value, partition=partition, on_delivery=self._note)
         except BufferError:
             self.skipped += 1
+        return partition
 
     def _note(self, error: object, message: Any) -> None:
         if error is None:

@@ -15,6 +15,7 @@ from monitor.config.dead_letters import DeadLetterSettings
 from monitor.config.http import HttpSettings
 from monitor.config.kafka import KafkaSettings
 from monitor.config.refusals import Refusals, mask, reveal, show_key, told
+from monitor.config.scaleout import ScaleoutSettings
 from monitor.config.selfwatch import HeartbeatSettings, SelfWatchSettings
 from monitor.config.state import StateSettings
 from monitor.config.units import Duration, format_duration, parse_duration
@@ -185,6 +186,7 @@ class Settings(BaseSettings):
     heartbeat: HeartbeatSettings = Field(
         default_factory=HeartbeatSettings, description="A dead man's switch, told regularly that driftd does its work."
     )
+    scaleout: ScaleoutSettings = Field(default_factory=ScaleoutSettings, description="Past one process.")
     http: HttpSettings = Field(default_factory=HttpSettings, description="/metrics, probes and the status page.")
     log: LogSettings = Field(default_factory=LogSettings, description="What driftd says about itself.")
     run: RunSettings = Field(default_factory=RunSettings, description="The daemon's life.")

@@ -12,8 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -28,34 +27,11 @@ from monitor.sources.kafka_batch import Batches
 from monitor.sources.kafka_contact import PROBE_S, Contact
 from monitor.sources.kafka_errors import CURES, text_of
 from monitor.sources.kafka_starts import Starts, StartTerms
+from monitor.sources.kafka_terms import CLASSIC, KafkaTerms
 
-QUEUED_MESSAGES_MIN: Final = 100_000
-"""Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
-FETCH_BACKOFF_MS: Final = 10
-"""How long fetching rests when the prefetch is full: librdkafka's 1,000 ms starves a reader that drains it sooner."""
-CLASSIC: Final[Mapping[str, object]] = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 1_000}
-"""Of the classic protocol, unless told otherwise: a member that was killed, by hand or in the midst of a rebalance, is
-missed after ten seconds and not after librdkafka's 45, in which nobody reads its partitions. To be missed costs little:
-who comes back goes on where it was. Under the consumer protocol brokers decide.
-"""
-REJOIN_S: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaTerms:
-    """How to read.
-
-    options: librdkafka's own, complete (servers, security, pass-through); its auto.offset.reset says where a group
-    without offsets starts. idle_s: quiet for so long is idle. on_gap: what to do where the log lacks the next message.
-    outage_s_max: without any broker for so long, reading fails for good; 0: never.
-    """
-
-    topics: tuple[str, ...]
-    options: Mapping[str, Any]
-    batch_records_max: int = 5_000
-    idle_s: float = 10.0
-    on_gap: Literal["fail", "accept-gap"] = "fail"
-    outage_s_max: float = 600.0
+REJOIN_S: Final = 60.0
+GROUP_GONE: Final = "The group id does not exist"
+"""As librdkafka says it: of what is fatal it tells no code."""
 
 
 class KafkaSource:
@@ -75,7 +51,9 @@ class KafkaSource:
         self._rejoined_s = -REJOIN_S
         start = terms.options.get("auto.offset.reset", "latest")
         self._starts = Starts(
-            StartTerms("earliest" if start == "earliest" else "latest", terms.on_gap),
+            StartTerms(
+                "earliest" if start == "earliest" else "latest", terms.on_gap, terms.positions != "ours", terms.back
+            ),
             lambda error: self._on_error(error.args[0]),
         )
         self._batches = Batches(self._starts.positions, has_many_topics=len(terms.topics) > 1)
@@ -126,10 +104,11 @@ class KafkaSource:
         return batch
 
     def _rejoin(self, fatal: SourceError) -> None:
-        """Join anew as a new client where brokers have fenced this one; else, and soon after, raise what was fatal.
+        """Join anew as a new client where brokers no longer know this one; else, and soon after, raise what was fatal.
 
         A static member that was stopped for longer than its session is fenced by what it commits while it comes back,
-        before it has its new id. Twice within a short time, it is another process that has its name.
+        before it has its new id; and under KIP-848 a group all of whose members were away is gone. Twice within a short
+        time, it is another process that has its name.
         """
         if not self._is_fenced or self._clock() - self._rejoined_s < REJOIN_S:
             raise fatal
@@ -226,8 +205,9 @@ class KafkaSource:
         held.rebalances["assigned"] += 1
         for p in partitions:
             source = TopicPartition(p.topic, p.partition)
-            held.ours[source] = Progress(moved_s=now_s, read_s=now_s)
+            held.ours[source] = Progress(held.rebalances["assigned"], now_s, moved_s=now_s, read_s=now_s)
             self._batches.add(source)
+        self._contact.ask_soon()
         # The client would start all by itself, at offsets of its own, were nothing assigned here. `_settle` does it.
         consumer.incremental_assign([])
 
@@ -244,6 +224,8 @@ class KafkaSource:
         gone = {TopicPartition(p.topic, p.partition) for p in partitions}
         for each in gone:
             held.ours.pop(each, None)
+            if self._terms.positions == "group":
+                self._starts.forget(each)
             self._committed.pop(each, None)
         running = gone & held.running
         held.running -= running
@@ -257,6 +239,10 @@ class KafkaSource:
     def assigned(self) -> Sequence[TopicPartition] | None:
         """Give the partitions assigned to this member; None before the first assignment."""
         return tuple(self._assignment.ours) if self._assignment.is_known else None
+
+    def tenures(self) -> Mapping[TopicPartition, int]:
+        """Give our partitions, each with a number that is another one each time that it becomes ours."""
+        return {source: progress.tenure for source, progress in self._assignment.ours.items()}
 
     def away(self) -> Sequence[TopicPartition]:
         """Give the partitions of the topics that were read and are not ours; none before the first assignment."""
@@ -275,7 +261,8 @@ class KafkaSource:
         for source, progress in self._assignment.ours.items():
             waited_s = now_s - progress.read_s
             is_quiet = progress.last is None or waited_s >= self._terms.idle_s
-            if source in self._assignment.running and is_quiet and self._lag(source) == 0:
+            is_at_end = self._lag(source) == 0 and self._contact.is_end_known(source, progress.since_s)
+            if source in self._assignment.running and is_quiet and is_at_end:
                 idle.append(source)
                 quiet.append(waited_s)
         is_all = bool(idle) and len(idle) == len(self._assignment.ours)
@@ -341,7 +328,7 @@ class KafkaSource:
             for each in self._assignment.ours
             if each in positions and positions[each] != self._committed.get(each)
         }
-        if not due or not self._require().memberid():
+        if not due or self._terms.positions == "group" or not self._require().memberid():
             return  # what a static member commits while it joins anew, without an id, fences it for good
         try:
             offsets = [KafkaPartition(*each, offset) for each, offset in due.items()]
@@ -374,6 +361,7 @@ class KafkaSource:
         self._report(reason, error.str(), CURES.get(error.code(), ""))
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - as a message, it does not say so itself
             self._fatal = SourceError(f"kafka: {error.str()}")
+            self._is_fenced |= GROUP_GONE in error.str()
 
     def close(self) -> None:
         """Leave the group and let go; commits under way are finished."""
@@ -385,6 +373,14 @@ class KafkaSource:
         except (KafkaException, RuntimeError) as error:
             raise SourceError(f"kafka: closing failed: {text_of(error)}", is_fatal=False) from None
         self._consumer = None
+
+    def forget(self, source: TopicPartition) -> None:
+        """Know no position of a partition any more."""
+        self._starts.forget(source)
+
+    def consumer(self) -> Consumer:
+        """Give the member of the group, for what else is to be asked of it on this thread."""
+        return self._require()
 
     def _require(self) -> Consumer:
         if self._consumer is None:

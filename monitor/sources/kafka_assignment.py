@@ -15,8 +15,10 @@ REVOKES_KEPT: Final = 1_000
 
 @dataclass(slots=True)
 class Progress:
-    """One partition that is ours. Times are wall clock."""
+    """One partition that is ours. tenure: another number each time that it becomes so, at since_s. Times: wall clock."""
 
+    tenure: int
+    since_s: float = 0.0
     last: Message | None = None
     moved_s: float = 0.0
     read_s: float = 0.0

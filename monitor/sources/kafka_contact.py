@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from math import inf
 from threading import Thread
 from typing import Final
 
@@ -19,6 +20,8 @@ PROBE_TIMEOUT_S: Final = 1.0
 """Longer than a fetch waits for messages (0.5 s), behind which the answer comes."""
 PROBES_MIN: Final = 3
 """So many probes in a row must have failed before an outage is fatal: a process that slept is not cut off."""
+FRESH_S: Final = 3.0 * PROBE_S
+"""What brokers told of an end longer ago is no longer relied upon."""
 SILENT_S: Final = 15.0
 """Without a message or an answer for so long, the brokers count as out of reach."""
 
@@ -33,6 +36,8 @@ class Contact:
         self._failed = 0
         self._aside: Thread | None = None
         self._aside_s = clock()
+        self._is_due = False
+        self._told_s: dict[TopicPartition, float] = {}
         self.ends: dict[TopicPartition, int] = {}
 
     def heard(self, now_s: float) -> None:
@@ -44,6 +49,21 @@ class Contact:
         """Tell whether nothing was heard for too long."""
         return self._clock() - self._heard_s > SILENT_S
 
+    def ask_soon(self) -> None:
+        """Ask as soon as nothing comes: partitions are new here, and what is known of their ends is old."""
+        self._is_due = True
+
+    def is_end_known(self, source: TopicPartition, since_s: float) -> bool:
+        """Tell whether a broker has told the end of a partition since then, and lately.
+
+        What the client itself knows of it may be from before it was stopped, and looks like having read all.
+        """
+        return self._told_s.get(source, -inf) >= max(since_s, self._clock() - FRESH_S)
+
+    def _tell(self, ends: Mapping[TopicPartition, int], asked_s: float) -> None:
+        self.ends = {**self.ends, **ends}
+        self._told_s = {**self._told_s, **dict.fromkeys(ends, asked_s)}
+
     def probe(self, consumer: Consumer, ours: Collection[TopicPartition], topic: str, *, is_quiet: bool) -> None:
         """Ask, once in PROBE_S, for the ends of our partitions, or for anything if there are none yet.
 
@@ -51,12 +71,12 @@ class Contact:
         after an outage that lasted too long.
         """
         now_s = self._clock()
-        if now_s - (max(self._heard_s, self._probed_s) if is_quiet else self._probed_s) < PROBE_S:
+        if not self._is_due and now_s - (max(self._heard_s, self._probed_s) if is_quiet else self._probed_s) < PROBE_S:
             return
-        self._probed_s = now_s
+        self._probed_s, self._is_due = now_s, False
         if ours:
             try:
-                self.ends = self.ends | log_offsets(consumer, ours, OFFSET_END, PROBE_TIMEOUT_S)
+                self._tell(log_offsets(consumer, ours, OFFSET_END, PROBE_TIMEOUT_S), now_s)
                 self.heard(self._clock())
             except KafkaException:
                 self._ask_anyone(consumer, topic)
@@ -79,7 +99,8 @@ class Contact:
 
     def _ask_aside(self, consumer: Consumer, silent: Collection[TopicPartition]) -> None:
         with suppress(KafkaException, RuntimeError):  # not answered, or closed meanwhile: asked again, or not needed
-            self.ends = self.ends | log_offsets(consumer, silent, OFFSET_END, PROBE_TIMEOUT_S)
+            asked_s = self._clock()
+            self._tell(log_offsets(consumer, silent, OFFSET_END, PROBE_TIMEOUT_S), asked_s)
 
     def close(self) -> None:
         """Wait for a question that is under way: the client must not go while it is asked."""

@@ -27,10 +27,16 @@ AGAIN_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class StartTerms:
-    """start: where a group without offsets begins. on_gap: what to do where the log lacks the next message."""
+    """How to start.
+
+    start: where a group without offsets begins. on_gap: what to do where the log lacks the next message. asks_group:
+    whether what the group has committed says where to start. back: so many messages before that, where there are.
+    """
 
     start: Literal["latest", "earliest"] = "latest"
     on_gap: Literal["fail", "accept-gap"] = "fail"
+    asks_group: bool = True
+    back: int = 0
 
 
 class Starts:
@@ -54,6 +60,10 @@ class Starts:
         self.positions.update(stored)
         for topic, number in stored:
             self._counts[topic] = max(number + 1, self._counts.get(topic, 0))
+
+    def forget(self, source: TopicPartition) -> None:
+        """Know nothing of a partition any more."""
+        self.positions.pop(source, None)
 
     def doubt(self, source: TopicPartition) -> None:
         """Take note that a broker does not have the message at a partition's position."""
@@ -88,9 +98,13 @@ class Starts:
     def _ask(self, consumer: Consumer, unknown: Sequence[TopicPartition]) -> None:
         fresh = [each for each in unknown if each not in self.positions]
         self._count(consumer, {each.topic for each in fresh})
-        if fresh:
+        if fresh and self._terms.asks_group:
             asked = [KafkaPartition(*each) for each in fresh]
-            self.positions |= answers(consumer.committed(asked, self._ask_s))
+            found = answers(consumer.committed(asked, self._ask_s))
+            if found and self._terms.back:
+                lows = log_offsets(consumer, list(found), OFFSET_BEGINNING, self._ask_s)
+                found = {each: max(at - self._terms.back, min(at, lows.get(each, at))) for each, at in found.items()}
+            self.positions |= found
         rest = [each for each in unknown if each in self._doubted or each not in self.positions]
         if not rest:
             return

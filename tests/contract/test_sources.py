@@ -11,7 +11,8 @@ from monitor.domain import TopicPartition
 from monitor.embedded import EmbeddedBroker
 from monitor.intake import Intake
 from monitor.sources.files import FileSource
-from monitor.sources.kafka import KafkaSource, KafkaTerms
+from monitor.sources.kafka import KafkaSource
+from monitor.sources.kafka_terms import KafkaTerms
 from tests.support.sources import Told, options_of, produce
 
 if TYPE_CHECKING:

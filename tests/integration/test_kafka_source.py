@@ -12,8 +12,9 @@ import pytest
 
 from monitor.domain import TopicPartition
 from monitor.errors import SourceError
-from monitor.sources.kafka import KafkaSource, KafkaTerms
+from monitor.sources.kafka import KafkaSource
 from monitor.sources.kafka_range import read_range
+from monitor.sources.kafka_terms import KafkaTerms
 from tests.support.daemon import driftd, kafka_settings, wait_for, write_config
 from tests.support.sources import Told, options_of, produce
 

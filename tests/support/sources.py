@@ -11,7 +11,8 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 
 from monitor.domain import TopicPartition
-from monitor.sources.kafka import KafkaSource, KafkaTerms
+from monitor.sources.kafka import KafkaSource
+from monitor.sources.kafka_terms import KafkaTerms
 from tests.support.daemon import wait_for
 
 if TYPE_CHECKING:

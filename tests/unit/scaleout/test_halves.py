@@ -15,6 +15,7 @@ import pytest
 from benchmarks.faults.traffic import MODELS, event
 from monitor import build
 from monitor.baseline import Input, build_references
+from monitor.claims import Stretch
 from monitor.config import Settings
 from monitor.decode import ADAPTERS, Limits
 from monitor.delta_court import DeltaCourt
@@ -99,6 +100,7 @@ class Cluster:
         self.counters = [DeltaFold(self.terms, ADAPTERS["canonical"](Limits()), self.courts) for _ in range(self.folds)]
         self.owners = {source: at % self.folds for at, source in enumerate(self.sources)}
         self.known = [0] * self.folds
+        self.sent: dict[TopicPartition, int] = {}
         for source, owner in self.owners.items():
             self.counters[owner].begin(source, 0, 0)
 
@@ -132,8 +134,10 @@ class Cluster:
         counter = self.counters[fold]
         by_court: dict[int, list[Delta]] = defaultdict(list)
         for source in counter.next:
-            for court, deltas in enumerate(counter.cut(source, 1)):
-                by_court[court] += deltas
+            stretch = Stretch(self.sent.get(source, 0), counter.next[source], is_fine=False)
+            self.sent[source] = stretch.next
+            for court, delta in enumerate(counter.cut(source, stretch, 1)):
+                by_court[court].append(delta)
         for court, deltas in by_court.items():
             post = Post("fold", 1.0, {"t": len(self.sources)}, deltas)
             self.forwarded += sum(len(delta.forwarded) for delta in deltas)

@@ -1,0 +1,195 @@
+"""Folds and judges on one broker, and the end, where all that the judges counted is compared with an offline pass."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from benchmarks.faults import truth
+from benchmarks.faults.ground import SESSION_S, told_to
+from benchmarks.faults.process import Daemon, Life
+from benchmarks.faults.traffic import MODELS, write_references
+from monitor.config import load_settings
+from monitor.domain import TopicPartition
+from monitor.kept import State
+from tests.support.kafka import Kafka
+from tests.support.receiver import Receiver
+
+PARTITIONS: Final = 6
+COURTS: Final = 4
+CAUGHT_UP_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class Member:
+    """A fold or a judge, and its life in hand."""
+
+    daemon: Daemon
+    life: Life
+
+    def again(self) -> None:
+        """Kill it, and start it anew."""
+        self.life.kill()
+        self.life = self.daemon.start()
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What came out. torn: stretches that no judge may ever have seen."""
+
+    counts: truth.Difference
+    alerts: truth.Alerts
+    verdicts: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Cluster:
+    """Replicas by role. Made by `start`; `finish` ends it."""
+
+    kafka: Kafka
+    topic: str
+    receiver: Receiver
+    members: dict[str, list[Member]] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, kafka: Kafka, folder: Path, receiver: Receiver, rate_per_s: float, protocol: str) -> Cluster:
+        """Make topics and references, and start two folds and two judges."""
+        topic = f"scaled-{time.time_ns()}"
+        kafka.create_topic(topic, PARTITIONS)
+        _topics(kafka.bootstrap_servers, topic)
+        write_references(folder / "references", rate_per_s)
+        cluster = cls(kafka, topic, receiver)
+        for role in ("fold", "judge"):
+            for number in range(2):
+                own = folder / f"{role}-{number}"
+                daemon = Daemon(own, cluster.settings(folder, own, protocol), role)
+                cluster.members.setdefault(role, []).append(Member(daemon, daemon.start()))
+        return cluster
+
+    def settings(self, folder: Path, own: Path, protocol: str) -> dict[str, Any]:
+        """Give the configuration of one replica."""
+        session = {"session.timeout.ms": int(SESSION_S * 1_000)} if protocol == "classic" else {}
+        return {
+            "kafka": {
+                "bootstrap_servers": [self.kafka.bootstrap_servers],
+                "topics": [self.topic],
+                "group_id": self.topic,
+                "group_protocol": protocol,
+                "start": "earliest",
+                "commit_s": 0.5,
+                "librdkafka": session,
+            },
+            "scaleout": {
+                "deltas_topic": f"{self.topic}-deltas",
+                "layouts_topic": f"{self.topic}-layouts",
+                "courts": COURTS,
+            },
+            "reference": {"directory": str(folder / "references")},
+            "state": {"directory": str(own / "state")},
+            "alerts": {"windows": ["10s", "1m"], "keep_firing_for_s": 2},
+            "receivers": {
+                "hook": {"type": "webhook", "url": f"{self.receiver.url}/hook", "http": {"allow_internal": True}}
+            },
+        }
+
+    def every(self) -> Iterator[Member]:
+        """Give all replicas."""
+        for members in self.members.values():
+            yield from members
+
+    def hurt(self, rng: random.Random) -> str:
+        """Kill a replica, or stop a fold beyond its session and let it go on; give what was done."""
+        role = rng.choice(["fold", "fold", "judge"])
+        member = rng.choice(self.members[role])
+        if role == "fold" and rng.random() < 0.3:
+            member.life.send(signal.SIGSTOP)
+            time.sleep(SESSION_S + 2.0)
+            member.life.send(signal.SIGCONT)
+            return "fold stopped"
+        member.again()
+        return f"{role} killed"
+
+    def finish(self, config_of: Member) -> Finish:
+        """Wait until all is judged, stop all, and compare."""
+        ends = truth.ends_of(self.kafka.bootstrap_servers, self.topic, PARTITIONS)
+        deadline_s = time.monotonic() + CAUGHT_UP_S
+        while missing := self._missing(ends):
+            if time.monotonic() > deadline_s:
+                raise RuntimeError(f"not all was judged: {missing}\n" + self.tails())
+            time.sleep(0.5)
+        time.sleep(3.0)
+        for member in self.every():
+            member.daemon.stop(member.life)
+            member.daemon.close()
+        courts = self._courts()
+        found = [truth.stored(sections) for sections in courts.values()]
+        bins = {key: counts for each in found for key, counts in each.bins.items()}
+        to_s = min(each.to_s for each in found if each.bins)
+        right = truth.offline(load_settings(config_of.daemon.config, {}), self.kafka.bootstrap_servers, ends)
+        mine = truth.Pass(bins, right.sums, to_s, sum(each.changed for each in found))
+        told, repeated = told_to(self.receiver)
+        verdicts: Counter[str] = Counter()
+        for sections in courts.values():
+            verdicts.update({name: int(count) for name, count in sections["deltas"]["verdicts"]})
+        return Finish(
+            truth.compare(mine, right, sum(ends.values())),
+            truth.compare_alerts(told, repeated, mine, right, MODELS),
+            verdicts,
+        )
+
+    def _courts(self) -> dict[int, dict[str, State]]:
+        """Give the sections of each court, of the judge that is furthest with it."""
+        out: dict[int, dict[str, State]] = {}
+        for member in self.members["judge"]:
+            sections = member.daemon.sections()
+            own: dict[int, dict[str, State]] = {}
+            for name, state in sections.items():
+                kind, _, rest = name.partition("/")
+                if kind == "court":
+                    number, _, inner = rest.partition("/")
+                    own.setdefault(int(number), {})[inner] = state
+            for court, held in own.items():
+                if court not in out or _read(held) > _read(out[court]):
+                    out[court] = held
+        return out
+
+    def tails(self) -> str:
+        """Give the end of what each replica wrote."""
+        return "\n".join(f"{m.daemon.role}: {m.daemon.tail(m.life)[-1_500:]}" for m in self.every())
+
+    def _missing(self, ends: Mapping[TopicPartition, int]) -> str:
+        """Say what some court has not taken yet, "" if each has all."""
+        courts = self._courts()
+        if len(courts) < COURTS:
+            return f"courts {sorted(courts)} of {COURTS}"
+        for court, held in courts.items():
+            sources = held["deltas"]["receipts"]["positions"]
+            done = {TopicPartition(topic, number): at for topic, number, _, at in sources}
+            if behind := {
+                source.partition: (done.get(source), end) for source, end in ends.items() if done.get(source, 0) < end
+            }:
+                return f"court {court}: {behind}"
+        return ""
+
+
+def _read(sections: Mapping[str, State]) -> int:
+    return sum(at for _, _, _, at in sections["deltas"]["receipts"]["positions"])
+
+
+def _topics(servers: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    wanted = [
+        NewTopic(f"{topic}-deltas", COURTS, 1, config={"max.message.bytes": str(8 << 20)}),
+        NewTopic(f"{topic}-layouts", 1, 1, config={"cleanup.policy": "compact", "max.message.bytes": str(8 << 20)}),
+    ]
+    for made in admin.create_topics(wanted).values():
+        made.result(30)

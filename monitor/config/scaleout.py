@@ -1,0 +1,26 @@
+"""Settings of the scaled form: folds that count, and courts that judge."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from monitor.config.base import SECTION
+
+
+class ScaleoutSettings(BaseModel):
+    """How `driftd fold` and `driftd judge` reach each other. `driftd run` needs none of it."""
+
+    model_config = SECTION
+
+    deltas_topic: str = Field(
+        default="driftd.deltas", min_length=1, max_length=249, description="Topic by which folds tell courts of counts."
+    )
+    layouts_topic: str = Field(
+        default="driftd.layouts", min_length=1, max_length=249, description="Compacted topic: how streams are counted."
+    )
+    courts: int = Field(
+        default=16, ge=1, le=1024, description="Partitions of the topic of deltas; a model lives in one. Never changed."
+    )
+    judge_group_id: str | None = Field(
+        default=None, max_length=249, description="Consumer group of the judges [default: kafka.group_id and -judge]."
+    )

@@ -1,0 +1,38 @@
+"""How topics are read, and what is told to the client unless a person says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+QUEUED_MESSAGES_MIN: Final = 100_000
+"""Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
+FETCH_BACKOFF_MS: Final = 10
+"""How long fetching rests when the prefetch is full: librdkafka's 1,000 ms starves a reader that drains it sooner."""
+CLASSIC: Final[Mapping[str, object]] = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 1_000}
+"""Of the classic protocol, unless told otherwise: a member that was killed, by hand or in the midst of a rebalance, is
+missed after ten seconds and not after librdkafka's 45, in which nobody reads its partitions. To be missed costs little:
+who comes back goes on where it was. Under the consumer protocol brokers decide.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaTerms:
+    """How to read.
+
+    options: librdkafka's own, complete (servers, security, pass-through); its auto.offset.reset says where a group
+    without offsets starts. idle_s: quiet for so long is idle. on_gap: what to do where the log lacks the next message.
+    outage_s_max: without any broker for so long, reading fails for good; 0: never. positions: kept: as far as they are
+    known here they hold, else those of the group do; ours: those of the group never do; group: they always do, and
+    somebody else commits them; reading begins `back` messages before.
+    """
+
+    topics: tuple[str, ...]
+    options: Mapping[str, Any]
+    batch_records_max: int = 5_000
+    idle_s: float = 10.0
+    on_gap: Literal["fail", "accept-gap"] = "fail"
+    outage_s_max: float = 600.0
+    positions: Literal["kept", "ours", "group"] = "kept"
+    back: int = 0
