@@ -15,7 +15,7 @@ REVOKES_KEPT: Final = 1_000
 
 @dataclass(slots=True)
 class Progress:
-    """One partition that is ours. tenure: another number each time that it becomes so, at since_s. Times: wall clock."""
+    """One partition that is ours. tenure: a new number each time that it becomes so, at since_s. Times: wall clock."""
 
     tenure: int
     since_s: float = 0.0

@@ -52,8 +52,6 @@ LAYERS: Final[Mapping[str, int]] = {
     "scopes": PARTS,
     "sequential": PARTS,
     "series": PARTS,
-    "snapshot_writer": PARTS,
-    "snapshots": PARTS,
     "streams": PARTS,
     "kept_rows": PARTS,
     "incomplete": PARTS,
