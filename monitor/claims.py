@@ -6,8 +6,8 @@ to it, and the broker refuses that to one that is no longer in the group. So a s
 overlap with what was sent before, in whatever cuts, by a process that is dead or goes on much later: before the limit
 that it found. There it sends every event with its offset ("fine"), and from there on counts.
 
-What the broker must keep to: a commit is refused to those the group has expelled, and one whose outcome is unknown
-never takes effect after a later one. Memory: some ten numbers per partition.
+What it rests on: a commit is refused where the partition has been handed on since it was sent, also while the group has
+no members; and one whose outcome is unknown never takes effect after a later one. Memory: ten numbers per partition.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Claim:
 
     The order is: to_claim, claimed, then over and over intent, sent, acknowledged; at last farewell, or nothing. What
     the outcome of is unknown is done again: to_claim and intent are committed again, and what was sent is sent again in
-    the same cut. Once a commit is refused, the claim is lost: nothing of it may be sent. Any other order is a bug of
-    the caller, told by an AssertionError.
+    the same cut. What is refused may be committed again while the partition was neither revoked nor lost; until one is
+    taken, nothing may be sent. Any other order is a bug of the caller, told by an AssertionError.
 
     acked: everything before it stands in the delta log. position: the next offset to be gathered. limit: what this
     owner has committed, or is about to.

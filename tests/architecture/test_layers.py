@@ -51,6 +51,8 @@ LAYERS: Final[Mapping[str, int]] = {
     "rules": PARTS,
     "scopes": PARTS,
     "sequential": PARTS,
+    "snapshot_writer": PARTS,
+    "snapshots": PARTS,
     "series": PARTS,
     "streams": PARTS,
     "kept_rows": PARTS,
