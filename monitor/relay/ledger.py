@@ -48,6 +48,8 @@ class GroupLedger:
 
     def commit(self, entries: Mapping[TopicPartition, Committed]) -> bool:
         """Commit, and tell whether all was taken. Waits for the answer."""
+        if not self._consumer().memberid():
+            return False  # brokers take a commit without a generation while the group has no other members
         offsets = [
             KafkaPartition(source.topic, source.partition, entry.offset, metadata=entry.to_text())
             for source, entry in entries.items()
