@@ -297,11 +297,8 @@ def delta_terms(settings: Settings) -> KafkaTerms:
 
 def fold_terms(settings: Settings) -> KafkaTerms:
     """Give how a fold reads events: from where its group is; it keeps nothing, so it needs no name."""
-    whole = kafka_terms(settings)
-    given = {name: value for name, value in whole.options.items() if name != "group.instance.id"}
-    options = {**given, **kafka_options(settings.kafka)}
     back = min(DUPLICATES_BACK, settings.limits.event_ids_max)
-    return replace(whole, options=options, positions="group", back=back)
+    return replace(kafka_terms(settings), options=kafka_options(settings.kafka), positions="group", back=back)
 
 
 def self_terms(settings: Settings, terms: PipelineTerms) -> SelfTerms:

@@ -2,7 +2,7 @@
 
     open panes --watermark--> ladders --judge--> transitions
 
-What is counted comes from elsewhere: messages (pipeline), or what others have counted of them (docks).
+What is counted comes from elsewhere: messages (pipeline), or what others have counted of them (delta_court).
 """
 
 from __future__ import annotations

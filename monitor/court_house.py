@@ -46,11 +46,6 @@ class CourtHouse:
         self._courts: dict[int, DeltaCourt] = {}
         self._missing = Missing()
 
-    @property
-    def courts(self) -> Mapping[int, DeltaCourt]:
-        """The courts that sit here, by partition."""
-        return self._courts
-
     # ---- posts
 
     def step(self, batch: Batch, now_s: float) -> Step:  # noqa: ARG002 - courts go by the clock of the senders

@@ -204,16 +204,6 @@ class DeltaCourt(Court):
         step.transitions += found.transitions
         step.references += found.references
 
-    @property
-    def absent(self) -> frozenset[TopicPartition]:
-        """The source partitions that are not waited for."""
-        return self._absent
-
-    @property
-    def receipts(self) -> Receipts:
-        """What was taken of each source partition."""
-        return self._receipts
-
     # ---- layouts
 
     def layouts(self) -> list[Layout]:

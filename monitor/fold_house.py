@@ -82,7 +82,6 @@ class FoldHouse:
         self._partitions = hands.partitions
         self._sender = sender
         self._courts = courts
-        self._ours: frozenset[TopicPartition] = frozenset()
         self._tenures: dict[TopicPartition, int] = {}
         self._claims: dict[TopicPartition, Claim] = {}
         self._committed: dict[TopicPartition, Committed] = {}
@@ -100,7 +99,8 @@ class FoldHouse:
         """Count a batch, and send what is due."""
         self._learn()
         self._renew()
-        self._claim(now_s, _firsts(batch))
+        if self._tenures.keys() - self._claims.keys():
+            self._claim(now_s, _firsts(batch))
         self._fold.take(self._claimed(batch), now_s)
         heard = [batch.sources[i] for i in set(batch.partitions)]
         self._idle = self._idle.difference(heard)
@@ -110,7 +110,7 @@ class FoldHouse:
 
     def _claimed(self, batch: Batch) -> Batch:
         """Give what is of claimed partitions, with what waited; the rest waits until it is, or is no longer ours."""
-        is_new = any(source in self._ours and source not in self._claims for source in batch.sources)
+        is_new = any(source in self._tenures and source not in self._claims for source in batch.sources)
         if not self._waiting and not is_new:
             return batch
         sources = list(dict.fromkeys([*self._waiting, *batch.sources]))
@@ -124,7 +124,7 @@ class FoldHouse:
         for source, value, offset in every:
             if source in self._claims:
                 taken.append((sources.index(source), value, offset))
-            elif source in self._ours:
+            elif source in self._tenures:
                 self._waiting.setdefault(source, []).append((value, offset))
         numbers, values, offsets = zip(*taken, strict=True) if taken else ((), (), ())
         return Batch(values, numbers, sources, offsets=offsets)
@@ -134,7 +134,8 @@ class FoldHouse:
         self._learn()
         self._renew()
         self._idle = frozenset(idle)
-        self._claim(now_s, {})
+        if self._tenures.keys() - self._claims.keys():
+            self._claim(now_s, {})
         self._flush(now_s)
         return Step()
 
@@ -150,7 +151,6 @@ class FoldHouse:
     def _renew(self) -> None:
         """Forget the partitions that are no longer ours, or were not meanwhile, with what was not sent of them."""
         before, self._tenures = self._tenures, dict(self._tenures_now())
-        self._ours = frozenset(self._tenures)
         for source, tenure in before.items():
             if self._tenures.get(source) != tenure:
                 self._claims.pop(source, None)
@@ -162,7 +162,7 @@ class FoldHouse:
         """Claim the partitions that reading has begun of. firsts: the first offset of each in what was just read."""
         held = {source: waiting[0][1] for source, waiting in self._waiting.items()}
         positions = {**self._positions(), **firsts, **held}
-        new = [source for source in self._ours if source in positions and source not in self._claims]
+        new = [source for source in self._tenures if source in positions and source not in self._claims]
         if not new:
             return
         found = self._ledger.read(new)

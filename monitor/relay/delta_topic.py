@@ -19,7 +19,6 @@ OWN: Final[Mapping[str, object]] = {
     "log_level": 2,
 }
 """A message is tried for as long as the process lives: in the order of sending, and not doubled by retries."""
-FLUSH_S: Final = 5.0
 
 
 class DeltaTopic:
@@ -48,10 +47,6 @@ class DeltaTopic:
         if self._failed is not None:
             raise SourceError(f"kafka: topic {self._topic!r} takes no deltas: {self._failed.str()}")
         return self._under_way == 0
-
-    def close(self) -> None:
-        """Wait shortly for what is under way; the next owner sends anew what is not acknowledged."""
-        self._producer.flush(FLUSH_S)
 
     def _note(self, error: KafkaError | None, _: Message) -> None:
         self._under_way -= 1

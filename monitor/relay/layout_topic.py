@@ -85,7 +85,3 @@ class LayoutReader:
                 except StateError as bad:
                     self._report("layout_unreadable", str(bad), "bring the folds up to date")
         return out
-
-    def close(self) -> None:
-        """Let go."""
-        self._consumer.close()
