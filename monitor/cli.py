@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration."""
+"""The command line. Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration.
+
+What one command alone needs is imported there: a daemon that comes back need not wait for the other ones.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,23 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor import __version__, assembly, build, logs, scaled
-from monitor.acls import acls_of
+from monitor import __version__, build, logs
 from monitor.app import App, calm_the_collector
-from monitor.baseline import Input, build_references, diff_text, kafka_range, show_text
 from monitor.board import Board
-from monitor.checking import report
 from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, errors, settings_of
 from monitor.config import Settings, settings_schema
 from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
-from monitor.drill.report import Order
 from monitor.errors import ConfigError
-from monitor.explain import finding, words
-from monitor.power.analysis import Traffic
 from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
-from monitor.replaying import Outputs, replay_files
-from monitor.scoring import score_file
 from monitor.state_cli import state
-from monitor.web import WebServer
+
+if TYPE_CHECKING:
+    from monitor.web import WebServer
 
 cli = typer.Typer(
     name="driftd",
@@ -71,6 +68,8 @@ def run(
     port: Annotated[int | None, typer.Option(help="Port of /metrics, in place of http.port.")] = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; a second signal ends it at once."""
+    from monitor import assembly
+
     given = {BROKERS: brokers, TOPICS: ",".join(topic) if topic else None, PORT: None if port is None else str(port)}
     with errors():
         load = partial(settings_of, config, given)
@@ -82,6 +81,8 @@ def run(
 @cli.command()
 def fold(config: ConfigPath = None) -> None:
     """Count events for the judges, as one of as many as there are partitions; `run` does both in one process."""
+    from monitor import scaled
+
     with errors():
         load = partial(settings_of, config)
         settings = load()
@@ -92,6 +93,8 @@ def fold(config: ConfigPath = None) -> None:
 @cli.command()
 def judge(config: ConfigPath = None) -> None:
     """Judge what the folds have counted, as one of as many as there are courts; `run` does both in one process."""
+    from monitor import scaled
+
     with errors():
         load = partial(settings_of, config)
         settings = load()
@@ -132,6 +135,11 @@ def check(
     acls: Annotated[bool, typer.Option("--acls", help="Print the rights that driftd needs on the brokers.")] = False,
 ) -> None:
     """Check the configuration; print what would be watched and what that can detect. Connects to nothing."""
+    from monitor import assembly
+    from monitor.acls import acls_of
+    from monitor.checking import report
+    from monitor.power.analysis import Traffic
+
     with errors():
         settings, traffic = settings_of(config), Traffic.of(events_per_s, within)
         if acls:
@@ -155,6 +163,8 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score a recorded metric series: how surprising each point is, and one alarm per incident."""
+    from monitor.scoring import score_file
+
     with errors():
         summary = score_file(input_path, output_path)
         typer.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
@@ -178,6 +188,8 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run recorded events through the whole pipeline on their own time: what would have fired, and when."""
+    from monitor.replaying import Outputs, replay_files
+
     with errors():
         settings = settings_of(config, topics_required=False)
         logs.set_up("warning", settings.log.format)
@@ -200,6 +212,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say in words what an alert found and why it fired, with reference and current values side by side."""
+    from monitor.explain import finding, words
+
     with errors():
         known = finding.from_file(alerts) if alerts else finding.from_daemon(url or _daemon_url(config))
         if alert is None and not as_json:
@@ -227,7 +241,7 @@ def demo(
 
     Exits with 0 only if every incident was detected and delivered, and nothing else fired.
     """
-    from monitor.demo import run_demo  # noqa: PLC0415 - only this command needs a broker
+    from monitor.demo import run_demo
 
     with errors():
         is_good = run_demo(None if forever else seconds, as_json=as_json, port=port)
@@ -260,7 +274,8 @@ def drill(  # noqa: PLR0913, PLR0917 - one parameter per option
     Live, unless `--twin` or `--input` is given: events of a made-up model go to the configured topic, which takes the
     right to write. Exits with 0 only if the alert fired and every receiver accepted it.
     """
-    from monitor.drill import live, twin  # noqa: PLC0415 - only this command needs a producer
+    from monitor.drill import live, twin
+    from monitor.drill.report import Order
 
     with errors():
         if incident not in INCIDENTS:
@@ -317,6 +332,8 @@ def baseline_build(  # noqa: PLR0913, PLR0917 - one parameter per option
     as_json: Json = False,
 ) -> None:
     """Build one reference per model and version found in recorded events, or in a time range of the topics."""
+    from monitor.baseline import Input, build_references, kafka_range
+
     with errors():
         if bool(inputs) == bool(kafka_from):
             raise typer.BadParameter("give either --input, or --from (and --to) to read from Kafka")
@@ -336,6 +353,8 @@ def baseline_show(
     path: Annotated[Path, typer.Argument(help="A reference, or a folder of them.")], as_json: Json = False
 ) -> None:
     """Show what a reference holds."""
+    from monitor.baseline import show_text
+
     with errors():
         found = read_references(path) if path.is_dir() else [read_reference(path)]
         if not found:
@@ -354,6 +373,8 @@ def baseline_diff(
     as_json: Json = False,
 ) -> None:
     """Compare two references stream by stream, the most different first."""
+    from monitor.baseline import diff_text
+
     with errors():
         found = diff_text(read_reference(before), read_reference(after))
         typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
