@@ -50,8 +50,19 @@ def decode(data: bytes, what: str) -> State:
     Raises StateError: no state, damaged, or of a version that this one can't read.
     """
     check(data, what)
+    admit(data, what)
+    try:
+        state = _decoder.decode(memoryview(data)[_HEADER.size :])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise StateError(f"{what}: can't be read: {error}") from None
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise StateError(f"{what}: can't be read: it is no table of values")
+    return state
+
+
+def admit(data: bytes, what: str) -> None:
+    """See that a state, which is one, is of a version that this one reads. Raises StateError."""
     version = int(_HEADER.unpack_from(data)[2])
-    body = memoryview(data)[_HEADER.size :]
     if version > VERSION:
         raise StateError(
             f"{what}: was written by a newer version of driftd (format {version}; this one reads up to {VERSION}):"
@@ -59,13 +70,6 @@ def decode(data: bytes, what: str) -> State:
         )
     if version < OLDEST:
         raise StateError(f"{what}: is of format {version}, which this version no longer reads")
-    try:
-        state = _decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise StateError(f"{what}: can't be read: {error}") from None
-    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise StateError(f"{what}: can't be read: it is no table of values")
-    return state
 
 
 def check(data: bytes, what: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import CountArray, IntArray
-from monitor.kept import Section, State
+from monitor.kept import Section, State, under
 
 BUCKETS_PER_LEVEL: Final = 4
 """Closed buckets of one length before the two oldest merge: a window spans at most a third more than was asked."""
@@ -345,7 +345,7 @@ class Ladder:
 
         A window that there was not holds what reaches into it of the past that was kept.
         """
-        own = (state for name, state in states.items() if name.startswith(f"{prefix}/"))
+        own = (state for _, state in under(f"{prefix}/", states))
         for state in sorted(own, key=lambda state: float(state["start_s"])):
             counts = Counts.of_state(state)
             counts = counts if moves is None else counts.moved(*moves)

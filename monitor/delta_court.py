@@ -23,7 +23,7 @@ from monitor.decode import Adapter
 from monitor.deltas import Counters, Delta, Forwarded, Post
 from monitor.domain import CountArray, IntArray, Kind, Rejection, TopicPartition
 from monitor.fields import VOLUME
-from monitor.kept import Section, State
+from monitor.kept import Section, State, under
 from monitor.layouts import Layout, layout_of, mark_of
 from monitor.pipeline_terms import PipelineTerms
 from monitor.receipts import Receipts, Verdict
@@ -259,10 +259,9 @@ class DeltaCourt(Court):
         self.verdicts = counter_of(own.get("verdicts", ()))
         self._heard = {TopicPartition(t, n): Heard(at, quiet) for t, n, at, quiet in own.get("heard", ())}
         by_name = {(subject.model, subject.model_version): subject.index for subject in self._table.subjects}
-        for name, state in states.items():
-            if name.startswith(f"{LAYOUTS}/"):
-                for each in state["layouts"]:
-                    self._bring_back(Layout.of_state(each), by_name)
+        for _, state in under(f"{LAYOUTS}/", states):
+            for each in state["layouts"]:
+                self._bring_back(Layout.of_state(each), by_name)
         self._touched.update(by_name.values())
 
     def _bring_back(self, layout: Layout, by_name: Mapping[tuple[str, str], int]) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from xxhash import xxh3_64_digest
 
 from monitor.domain import BoolArray
-from monitor.kept import Section, State
+from monitor.kept import Section, State, under
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -105,7 +105,7 @@ class Duplicates:
             return
         self._seed = int(head["seed"])
         generation = self._generation = int(head["generation"])
-        own = [state for name, state in states.items() if name.startswith(f"{prefix}/")]
+        own = [state for _, state in under(f"{prefix}/", states)]
         chunks: list[tuple[int, int, Hashes]] = sorted(
             ((int(state["generation"]), int(state["start"]), state["ids"]) for state in own),
             key=lambda chunk: chunk[:2],

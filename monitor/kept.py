@@ -8,7 +8,7 @@ know: it stays as it was made. What it has beyond, a newer version knew: it is p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,13 @@ class Section(NamedTuple):
     name: str
     mark: str | None
     make: Callable[[], State]
+
+
+def under(prefix: str, states: Mapping[str, State]) -> Iterator[tuple[str, State]]:
+    """Give the states whose names begin with a prefix, and what is left of their names. No other one is looked at."""
+    for name in states:
+        if name.startswith(prefix):
+            yield name.removeprefix(prefix), states[name]
 
 
 def state_of(part: object, names: Iterable[str]) -> State:

@@ -11,7 +11,7 @@ import numpy as np
 from monitor.bins import WIDTHS, Arena
 from monitor.counts import Counts
 from monitor.domain import IntArray
-from monitor.kept import Moves, Section, State, bring_back, state_of
+from monitor.kept import Moves, Section, State, bring_back, state_of, under
 
 HITS_MAX: Final = 4_000_000
 """Hits that wait one by one, 8 bytes each: beyond, they are counted at once, and only their counts wait."""
@@ -141,13 +141,11 @@ class OpenPanes:
 
     def restore(self, prefix: str, states: Mapping[str, State], moves: Moves | None = None) -> None:
         """Go on with the hits of a state. moves: where rows lie now, None: as then."""
-        for name, state in states.items():
-            if name == prefix:
-                _fill(self._late, state, moves)
-            elif name.startswith(f"{prefix}/"):
-                pane = int(state["pane"])
-                _fill(self._of(pane), state, moves)
-                self._changes[pane] = int(state.get("changes", 0))
+        _fill(self._late, states.get(prefix, {}), moves)
+        for _, state in under(f"{prefix}/", states):
+            pane = int(state["pane"])
+            _fill(self._of(pane), state, moves)
+            self._changes[pane] = int(state.get("changes", 0))
 
 
 def _loose(waiting: Waiting) -> int:

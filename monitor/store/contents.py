@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from monitor import codec
@@ -45,6 +45,36 @@ class Contents(NamedTuple):
     def bytes(self) -> int:
         """All sections together."""
         return sum(row.bytes for row in self.rows)
+
+
+class Sections(Mapping[str, State]):
+    """The content of sections by name, each read when it is first looked at: what nobody asks for costs nothing.
+
+    data: as encoded, and known to be as it was saved. read: gives the content of one; raises StateError.
+    """
+
+    def __init__(self, data: Mapping[str, bytes], read: Callable[[str, bytes], State]) -> None:
+        self._held: dict[str, bytes | State] = dict(data)
+        self._read = read
+
+    def __getitem__(self, name: str) -> State:
+        """Give the content of a section. Raises StateError where it can't be read."""
+        found = self._held[name]
+        if isinstance(found, bytes):
+            found = self._held[name] = self._read(name, found)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the names, in order."""
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        """Tell how many there are."""
+        return len(self._held)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is one of this name, without reading it."""
+        return name in self._held
 
 
 class Stored(NamedTuple):

@@ -25,7 +25,7 @@ from monitor import __version__, codec
 from monitor.domain import TopicPartition
 from monitor.errors import StateError
 from monitor.kept import Section, State
-from monitor.store.contents import FORMAT, Account, Contents, Row, Saved, Stored, seal
+from monitor.store.contents import FORMAT, Account, Contents, Row, Saved, Sections, Stored, seal
 
 APPLICATION: Final = 0x64726674
 """What SQLite's header says the file is: "drft"."""
@@ -115,14 +115,23 @@ class Database:
         """Give the content of a section. Raises StateError."""
         return codec.decode(self.data(row), self._place(row.name))
 
+    def _admitted(self, row: Row) -> bytes:
+        data = self.data(row)
+        codec.admit(data, self._place(row.name))
+        return data
+
+    def _read(self, name: str, data: bytes) -> State:
+        with _with_cure():
+            return codec.decode(data, self._place(name))
+
     def load(self) -> Stored | None:
-        """Give all that is stored; None when nothing was saved yet. Raises StateError."""
+        """Give all that is stored, every checksum compared; None when nothing was saved yet. Raises StateError."""
         with self.snapshot(), _with_cure():
             contents = self.contents()
             if contents.account.saved_wall_s is None:
                 return None
             return Stored(
-                sections={row.name: self.section(row) for row in contents.rows},
+                sections=Sections({row.name: self._admitted(row) for row in contents.rows}, self._read),
                 positions=contents.positions,
                 saved_wall_s=contents.account.saved_wall_s,
                 marks={row.name: row.mark for row in contents.rows},
