@@ -68,7 +68,7 @@ class ClosedTable(StreamTable):
             self.place(scope, laid.field, laid.kind, row)
         _, row = subject.rows[number]
         if laid.grid is not None and not self.values.has_grid[row]:
-            self.values.set_grid(row, laid.grid)
+            self.values.set_grids({row: laid.grid})
         if laid.kind is Kind.CATEGORICAL:
             held = self.values.categories[row]
             assert isinstance(held, KnownCategories)

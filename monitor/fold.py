@@ -329,9 +329,9 @@ class Folder:
             return None
         row, value, pane = self._probes.take(ready)
         starts = np.flatnonzero(np.diff(row, prepend=-1))
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(row)], strict=True):
-            first = value[start : min(stop, start + PROBE_VALUES)]
-            self._table.values.set_grid(int(row[start]), place_grid(first))
+        runs = zip(starts.tolist(), [*starts[1:].tolist(), len(row)], strict=True)
+        firsts = {int(row[start]): value[start : min(stop, start + PROBE_VALUES)] for start, stop in runs}
+        self._table.values.set_grids({row: place_grid(first) for row, first in firsts.items()})
         for index in np.unique(self._table.values.subjects[ready]).tolist():
             self._table.changed.add(index)
             for scope in self._table.subjects[index].scopes.values():

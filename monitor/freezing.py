@@ -63,7 +63,7 @@ def frozen(rows: Rows, row: int, normal: Normal | None) -> StreamReference | Non
         if grid is None:
             return None  # too few values to place a grid
         groups = numeric_groups(counts)
-        rows.set_groups(row, groups)
+        rows.set_groups({row: groups})
         return StreamReference(key.field, key.segment, kind, counts, groups, grid=grid, normal=normal)
     exponent, none = int(rows.exponents[row]), np.empty(0, dtype=np.int8)
     return StreamReference(key.field, key.segment, kind, counts, none, exponent=exponent, normal=normal)
@@ -76,7 +76,7 @@ def _frozen_categories(rows: ValueRows, row: int, normal: Normal | None) -> Stre
     names = tuple(sorted(categories.names))
     order = order_of(categories.names, names)
     groups = categorical_groups(counts[order], len(names))
-    rows.set_groups(row, arranged(groups, order))
+    rows.set_groups({row: arranged(groups, order)})
     return StreamReference(
         key.field,
         key.segment,

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, VALUE_SPANS, WIDTHS
+from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, VALUE_SPANS, WIDTHS, Arena
 from monitor.domain import CountArray, Kind
 from monitor.errors import BaselineError, StateError
 from monitor.kept import State
@@ -36,6 +37,7 @@ NORMAL: Final = ("classes", "events", "inflation", "profile", "scale")
 """What is kept of what is normal for a stream."""
 
 GroupArray = npt.NDArray[np.signedinteger[Any]]
+NO_GROUPS: Final[GroupArray] = np.empty(0, dtype=np.int8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ def from_text(text: str) -> Reference:
             from_s=found.from_s,
             to_s=found.to_s,
             events=found.events,
-            streams=tuple(map(_stream_of_line, found.streams)),
+            streams=tuple(_streams_of_lines(found.streams)),
             known=found.identity,
         )
         identity = reference.digest_of(found.streams)
@@ -289,18 +291,52 @@ def _line_of(stream: StreamReference) -> Line:
     )
 
 
-def _stream_of_line(line: Line) -> StreamReference:
-    width = WIDTHS[ARENA_OF[line.kind]]
-    bins, held = list(line.counts), list(line.counts.values())
-    if bins and not (min(bins) >= 0 and max(bins) < width and min(held) >= 0 and max(held) < 2**32):
-        raise ValueError(f"a bin of {line.field} is out of range")
-    counts = np.zeros(width, dtype=np.uint32)
-    counts[bins] = held
-    groups = np.frombuffer(line.groups.encode("ascii"), dtype=np.int8) - np.int8(ord("0"))
-    if groups.size not in (0, VALUE_BINS):
-        raise ValueError(f"groups of {line.field} must have {VALUE_BINS} digits, found {groups.size}")
-    if groups.size and not line.groups.isdigit():
-        raise ValueError(f"groups of {line.field} must be digits")
+def _streams_of_lines(lines: Sequence[Line]) -> Iterator[StreamReference]:
+    """Give what lines say, in their order. All of an arena at once: one by one takes three times as long."""
+    streams: dict[int, StreamReference] = {}
+    for arena in Arena:
+        places = [at for at, line in enumerate(lines) if ARENA_OF[line.kind] is arena]
+        own = [lines[at] for at in places]
+        parts = zip(own, _counts_of(own, WIDTHS[arena]), _groups_of(own), _normals_of(own, arena), strict=True)
+        streams |= zip(places, map(_stream_of_line, parts), strict=True)
+    return map(streams.__getitem__, range(len(lines)))
+
+
+def _counts_of(lines: Sequence[Line], width: int) -> CountArray:
+    """Give the counts of lines, shape (S, width)."""
+    rows = np.repeat(np.arange(len(lines)), [len(line.counts) for line in lines])
+    bins = np.fromiter(chain.from_iterable(line.counts for line in lines), np.int64, len(rows))
+    held = np.fromiter(chain.from_iterable(line.counts.values() for line in lines), np.int64, len(rows))
+    is_wrong = (bins < 0) | (bins >= width) | (held < 0) | (held >= 2**32)
+    if is_wrong.any():
+        raise ValueError(f"a bin of {lines[rows[np.argmax(is_wrong)]].field} is out of range")
+    counts = np.zeros((len(lines), width), dtype=np.uint32)
+    counts[rows, bins] = held
+    return counts
+
+
+def _groups_of(lines: Sequence[Line]) -> Iterator[GroupArray]:
+    """Give the groups of lines, one array each; empty where a line has none."""
+    for line in lines:
+        if len(line.groups) not in (0, VALUE_BINS):
+            raise ValueError(f"groups of {line.field} must have {VALUE_BINS} digits, found {len(line.groups)}")
+        if line.groups and not (line.groups.isascii() and line.groups.isdigit()):
+            raise ValueError(f"groups of {line.field} must be digits")
+    digits = np.frombuffer("".join(line.groups for line in lines).encode("ascii"), dtype=np.int8) - np.int8(ord("0"))
+    groups = iter(digits.reshape(-1, VALUE_BINS))
+    return (next(groups) if line.groups else NO_GROUPS for line in lines)
+
+
+def _normals_of(lines: Sequence[Line], arena: Arena) -> Iterator[Normal | None]:
+    """Give what is normal for streams of an arena by their lines, None where a line says nothing of it."""
+    found = [line.normal for line in lines if line.normal is not None]
+    features, scores = FEATURES[arena].shape[1], SCORE_COUNTS[arena]
+    normals = iter(Normal.from_dicts(found, VALUE_SPANS[arena], features, scores))
+    return (None if line.normal is None else next(normals) for line in lines)
+
+
+def _stream_of_line(parts: tuple[Line, CountArray, GroupArray, Normal | None]) -> StreamReference:
+    line, counts, groups, normal = parts
     grid = None if line.grid is None else Grid(*line.grid)
     if grid is not None and not (grid.width > 0 and grid.step > 0):
         raise ValueError(f"the grid of {line.field} must have a positive width and step")
@@ -314,13 +350,8 @@ def _stream_of_line(line: Line) -> StreamReference:
         exponent=line.exponent,
         categories=line.categories,
         is_complete=line.is_complete,
-        normal=None if line.normal is None else _normal_from_dict(line.normal, line.kind),
+        normal=normal,
     )
-
-
-def _normal_from_dict(found: Mapping[str, Any], kind: Kind) -> Normal:
-    arena = ARENA_OF[kind]
-    return Normal.from_dict(found, VALUE_SPANS[arena], FEATURES[arena].shape[1], SCORE_COUNTS[arena])
 
 
 def summary(stream: StreamReference) -> Sequence[tuple[str, int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from monitor.bins import VALUE_BINS, WIDTHS, Arena
 from monitor.categories import Categories
 from monitor.domain import Kind, StreamKey
 from monitor.references import GROUPS, UNGROUPED, Grid, GroupArray
+
+GROUP_BLOCK: Final = 1024
+"""Rows grouped together: half a megabyte of passing memory stays in the processor's cache."""
 
 
 def grown(old: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
@@ -96,29 +100,37 @@ class ValueRows(Rows):
         self.is_categorical[row] = kind is Kind.CATEGORICAL
         return row
 
-    def set_grid(self, row: int, grid: Grid) -> None:
-        """Place the bins of a numeric stream, once and for all."""
-        self.grid[row] = (grid.centre, grid.width, grid.low, grid.step)
-        self.has_grid[row] = True
+    def set_grids(self, grids: Mapping[int, Grid]) -> None:
+        """Place the bins of numeric streams, by row, once and for all."""
+        if grids:
+            rows = list(grids)
+            self.grid[rows] = [(grid.centre, grid.width, grid.low, grid.step) for grid in grids.values()]
+            self.has_grid[rows] = True
 
     def get_grid(self, row: int) -> Grid | None:
         """Give the grid, None while the stream has none."""
         return Grid(*map(float, self.grid[row])) if self.has_grid[row] else None
 
-    def set_groups(self, row: int, groups: GroupArray) -> None:
-        """Freeze the groups of the value bins; shape (VALUE_BINS,)."""
-        self.groups[row] = UNGROUPED
-        self.groups[row, :VALUE_BINS] = groups
-        self.groups_used[row] = int(groups.max()) + 1
+    def set_groups(self, groups: Mapping[int, GroupArray]) -> None:
+        """Freeze the groups of the value bins of streams, by row; shape (VALUE_BINS,) each."""
+        if groups:
+            rows, own = list(groups), np.array(list(groups.values()))
+            self.groups[rows] = UNGROUPED
+            self.groups[rows, :VALUE_BINS] = own
+            self.groups_used[rows] = own.max(axis=1).astype(np.int64) + 1
 
 
 def group_counts(counts: npt.NDArray[Any], groups: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
     """Sum value bins into groups: counts and groups of shape (S, 64) to shape (S, GROUPS), float64.
 
-    Cost: 5 ns per bin.
+    Cost: 5 ns per bin; block by block, since memory that is touched for the first time costs several times that.
     """
-    rows = len(counts)
-    at = groups + (np.arange(rows, dtype=np.int64) * (GROUPS + 1))[:, None]
-    weights = counts.ravel().astype(np.float64)
-    summed = np.bincount(at.ravel(), weights=weights, minlength=rows * (GROUPS + 1)).astype(np.float64, copy=False)
-    return summed.reshape(rows, GROUPS + 1)[:, :GROUPS]
+    summed = np.empty((len(counts), GROUPS))
+    first = (np.arange(min(GROUP_BLOCK, len(counts)), dtype=np.int64) * (GROUPS + 1))[:, None]
+    for start in range(0, len(counts), GROUP_BLOCK):
+        own = slice(start, start + GROUP_BLOCK)
+        n = len(counts[own])
+        at, weights = groups[own] + first[:n], counts[own].ravel()
+        sums = np.bincount(at.ravel(), weights=weights, minlength=n * (GROUPS + 1))
+        summed[own] = sums.reshape(n, GROUPS + 1)[:, :GROUPS]
+    return summed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final
 
@@ -20,11 +20,12 @@ from monitor.counts import Counts
 from monitor.decode.lanes import Lane
 from monitor.domain import CountArray, IntArray, Kind, StreamKey
 from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
-from monitor.freezing import arranged, frozen, learned_normal, order_of
+from monitor.freezing import frozen, learned_normal
+from monitor.reference_rows import set_references
 from monitor.references import Grid, Reference, StreamReference
 from monitor.rows import Rows, ValueRows
 from monitor.scopes import LaneTable, Layout, Scope, Subject, getter
-from monitor.sequential.learning import Learner, normal_of
+from monitor.sequential.learning import Learner
 from monitor.sequential.normal import Normal
 
 NONE: Final = -1
@@ -123,6 +124,7 @@ class StreamTable:
 
     def add_reference(self, subject: Subject) -> None:
         """Give a model version the streams of its reference, if it has one; without the features that are ignored."""
+        found: list[tuple[int, StreamReference]] = []
         for stream in subject.reference.streams if subject.reference else ():
             scope = subject.scopes.get(stream.segment) or self.add_scope(subject, stream.segment)
             feature = stream.field.removeprefix(FEATURE_PREFIX)
@@ -132,7 +134,8 @@ class StreamTable:
             row = self._add_stream(scope, stream.field, stream.kind)
             if row != NONE:
                 self.place(scope, stream.field, stream.kind, row)
-                self.set_reference(row, stream)
+                found.append((row, stream))
+        self.set_references(found)
 
     def add_scope(self, subject: Subject, segment: str) -> Scope:
         """Give a new scope."""
@@ -184,7 +187,7 @@ class StreamTable:
         row = self.add_stream(scope, name, kind)
         grid = self.preset.get(self.arenas[ARENA_OF[kind]].keys[row]) if self.preset else None
         if grid is not None:
-            self.values.set_grid(row, grid)
+            self.values.set_grids({row: grid})
         return row
 
     def add_stream(self, scope: Scope, name: str, kind: Kind) -> int:
@@ -213,27 +216,11 @@ class StreamTable:
         keys = self.values.keys
         return {key: grid for row, key in enumerate(keys) if (grid := self.values.get_grid(row)) is not None}
 
-    def set_reference(self, row: int, stream: StreamReference) -> None:
-        """Make a reference's part that of a row, in the order of the row's categories if it has any already."""
-        arena = self.arenas[ARENA_OF[stream.kind]]
-        order = np.arange(arena.width)
-        if stream.kind is Kind.CATEGORICAL:
-            categories = self.values.categories[row]
-            if categories.names:
-                order = order_of(categories.names, stream.categories)
-            else:
-                categories.close(stream.categories, is_complete=stream.is_complete)
-        arena.reference[row, order] = stream.counts
-        arena.is_learning[row] = False
-        arena.exponents[row] = stream.exponent
-        if stream.grid is not None:
-            self.values.set_grid(row, stream.grid)
-        if stream.groups.size:
-            self.values.set_groups(row, arranged(stream.groups, order))
-        normal = stream.normal or normal_of(arena.arena, stream.counts, stream.kind)
-        if normal is not None:
-            own = arranged(normal.classes, order) if arena.arena is Arena.VALUES else normal.classes
-            self.normals[arena.arena, row] = replace(normal, classes=own)
+    def set_references(self, found: Sequence[tuple[int, StreamReference]]) -> None:
+        """Make parts of references those of rows."""
+        for rows in self.arenas:
+            own = [(row, stream) for row, stream in found if ARENA_OF[stream.kind] is rows.arena]
+            set_references(rows, [row for row, _ in own], [stream for _, stream in own], self.normals)
 
     # ---- layouts
 

@@ -27,7 +27,7 @@ from monitor.domain import BoolArray, Kind, StreamKey
 from monitor.errors import StateError
 from monitor.fields import FEATURE_PREFIX, IGNORE
 from monitor.kept import Moves, Section, State
-from monitor.references import Grid, Reference, reference_of, reference_state
+from monitor.references import Grid, Reference, StreamReference, reference_of, reference_state
 from monitor.rows import Rows, ValueRows
 from monitor.scopes import Scope, Subject
 from monitor.streams import StreamTable
@@ -266,11 +266,13 @@ class _Back:
             if subject.reference is None or subject.index in self.anew:
                 continue
             streams = {(stream.field, stream.segment): stream for stream in subject.reference.streams}
+            found: list[tuple[int, StreamReference]] = []
             for arena, row in subject.rows:
                 key, rows = table.arenas[arena].keys[row], table.arenas[arena]
                 stream = streams.get((key.field, key.segment))
                 if stream is not None and not rows.is_learning[row] and stream.kind is rows.kinds[row]:
-                    table.set_reference(row, stream)
+                    found.append((row, stream))
+            table.set_references(found)
         for rows in table.arenas:
             state = self.states.get(f"{LEARNED}/{_name(rows.arena)}")
             if state is None or not len(state["rows"]):

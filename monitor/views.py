@@ -108,12 +108,13 @@ class Views:
         values = self._table.values
         out = np.full((len(rows), GROUPS + 1), np.nan)
         numeric = np.flatnonzero(values.has_grid[rows])
-        edges = numeric_edges(*values.grid[rows[numeric]].T)
-        for i, row, own in zip(numeric.tolist(), rows[numeric].tolist(), edges, strict=True):
-            used = int(values.groups_used[row])
-            first = np.searchsorted(values.groups[row, : VALUES_WIDTH - 5], np.arange(used))
-            out[i, :used] = own[np.maximum(first - 1, 0)]
-            out[i, used] = own[-1]
+        own = rows[numeric]
+        edges, used = numeric_edges(*values.grid[own].T), values.groups_used[own]
+        # Groups of numbers ascend, so that one begins after as many bins as are of lesser groups.
+        first = (values.groups[own, : VALUES_WIDTH - 5, None] < np.arange(GROUPS)).sum(axis=1)
+        starts = np.take_along_axis(edges, np.maximum(first - 1, 0), axis=1)
+        out[numeric, :GROUPS] = np.where(np.arange(GROUPS) < used[:, None], starts, np.nan)
+        out[numeric, used] = edges[:, -1]
         return out
 
     def of(self, arena: Arena, window: int) -> View:

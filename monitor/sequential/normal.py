@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from monitor.sequential.fluctuation import LEVELS
 from monitor.sequential.scores import CLASSES, NO_CLASS
 from monitor.sequential.seasons import HOURS
 
-CLASSES_KNOWN: Final = frozenset((*range(CLASSES), NO_CLASS))
+CLASSES_KNOWN: Final = (*range(CLASSES), NO_CLASS)
 DIGITS: Final = 3
 """Decimals of what is written: a thousandth of an inflation or of a standard deviation changes nothing."""
 
@@ -48,12 +48,13 @@ class Normal:
         return out
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any], bins: int, features: int, scores: int) -> Normal:
-        """Read what `to_dict` gave. Raises ValueError on what can't be of a stream of so many bins."""
-        ats, lengths = zip(*found["classes"], strict=True)
-        if not CLASSES_KNOWN.issuperset(ats) or min(lengths) < 0 or sum(lengths) != bins:
-            raise ValueError(f"classes must be of {bins} bins, and below {CLASSES}")
-        classes = np.repeat(np.array(ats, dtype=np.uint8), lengths)
+    def from_dicts(cls, found: Sequence[Mapping[str, Any]], bins: int, features: int, scores: int) -> list[Normal]:
+        """Read what `to_dict` gave of many streams. Raises ValueError on what can't be of streams of so many bins."""
+        classes = _classes_of([each["classes"] for each in found], bins)
+        return [cls._of(each, own, features, scores) for each, own in zip(found, classes, strict=True)]
+
+    @classmethod
+    def _of(cls, found: Mapping[str, Any], classes: npt.NDArray[np.uint8], features: int, scores: int) -> Normal:
         events = inflation = profile = None
         if "inflation" in found:
             events, inflation = (
@@ -71,7 +72,19 @@ class Normal:
 
     def rounded(self, features: int, scores: int) -> Normal:
         """Give it as it is read back from a file, so that what was learned live and what was read judge alike."""
-        return Normal.from_dict(self.to_dict(), len(self.classes), features, scores)
+        return Normal.from_dicts([self.to_dict()], len(self.classes), features, scores)[0]
+
+
+def _classes_of(runs: Sequence[Sequence[Sequence[int]]], bins: int) -> npt.NDArray[np.uint8]:
+    """Give the class of each bin, shape (S, bins), of what is written as runs: a class, and how many bins it has."""
+    pairs = list(chain.from_iterable(runs))
+    ats, lengths = np.fromiter(chain.from_iterable(pairs), np.float64).reshape(-1, 2).T
+    ends = np.cumsum([0, *map(len, runs)])
+    until = np.concatenate([[0.0], np.cumsum(lengths)])[ends]
+    is_well = np.isin(ats, CLASSES_KNOWN).all() and (lengths >= 0.0).all() and (lengths == np.floor(lengths)).all()
+    if not is_well or {2}.union(map(len, pairs)) != {2} or (np.diff(until) != bins).any():
+        raise ValueError(f"classes must be of {bins} bins, and below {CLASSES}")
+    return np.repeat(ats.astype(np.uint8), lengths.astype(np.int64)).reshape(len(runs), bins)
 
 
 def _shaped(found: object, shape: tuple[int, ...]) -> FloatArray:

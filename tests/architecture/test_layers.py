@@ -45,6 +45,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "panes": PARTS,
     "probes": PARTS,
     "receipts": PARTS,
+    "reference_rows": PARTS,
     "references": PARTS,
     "river": PARTS,
     "rows": PARTS,

@@ -28,7 +28,7 @@ def full() -> Normal:
 
 
 def read(found: dict[str, Any]) -> Normal:
-    return Normal.from_dict(found, BINS, FEATURES, SCORES)
+    return Normal.from_dicts([found], BINS, FEATURES, SCORES)[0]
 
 
 def test_what_was_written_is_read_back() -> None:
