@@ -8,7 +8,8 @@
   line that says from when to when it fired. To leave it out altogether, one would have to know that no attempt to tell
   that it fires has arrived, which after a crash nobody does.)
 * What is new goes before what is only repeated. Within each, the longest due goes first.
-* At most `notices_max` alerts (every change told: notices): a new one beyond that is not taken in, and `put` says so.
+* At most `notices_max` alerts (every change told: notices). Beyond that a new one takes the place of the alert that was
+  first told to be over and is only repeated since; where there is none it is not taken in, and `put` says so.
 * `state` and `restore` carry all of it into the next process, in wall-clock times, as the steady clock begins anew
   there. What waits and what is repeated is due at once then. What was told after `state` was taken is told once more.
 
@@ -71,6 +72,8 @@ class Outbox:
         self._entries: dict[str, _Entry] = {}
         self._fresh: list[tuple[float, int, str]] = []
         self._repeats: list[tuple[float, int, str]] = []
+        self._over: dict[str, None] = {}
+        """Alerts whose end was told and is only repeated: the first to make room, in this order."""
         self._order = 0
         self._waiting = 0
 
@@ -88,12 +91,24 @@ class Outbox:
         """Take in what is to be told. A resolved or newer state of an alert that is held is always taken in."""
         entry = self._entries.get(notice.key)
         if entry is None:
-            if len(self._entries) >= self._notices_max:
+            if len(self._entries) >= self._notices_max and not self._make_room():
                 return Put.FULL
             entry = _Entry()
         if self._terms.is_every_change_told:
             return self._append(notice, entry, now_s)
         return self._replace(notice, entry, now_s)
+
+    def _make_room(self) -> bool:
+        """Forget an alert whose end is only repeated, unless it is under way; tell whether there was one."""
+        key = next((key for key in self._over if not self._entries[key].is_taken), None)
+        if key is None:
+            return False
+        self._forget(key)
+        return True
+
+    def _forget(self, key: str) -> None:
+        self._entries.pop(key, None)
+        self._over.pop(key, None)
 
     def take(self, now_s: float, at_most: int) -> Sequence[Notice]:
         """Give what is due, at most one notice per alert; those are held back until `done`, `retry` or `reject`."""
@@ -254,11 +269,15 @@ class Outbox:
         resend_s = self._terms.resend_s
         is_over = entry.until_s is not None and now_s + (resend_s or 0.0) > entry.until_s
         if entry.standing is None or resend_s is None or is_over:
-            self._entries.pop(key, None)
+            self._forget(key)
         else:
             self._schedule(key, entry, now_s + resend_s)
 
     def _schedule(self, key: str, entry: _Entry, due_s: float) -> None:
+        if entry.waiting or entry.until_s is None:
+            self._over.pop(key, None)
+        else:
+            self._over[key] = None
         entry.is_taken = False
         entry.due_s = due_s
         self._order += 1

@@ -262,6 +262,61 @@ def test_long_outage_and_a_flapping_alert_do_not_grow_it() -> None:
     assert len(outbox._fresh) <= 2
 
 
+def told_to_be_over(outbox: Outbox, name: str, now_s: float) -> Notice:
+    """Fire and resolve, both told; only repeated since."""
+    over = notice(name, RESOLVED, before=FIRING)
+    for each in (notice(name), over):
+        outbox.put(each, now_s)
+        assert outbox.take(now_s, 8) == [each]
+        outbox.done(each, now_s)
+    return over
+
+
+def test_a_new_alert_takes_the_place_of_the_one_that_was_first_told_to_be_over() -> None:
+    outbox = Outbox(REPEATED, notices_max=3)
+    first, second, fires = (
+        told_to_be_over(outbox, "first", 0.0),
+        told_to_be_over(outbox, "second", 1.0),
+        notice("fires"),
+    )
+    outbox.put(fires, 2.0)
+    new = notice("new")
+
+    assert outbox.put(new, 3.0) is Put.QUEUED
+    assert [False, True] == [outbox.holds(each.key) for each in (first, second)]
+    assert outbox.take(3.0, 8) == [fires, new]
+
+
+def test_no_alert_makes_room_that_fires_or_whose_end_waits_or_is_on_its_way() -> None:
+    outbox = Outbox(REPEATED, notices_max=3)
+    over = told_to_be_over(outbox, "over", 0.0)
+    assert outbox.take(60.0, 8) == [over]  # repeated, and under way
+    outbox.put(notice("fires"), 60.0)
+    outbox.put(notice("ended", RESOLVED, before=FIRING), 60.0)
+
+    assert outbox.put(notice("new"), 60.0) is Put.FULL
+    assert not outbox.done(over, 61.0)
+    assert outbox.put(notice("new"), 61.0) is Put.QUEUED
+    assert not outbox.holds(over.key)
+
+
+def test_an_alert_that_fires_again_makes_no_room() -> None:
+    outbox = Outbox(REPEATED, notices_max=1)
+    over = told_to_be_over(outbox, "over", 0.0)
+    outbox.put(notice("over", at_s=START_S + 5), 1.0)
+
+    assert outbox.put(notice("new"), 2.0) is Put.FULL
+    assert outbox.holds(over.key)
+
+
+def test_what_was_told_to_be_over_makes_room_in_the_next_process_too() -> None:
+    before, outbox = Outbox(REPEATED, notices_max=1), Outbox(REPEATED, notices_max=1)
+    told_to_be_over(before, "over", 0.0)
+    outbox.restore(before.state(1.0, 1_001.0), 5.0, 1_005.0)
+
+    assert outbox.put(notice("new"), 5.0) is Put.QUEUED
+
+
 class OutboxMachine(RuleBasedStateMachine):
     """Any order of calls: per alert the newest wins, order holds, nothing is lost, and the bound is kept."""
 
