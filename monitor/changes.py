@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import rel_entr
 
 from monitor.alerts import Observation
-from monitor.bins import Arena
+from monitor.bins import VALUE_SPANS, Arena
 from monitor.detectors.divergence import Divergence
 from monitor.detectors.groups import shares_of_counts
 from monitor.detectors.psi import psi_divergence
@@ -18,6 +18,7 @@ from monitor.histograms import histogram_of
 from monitor.rules import DRIFT, Rule
 from monitor.sequential.alternatives import change_of
 from monitor.sequential.engine import Engine
+from monitor.sequential.kinds import kind_of
 from monitor.sequential.normal import Normal
 from monitor.sequential.scores import CELL_OF_CLASS, CELLS, CLASSES
 from monitor.streams import StreamTable
@@ -48,11 +49,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a stream has been since a time. divergence: from the reference, in PSI. prudence: see _prudence."""
+    """What a stream has been since a time. divergence: from the reference, in PSI. prudence: see _prudence.
+
+    counts: of its value bins, shape (B,); cells, reference: of the engine's cells.
+    """
 
     since_s: float
     at_s: float
     divergence: Divergence
+    counts: CountArray
     cells: FloatArray
     reference: FloatArray
     prudence: float
@@ -112,13 +117,16 @@ class Changes:
         is_own = starts >= place.begun_s
         is_own[0] = True
         starts = starts[is_own]
+        values = view.counts[is_own, : VALUE_SPANS[place.arena]]
         held = _in_cells(place.engine, place.row, view.counts[is_own])
         reference = place.engine.cells[place.row].astype(np.float64) * float(place.engine.events[place.row])
         if place.since_s < starts[-1] and held[-1].sum() < PICTURE_EVENTS:
             starts, held = np.append(starts, place.since_s), np.concatenate([held, place.cells[None, :]])
         best = int(np.argmax(_likelihood_ratios(held, reference)))
         prudence = _prudence(self._table.normals[place.arena, place.row])
-        return Measured(float(starts[best]), end_s, _divergence(held[best], reference), held[best], reference, prudence)
+        counts = values[min(best, len(values) - 1)]  # of an excursion from before the past that is held: of all of that
+        divergence = _divergence(held[best], reference)
+        return Measured(float(starts[best]), end_s, divergence, counts, held[best], reference, prudence)
 
     def observation(self, place: Place, under: tuple[Rule, Seen], measured: Measured, needed: float) -> Observation:
         """Put what was measured into words, under one of the stream's rules and what was seen."""
@@ -141,9 +149,18 @@ class Changes:
             where=(DRIFT, place.arena),
             row=place.row,
             since_s=measured.since_s,
-            change=_change(place.engine.leader(place.row), rows.kinds[place.row]),
+            change=self._change(place, measured),
             histogram=histogram_of(self._table, place.arena, place.row, place.engine, measured.cells),
         )
+
+    def _change(self, place: Place, measured: Measured) -> str:
+        """Give the kind of change in words; categories have no order: theirs is of shape unless a new one came."""
+        rows, row = self._table.arenas[place.arena], place.row
+        if rows.kinds[row] is Kind.CATEGORICAL:
+            change = change_of(place.engine.leader(row))
+            return {"new values": "new category", "collapse": change}.get(change, "shape")
+        bins = len(measured.counts)
+        return kind_of(measured.counts, rows.reference[row, :bins], place.engine.classes[row, :bins])
 
 
 def _divergence(cells: FloatArray, reference: FloatArray) -> Divergence:
@@ -179,11 +196,3 @@ def _prudence(normal: Normal) -> float:
         return normal.scale
     level = min(int(np.searchsorted(normal.events, PRUDENT_OVER)), len(normal.events) - 1)
     return normal.scale / float(normal.inflation[:, level].max())
-
-
-def _change(leader: int, kind: Kind) -> str:
-    """Give the kind of change in words; categories have no order, so theirs is of shape unless a new one came."""
-    change = change_of(leader)
-    if change == "new values":
-        return "new category" if kind is Kind.CATEGORICAL else "out of range"
-    return "shape" if kind is Kind.CATEGORICAL and change != "collapse" else change
