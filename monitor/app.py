@@ -24,7 +24,7 @@ from monitor.court import Step
 from monitor.domain import PartitionStatus, Picture, Snapshot, TopicPartition
 from monitor.errors import BaselineError, SourceError
 from monitor.keeper import UNTOLD, Keeper, Loaded, Opened
-from monitor.kept import Section
+from monitor.kept import Section, under
 from monitor.ledger import Ledger
 from monitor.references import Reference
 from monitor.reloads import Reloads, Swapped
@@ -41,7 +41,7 @@ PUBLISH_SHARE_MAX: Final = 0.01
 PUBLISH_S_MAX is the longest between two.
 """
 IDLE_CHECK_S: Final = 0.5
-LEARNED, LEDGER, WATCH, OUTBOX = "learned", "ledger", "selfwatch", "outbox/"
+LEARNED, LEDGER, WATCH, OUTBOX, SOURCE = "learned", "ledger", "selfwatch", "outbox/", "source"
 
 GC_THRESHOLDS: Final = (100_000, 20, 50)
 """At Python's own thresholds the collector takes a sixth of the pipeline's time: 6.0 us an event instead of 5.1."""
@@ -105,6 +105,7 @@ class App:
         self._waited_for: frozenset[TopicPartition] | None = None
         self._statuses: Sequence[PartitionStatus] = ()
         self._has_looked = False
+        self._waits_for = ""
         self._positions: Mapping[TopicPartition, int] = {}
         self._learned: list[Reference] = []
         self._is_resume_due = False
@@ -126,12 +127,13 @@ class App:
             if server is not None:
                 server.start()
                 stack.callback(server.stop)
-            positions = self._restore(stored)
+            # Before all is restored, which takes no less time than to join a group.
+            self._open_source(stored)
+            stack.callback(self._close_source)
+            self._restore(stored)
+            del stored  # else it would be held for as long as this runs
             self._delivery.start()
             self._aides.rejects.open()
-            self._positions = positions
-            self.source.open(positions)
-            stack.callback(self._close_source)
             for aide in self._aides.threads():
                 aide.start()
                 stack.callback(aide.stop)
@@ -165,7 +167,7 @@ class App:
         self._is_halfway, self._positions = False, self.source.positions()
         if self._keeper.is_due(now_s):
             self._save(now_s)
-        if now_s >= self._due_publish_s:
+        if now_s >= self._due_publish_s or (self._waits_for and self._waits_for != self._waiting_for()):
             self._publish()
         self._busy_s += time.perf_counter() - began_s
         if batch.is_last:
@@ -238,25 +240,30 @@ class App:
         self._keeper = Keeper(store, self._terms.save_s)
         return stored
 
-    def _restore(self, stored: Loaded | None) -> Mapping[TopicPartition, int]:
-        """Go on where an earlier process stored that it was; give where to read on."""
+    def _open_source(self, stored: Loaded | None) -> None:
+        """Begin to read where an earlier process stored that it was."""
+        known = {} if stored is None else stored.sections.get(SOURCE, {})
+        self._positions = {} if stored is None else stored.positions
+        self.source.open(self._positions, known.get("topic_ids", {}))
+
+    def _restore(self, stored: Loaded | None) -> None:
+        """Go on where an earlier process stored that it was."""
         if stored is None:
             kept = "no state is stored yet" if self._keeper.status.is_kept else "no state is kept"
             log.info("windows start empty", reason=f"{kept}: offsets come from the consumer group")
-            return {}
+            return
         now_s, states = self._clock(), stored.sections
         self._pipeline.restore(states)
         self.ledger.restore(states.get(LEDGER, {}))
         self._learned += self._pipeline.references(states.get(LEARNED, {}).get("models", ()))
         self._aides.watch.restore(states.get(WATCH, {}))
         self._aides.rejects.restore(states, self._terms.topics)
-        self._delivery.restore({n.removeprefix(OUTBOX): s for n, s in states.items() if n.startswith(OUTBOX)}, now_s)
+        self._delivery.restore(dict(under(OUTBOX, states)), now_s)
         for decided in self._keeper.restore(states.get(UNTOLD, {}), now_s):
             self._delivery.offer(decided.transitions, decided.wall_s)
         self._delivery.resume(self._pipeline.alerts, now_s)
         about = {"partitions": len(stored.positions), "age_s": round(now_s - stored.saved_wall_s, 3)}
         log.info("state restored", seconds=round(self._clock() - now_s, 3), **about)
-        return stored.positions
 
     def _sections(self) -> Iterator[Section]:
         yield from self._pipeline.sections()
@@ -265,6 +272,7 @@ class App:
         yield Section(LEARNED, None, lambda: {"models": [[each.model, each.model_version] for each in self._learned]})
         yield Section(LEDGER, None, self.ledger.state)
         yield Section(WATCH, None, self._aides.watch.state)
+        yield Section(SOURCE, None, lambda: {"topic_ids": dict(self.source.topic_ids())})
 
     def _save(self, now_s: float) -> None:
         """Store where all stands, and tell what waited for it."""
@@ -288,7 +296,8 @@ class App:
         began_s = time.perf_counter()
         picture, watch = self._pipeline.picture(), self._aides.watch
         self._has_looked = self._has_looked or picture.looks > 0
-        why = reason or self._not_ready_because(picture)
+        self._waits_for = reason or self._waiting_for()
+        why = self._waits_for or self._not_ready_because(picture)
         now_s = self._clock()
         snapshot = Snapshot(
             wall_s=now_s,
@@ -323,13 +332,17 @@ class App:
         cost_s = time.perf_counter() - began_s
         self._due_publish_s = now_s + min(PUBLISH_S_MAX, max(PUBLISH_S, cost_s / PUBLISH_SHARE_MAX))
 
-    def _not_ready_because(self, picture: Picture) -> str:
+    def _waiting_for(self) -> str:
+        """Give what there must be before anything can be judged, "" once it is there."""
         if self._assigned is None:
             return "no partitions assigned yet"
         if trouble := self.source.trouble():
             return trouble
         if not self._batches and len(self.source.idle()[0]) < len(self._assigned):
             return "nothing has been read yet"
+        return ""
+
+    def _not_ready_because(self, picture: Picture) -> str:
         has_events = any(type_ == "inference" for _, type_ in picture.counted)
         return "" if self._has_looked or not has_events else "no pane has been judged yet"
 

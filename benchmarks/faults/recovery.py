@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from confluent_kafka import Producer
 
 from benchmarks.events import produce
 from benchmarks.faults.ground import PARTITIONS
@@ -22,10 +23,14 @@ from monitor.reference_files import write_reference
 from tests.support.kafka import Kafka
 
 STREAMS: Final = 25_000
-HISTORY_EVENTS: Final = 60  # of each model
-READ_EVENTS: Final = 60  # of each model, before it is killed
+EVENTS: Final = 60
+"""Of each model: in its reference, and read before the kill."""
 SPAN_S: Final = 600.0
 """Of event time that they cover: counts lie in many buckets, of all ages."""
+SEND_S: Final = 0.5
+"""How often what has come due of the traffic is sent."""
+SETTLE_S: Final = 5.0
+"""How long it runs after it has caught up."""
 
 
 @dataclass(slots=True)
@@ -49,32 +54,60 @@ def event(rng: random.Random, model: int, features: int, time_s: float) -> bytes
     return msgspec.json.encode({**head, "model_version": "1", "features": values, "latency_s": rng.random()})
 
 
+class Traffic:
+    """Events of all models in turn, as often as in their references: what was read before, and what goes on since."""
+
+    def __init__(self, models: int, first_s: float) -> None:
+        self._models = models
+        self._features = STREAMS // models
+        self._first_s = first_s
+        self._apart_s = SPAN_S / (EVENTS * models)
+        self._rng = random.Random(2)
+        self._sent = 0
+
+    def until(self, now_s: float) -> Iterator[bytes]:
+        """Give the events up to now that were not given yet."""
+        while (time_s := self._first_s + self._sent * self._apart_s) <= now_s:
+            yield event(self._rng, self._sent % self._models, self._features, time_s)
+            self._sent += 1
+
+    @contextmanager
+    def going_on(self, servers: str, topic: str) -> Iterator[None]:
+        """Have it go on from another thread."""
+        is_over = threading.Event()
+
+        def send() -> None:
+            while not is_over.wait(SEND_S):
+                produce(servers, topic, self.until(time.time()), PARTITIONS)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+
 def run(kafka: Kafka, folder: Path, models: int) -> RecoveryRun:
     """Bring a daemon to so many streams, kill it, start it anew."""
-    features = STREAMS // models
-    topic = f"recovery-{time.time_ns()}"
+    servers, topic = kafka.bootstrap_servers, f"recovery-{time.time_ns()}"
     kafka.create_topic(topic, PARTITIONS)
-    _references(folder / "references", models, features)
+    _references(folder / "references", models)
     daemon = Daemon(folder, _settings(kafka, folder, topic))
-    rng, count = random.Random(2), READ_EVENTS * models
-    first_s = time.time() - SPAN_S
-    past = (event(rng, at % models, features, first_s + SPAN_S * at / count) for at in range(count))
-    produce(kafka.bootstrap_servers, topic, past, PARTITIONS)
-    life = daemon.start()
-    daemon.wait(life, "partitions assigned")
-    daemon.wait_read(ends_of(kafka.bootstrap_servers, topic, PARTITIONS), life, 300.0)
-    time.sleep(2.0)
-    life.kill()
-    fresh = [event(rng, at % models, features, time.time()) for at in range(models)]
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
-    for at, value in enumerate(fresh):
-        producer.produce(topic, value, partition=at % PARTITIONS)
-    producer.flush(30)
-    before = daemon.positions()
-    life = daemon.start()
-    steps_s = _steps(daemon, life, sum(before.values()))
-    restored = daemon.wait(life, "state restored")
-    life.kill()
+    traffic = Traffic(models, time.time() - SPAN_S)
+    produce(servers, topic, traffic.until(time.time()), PARTITIONS)
+    with traffic.going_on(servers, topic):
+        life = daemon.start()
+        daemon.wait(life, "partitions assigned")
+        daemon.wait_read(ends_of(servers, topic, PARTITIONS), life, 300.0)
+        time.sleep(SETTLE_S)
+        life.kill()
+        before = daemon.positions()
+        life = daemon.start()
+        steps_s = _steps(daemon, life, sum(before.values()))
+        restored = daemon.wait(life, "state restored")
+        life.kill()
     daemon.close()
     size = sum(path.stat().st_size for path in daemon.state.iterdir())
     recovered_s = max(steps_s["ready"], steps_s["read on"])
@@ -122,13 +155,14 @@ def _settings(kafka: Kafka, folder: Path, topic: str) -> dict[str, Any]:
     }
 
 
-def _references(folder: Path, models: int, features: int) -> None:
+def _references(folder: Path, models: int) -> None:
     """Write the reference of each model; they are alike, which does not matter to how long they take to read."""
 
     def history() -> Iterator[list[bytes | None]]:
         rng = random.Random(1)
         for model in range(models):
-            yield [event(rng, model, features, 1_790_000_000.0 + at) for at in range(HISTORY_EVENTS)]
+            times_s = (1_790_000_000.0 + at * SPAN_S / EVENTS for at in range(EVENTS))
+            yield [event(rng, model, STREAMS // models, time_s) for time_s in times_s]
 
     settings = load_settings(
         None,

@@ -12,11 +12,16 @@ from monitor.intake import Intake
 class Source(Protocol):
     """Where messages come from. Every method is called by the loop thread alone; only `poll` may wait."""
 
-    def open(self, stored: Mapping[TopicPartition, int]) -> None:
+    def open(self, stored: Mapping[TopicPartition, int], topic_ids: Mapping[str, str]) -> None:
         """Connect and return; called once. Raises SourceError if it can never work (bad options).
 
         stored: the next offset of each partition that state rests on, where reading goes on; others start elsewhere.
+        topic_ids: what `topic_ids` gave when that was stored.
         """
+        ...
+
+    def topic_ids(self) -> Mapping[str, str]:
+        """Give what tells topics from others that will have their names, by topic: of those that positions are of."""
         ...
 
     def poll(self, timeout_s: float) -> Batch:

@@ -22,6 +22,7 @@ from monitor.errors import SourceError
 from monitor.intake import Intake
 
 NONE_STORED: Final[Mapping[TopicPartition, int]] = MappingProxyType({})
+NO_IDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class _Time(msgspec.Struct):
@@ -42,7 +43,11 @@ class FileSource:
         self._lines = [0] * len(paths)
         self.bytes_total = 0
 
-    def open(self, stored: Mapping[TopicPartition, int] = NONE_STORED) -> None:  # noqa: ARG002 - read from the start
+    def open(
+        self,
+        stored: Mapping[TopicPartition, int] = NONE_STORED,  # noqa: ARG002 - read from the start
+        topic_ids: Mapping[str, str] = NO_IDS,  # noqa: ARG002 - no topics
+    ) -> None:
         """Open all files. stored: taken no notice of, as files are read whole."""
         for path in self._paths:
             try:
@@ -56,6 +61,10 @@ class FileSource:
             unpacked = gzip.open(raw) if is_gzip else raw  # noqa: SIM115 - read batch by batch, closed by close()
             self._files.append(cast("IO[bytes]", unpacked))
             self._latest.append(float("-inf"))
+
+    def topic_ids(self) -> Mapping[str, str]:
+        """Give nothing: files are no topics."""
+        return NO_IDS
 
     @property
     def bytes_read(self) -> int:

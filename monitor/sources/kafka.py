@@ -21,13 +21,14 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from monitor.domain import Batch, Gap, PartitionStatus, TopicPartition
 from monitor.errors import SourceError
 from monitor.intake import Intake
-from monitor.sources.files import NONE_STORED
+from monitor.sources.files import NO_IDS, NONE_STORED
 from monitor.sources.kafka_assignment import Assignment, Progress
 from monitor.sources.kafka_batch import Batches
 from monitor.sources.kafka_contact import PROBE_S, Contact
 from monitor.sources.kafka_errors import CURES, text_of
 from monitor.sources.kafka_starts import Starts, StartTerms
 from monitor.sources.kafka_terms import CLASSIC, KafkaTerms
+from monitor.sources.kafka_topics import TopicIds
 
 REJOIN_S: Final = 60.0
 GROUP_GONE: Final = "The group id does not exist"
@@ -59,11 +60,17 @@ class KafkaSource:
         self._batches = Batches(self._starts.positions, has_many_topics=len(terms.topics) > 1)
         self._committed: dict[TopicPartition, int] = {}
         self._contact = Contact(clock, terms.outage_s_max)
+        self._topics = TopicIds(terms.options, terms.topics if terms.positions != "group" else (), clock)
 
-    def open(self, stored: Mapping[TopicPartition, int] = NONE_STORED) -> None:
+    def open(self, stored: Mapping[TopicPartition, int] = NONE_STORED, topic_ids: Mapping[str, str] = NO_IDS) -> None:
         """Create the consumer and subscribe; brokers that are down are waited for, wrong options are not."""
         self._starts.open(stored)
+        self._topics.open(topic_ids)
         self._join()
+
+    def topic_ids(self) -> Mapping[str, str]:
+        """Give the ids of the topics that positions are of, as far as brokers have told them."""
+        return dict(self._topics.known)
 
     def _join(self) -> None:
         own: dict[str, Any] = {
@@ -172,11 +179,14 @@ class KafkaSource:
     def _settle(self) -> None:
         """Start what is ours and neither read nor held."""
         held = self._assignment
+        for topic, partitions in self._topics.renewed().items():
+            self._starts.renew(topic, partitions)
+            self._stop({each for each in held.running if each.topic == topic})
         if held.is_settled:
             return
         waiting = [each for each in held.ours if each not in held.running and each not in self._on_hold]
-        ready = self._starts.settle(self._require(), waiting, self._clock)
-        self._start(ready)
+        told = [each for each in waiting if self._topics.is_told(each.topic)]
+        self._start(self._starts.settle(self._require(), told, self._clock))
         held.is_settled = held.running.issuperset(waiting)
 
     def _start(self, ready: Mapping[TopicPartition, int]) -> None:
@@ -208,6 +218,7 @@ class KafkaSource:
             held.ours[source] = Progress(held.rebalances["assigned"], now_s, moved_s=now_s, read_s=now_s)
             self._batches.add(source)
         self._contact.ask_soon()
+        self._topics.ask_soon()
         # The client would start all by itself, at offsets of its own, were nothing assigned here. `_settle` does it.
         consumer.incremental_assign([])
 

@@ -65,6 +65,23 @@ class Starts:
         """Know nothing of a partition any more."""
         self.positions.pop(source, None)
 
+    def renew(self, topic: str, partitions: int) -> None:
+        """Take note that a topic was made anew, with so many partitions: all of it is unread.
+
+        Raises SourceError where that is not accepted.
+        """
+        old = {each: at for each, at in self.positions.items() if each.topic == topic and at}
+        if old and self._terms.on_gap == "fail":
+            raise SourceError(_renewed_text(topic, old))
+        for source, position in old.items():
+            if source.partition >= partitions:
+                self.forget(source)
+                continue
+            self.positions[source] = 0
+            self.gaps[topic] += 1
+            self._new.append(Gap(source, position, 0))
+        self._counts[topic] = partitions
+
     def doubt(self, source: TopicPartition) -> None:
         """Take note that a broker does not have the message at a partition's position."""
         self._doubted.add(source)
@@ -156,6 +173,16 @@ def _gap_text(source: TopicPartition, position: int, low: int, high: int) -> str
     return (
         f"kafka: topic {source.topic!r}, partition {source.partition}: the next message to read is {position}, but"
         f" {what}; {cure}; to begin anew without what was counted, move the state folder away"
+    )
+
+
+def _renewed_text(topic: str, old: Mapping[TopicPartition, int]) -> str:
+    at = ", ".join(f"{source.partition}: {position}" for source, position in sorted(old.items()))
+    return (
+        f"kafka: topic {topic!r} was deleted and made anew since it was read: what state rests on (next offsets by"
+        f" partition: {at}) is of the old one, of which the rest can't be read any more; to read the one that is there"
+        " from its start and mark the affected windows incomplete, set state.on_gap to accept-gap; to begin anew"
+        " without what was counted, move the state folder away"
     )
 
 

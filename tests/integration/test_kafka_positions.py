@@ -6,7 +6,7 @@ import itertools
 import time
 import uuid
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from confluent_kafka import Producer
@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewPartitions
 
 from monitor.domain import Gap, TopicPartition
 from monitor.errors import SourceError
-from tests.support.sources import Member, delete_before, numbered, options_of, produce
+from tests.support.sources import Member, delete_before, make_anew, numbered, options_of, produce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,10 +43,12 @@ class Group:
         options: Mapping[str, object] | None = None,
         batch_records_max: int = 500,
         on_gap: Literal["fail", "accept-gap"] = "fail",
+        topic_ids: Mapping[str, str] | None = None,
     ) -> Member:
         """Give a member. options: of librdkafka, with _ for each dot."""
         all_options = options_of(self.servers, self.topic, **(options or {}))
-        member = Member(all_options, self.topic, stored=stored, batch_records_max=batch_records_max, on_gap=on_gap)
+        more: dict[str, Any] = {"batch_records_max": batch_records_max, "on_gap": on_gap, "topic_ids": topic_ids}
+        member = Member(all_options, self.topic, stored=stored, **more)
         self._members.append(member)
         return member
 
@@ -233,6 +235,47 @@ class TestGaps:
         assert list(range(10)) == lenient.offsets[group.places[0]]
         assert [Gap(group.places[0], 500, 0)] == lenient.source.gaps()
         assert {group.topic: 0} == lenient.source.intake().missing
+
+    def test_topic_made_anew_that_has_grown_past_the_position_is_told_by_its_id(self, group: Group) -> None:
+        produce(group.servers, group.topic, numbered(30))
+        first = group()
+        first.read(30)
+        first.until(first.source.topic_ids, "the topic's id")
+        positions, ids = first.source.positions(), first.source.topic_ids()
+        first.source.close()
+        make_anew(group.servers, group.topic, 2)
+        produce(group.servers, group.topic, numbered(90))
+
+        with pytest.raises(SourceError) as failed:
+            group(positions, topic_ids=ids).for_s(20)
+        lenient = group(positions, topic_ids=ids, on_gap="accept-gap")
+        lenient.read(90)
+
+        assert (
+            f"kafka: topic '{group.topic}' was deleted and made anew since it was read: what state rests on (next"
+            " offsets by partition: 0: 30) is of the old one, of which the rest can't be read any more; to read the one"
+            " that is there from its start and mark the affected windows incomplete, set state.on_gap to accept-gap; to"
+            " begin anew without what was counted, move the state folder away"
+        ) == str(failed.value)
+        assert list(range(90)) == lenient.offsets[group.places[0]]
+        assert [Gap(group.places[0], 30, 0)] == lenient.source.gaps()
+        assert {group.topic: 1} == lenient.source.intake().gaps
+        assert ids[group.topic] != lenient.source.topic_ids()[group.topic]
+
+    def test_same_topic_is_read_on_and_one_without_a_stored_id_is_taken_at_its_word(self, group: Group) -> None:
+        produce(group.servers, group.topic, numbered(30))
+        first = group()
+        first.read(30)
+        first.until(first.source.topic_ids, "the topic's id")
+        positions, ids = first.source.positions(), first.source.topic_ids()
+        first.source.close()
+        produce(group.servers, group.topic, numbered(40))
+
+        for known in (ids, {}):
+            again = group(positions, topic_ids=known)
+            again.read(40)
+            assert list(range(30, 70)) == again.offsets[group.places[0]]
+            again.source.close()
 
 
 class TestRebalance:

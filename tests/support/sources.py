@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from monitor.domain import TopicPartition
 from monitor.sources.kafka import KafkaSource
 from monitor.sources.kafka_terms import KafkaTerms
+from tests.support import kafka_jars
 from tests.support.daemon import wait_for
 
 if TYPE_CHECKING:
@@ -57,13 +58,14 @@ class Member:
         batch_records_max: int = 500,
         on_gap: Literal["fail", "accept-gap"] = "fail",
         outage_s_max: float = 600.0,
+        topic_ids: Mapping[str, str] | None = None,
     ) -> None:
         self.told = Told()
         terms = KafkaTerms(topics, options, batch_records_max, 0.5, on_gap, outage_s_max)
         self.source = KafkaSource(terms, clock, self.told)
         self.values: dict[TopicPartition, list[bytes | None]] = {}
         self.offsets: dict[TopicPartition, list[int]] = {}
-        self.source.open(stored or {})
+        self.source.open(stored or {}, topic_ids or {})
 
     def poll(self, timeout_s: float = POLL_S) -> Batch:
         """Poll once and note what came."""
@@ -121,3 +123,11 @@ def delete_before(servers: str, place: TopicPartition, offset: int) -> None:
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     for future in admin.delete_records([KafkaPartition(*place, offset)]).values():
         future.result(TIMEOUT_S)
+
+
+def make_anew(servers: str, topic: str, partitions: int) -> None:
+    """Delete a topic and create one of the same name, and return when it is there."""
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    admin.delete_topics([topic], operation_timeout=TIMEOUT_S)[topic].result(TIMEOUT_S)
+    wait_for(lambda: topic not in admin.list_topics(timeout=TIMEOUT_S).topics, "the topic to be gone", TIMEOUT_S)
+    kafka_jars.create_topic(servers, topic, partitions)

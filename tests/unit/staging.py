@@ -63,6 +63,8 @@ class Batches:
     lost: list[Gap] = field(default_factory=list)
     given: Counter[TopicPartition] = field(default_factory=Counter)
     opened: list[Mapping[TopicPartition, int]] = field(default_factory=list)
+    opened_ids: list[Mapping[str, str]] = field(default_factory=list)
+    ids: Mapping[str, str] = field(default_factory=dict)
     told_saved: list[Mapping[TopicPartition, int]] = field(default_factory=list)
     held: list[Collection[TopicPartition]] = field(default_factory=list)
     woes: str = ""
@@ -72,10 +74,14 @@ class Batches:
         if name in self.fails:
             raise self.fails[name]
 
-    def open(self, stored: Mapping[TopicPartition, int]) -> None:
+    def open(self, stored: Mapping[TopicPartition, int], topic_ids: Mapping[str, str]) -> None:
         self._call("open")
         self.opened.append(dict(stored))
+        self.opened_ids.append(dict(topic_ids))
         self.given.update(stored)
+
+    def topic_ids(self) -> Mapping[str, str]:
+        return self.ids
 
     def poll(self, timeout_s: float) -> Batch:
         self._call("poll")

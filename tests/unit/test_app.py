@@ -36,7 +36,7 @@ class TestOrder:
         stage = Stage([batch(0, 1)]).run()
 
         assert [
-            *("server.start", "delivery.start", "source.open"),
+            *("server.start", "source.open", "delivery.start"),
             *("source.poll", "source.saved", "source.poll"),
             *("source.saved", "delivery.drain", "source.close", "server.stop", "delivery.close"),
         ] == stage.calls

@@ -395,3 +395,16 @@ class TestFailingStore:
 
         assert "reference" not in life.calls
         assert not list(life.references.iterdir())
+
+
+def test_ids_of_topics_are_stored_beside_the_positions_and_given_to_the_next_process(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+
+    def named(app: App, polls: int) -> None:
+        life.sources[-1].ids = {PLACE.topic: "its-id"}
+        stopping_at(4)(app, polls)
+
+    life.process(named)
+    life.process(stopping_at(1))
+
+    assert [[{}], [{PLACE.topic: "its-id"}]] == [source.opened_ids for source in life.sources]
