@@ -167,7 +167,7 @@ class App:
         self._is_halfway, self._positions = False, self.source.positions()
         if self._keeper.is_due(now_s):
             self._save(now_s)
-        if now_s >= self._due_publish_s or (self._waits_for and self._waits_for != self._waiting_for()):
+        if now_s >= self._due_publish_s or self._waits_for != self._waiting_for():
             self._publish()
         self._busy_s += time.perf_counter() - began_s
         if batch.is_last:

@@ -246,8 +246,10 @@ class TestGaps:
         make_anew(group.servers, group.topic, 2)
         produce(group.servers, group.topic, numbered(90))
 
+        strict = group(positions, topic_ids=ids)
         with pytest.raises(SourceError) as failed:
-            group(positions, topic_ids=ids).for_s(20)
+            strict.for_s(20)
+        strict.source.close()
         lenient = group(positions, topic_ids=ids, on_gap="accept-gap")
         lenient.read(90)
 

@@ -275,6 +275,16 @@ class TestPartitions:
         assert "no broker answers" in seen
         assert "" == seen[-1]
 
+    def test_it_is_ready_as_soon_as_it_is_not_at_the_next_picture(self) -> None:
+        stage = self.stage([Batch(), Batch(), batch(0, 30), Batch(), Batch()])
+        stage.source.places = (PLACE,)
+        stage.app._clock = Ticking(NOON_S + 30.0, 0.001)
+        seen: list[str] = []
+        stage.source.on_poll = lambda _: seen.append(stage.reason)
+        stage.run()
+
+        assert ["starting", *["nothing has been read yet"] * 2, *[""] * 3] == seen
+
 
 @dataclass
 class Account:
