@@ -9,9 +9,11 @@ import shutil
 import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 import textwrap
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,9 +26,10 @@ from typer.testing import CliRunner, Result
 from monitor import __version__, codec
 from monitor.domain import TopicPartition
 from monitor.errors import StateError
-from monitor.kept import Section, State
+from monitor.kept import Section, State, under
 from monitor.state_cli import state as command
 from monitor.store import Store, damages, read_portable, reading
+from monitor.store.contents import Sections, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,6 +57,45 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened = Store.open(tmp_path / "state", WALL_S)
     yield opened
     opened.close()
+
+
+class TestSections:
+    def test_one_is_read_when_it_is_first_looked_at_and_once(self) -> None:
+        read: list[str] = []
+
+        def decode(name: str, data: bytes) -> State:
+            read.append(name)
+            return codec.decode(data, name)
+
+        found = Sections({name: codec.encode({"name": name}) for name in ("a/1", "a/2", "b")}, decode)
+
+        assert (["a/1", "a/2", "b"], 3, True, False) == (list(found), len(found), "b" in found, "c" in found)
+        assert [("1", {"name": "a/1"}), ("2", {"name": "a/2"})] == list(under("a/", found))
+        assert {"name": "a/2"} == found["a/2"]
+        assert {} == found.get("c", {})
+        assert ["a/1", "a/2"] == read
+
+    def test_one_of_a_newer_version_is_refused_with_the_whole(self, store: Store) -> None:
+        store.save(sections(1), POSITIONS, WALL_S)
+        newer = codec.VERSION + 1
+        body = codec.encode({})[codec.HEADER_BYTES :]
+        checksum = zlib.crc32(body, zlib.crc32(struct.pack("<HQ", newer, len(body))))
+        data = codec.MAGIC + struct.pack("<IHQ", checksum, newer, len(body)) + body
+        with reading(store.path.parent) as database:
+            held = database.contents()
+        rows = [row if row.name != "part/1" else row._replace(bytes=len(data), checksum=checksum) for row in held.rows]
+        contents = held._replace(rows=rows)
+        contents = contents._replace(account=contents.account._replace(seal=seal(contents)))
+        connection = sqlite3.connect(store.path)
+        connection.execute(
+            "UPDATE section SET bytes = ?, checksum = ?, data = ? WHERE name = 'part/1'", (len(data), checksum, data)
+        )
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (contents.account.seal,))
+        connection.commit()
+        connection.close()
+
+        with pytest.raises(StateError, match="section part/1: was written by a newer version"):
+            store.load()
 
 
 class TestSaves:
