@@ -61,7 +61,8 @@ def kind_of(counts: CountArray, reference: CountArray, classes: npt.NDArray[np.u
     if is_place and counts[bin_] >= ONE_PLACE * n and 2.0 * reference[bin_] / m < counts[bin_] / n:
         return "collapse"
     shares = class_shares(reference[None, :], classes[None, :])[0][0]
-    held = np.bincount(np.minimum(classes, CLASSES), weights=counts, minlength=CLASSES + 1)[:CLASSES]
+    by_class = np.bincount(np.minimum(classes, CLASSES), weights=counts, minlength=CLASSES + 1)
+    held = by_class[:CLASSES].astype(np.float64)
     found = {name: np.log(share) + _fit(held, shares, powers) for name, share, powers in _TILTS}
     at = int(classes[bin_])
     if gained[bin_] >= PILE * (held[at] / n - shares[at]):
