@@ -156,9 +156,11 @@ class Changes:
     def _change(self, place: Place, measured: Measured) -> str:
         """Give the kind of change in words; categories have no order: theirs is of shape unless a new one came."""
         rows, row = self._table.arenas[place.arena], place.row
+        loudest = change_of(place.engine.leader(row))
         if rows.kinds[row] is Kind.CATEGORICAL:
-            change = change_of(place.engine.leader(row))
-            return {"new values": "new category", "collapse": change}.get(change, "shape")
+            return {"new values": "new category", "collapse": "collapse"}.get(loudest, "shape")
+        if not measured.counts.any():  # it began before the past that is held, and little came since
+            return loudest
         bins = len(measured.counts)
         return kind_of(measured.counts, rows.reference[row, :bins], place.engine.classes[row, :bins])
 
