@@ -31,6 +31,8 @@ from monitor.reference_files import SUFFIX, read_reference, read_references, wri
 from monitor.replaying import Outputs, replay_files
 from monitor.scoring import score_file
 from monitor.state_cli import state
+from monitor.topic_check import check_topics
+from monitor.topics_cli import topics as topics_commands
 from monitor.web import WebServer
 
 cli = typer.Typer(
@@ -46,6 +48,7 @@ baseline = typer.Typer(no_args_is_help=True, help="Build, show and compare refer
 cli.add_typer(baseline, name="baseline")
 cli.add_typer(state, name="state")
 cli.add_typer(dlq, name="dlq")
+cli.add_typer(topics_commands, name="topics")
 
 
 def _show_version(wanted: bool) -> None:
@@ -130,8 +133,11 @@ def check(
     ] = None,
     within: Annotated[str, typer.Option(help="Time in which the smallest changes told are to be detected.")] = "1h",
     acls: Annotated[bool, typer.Option("--acls", help="Print the rights that driftd needs on the brokers.")] = False,
+    topics: Annotated[
+        bool, typer.Option("--topics", help="Connect: are topics and rights as `fold` and `judge` need them?")
+    ] = False,
 ) -> None:
-    """Check the configuration; print what would be watched and what that can detect. Connects to nothing."""
+    """Check the configuration; print what would be watched and what that can detect. Connects only with --topics."""
     with errors():
         settings, traffic = settings_of(config), Traffic.of(events_per_s, within)
         if acls:
@@ -141,7 +147,12 @@ def check(
         build.check_kafka(settings)
         found = report(settings, build.references(settings), traffic)
         assembly.app(settings, Board())
-        typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
+        on_brokers = check_topics(settings) if topics else None
+        if as_json:
+            typer.echo(json.dumps({**found.to_dict(), "brokers": on_brokers and on_brokers.to_dict()}))
+        else:
+            typer.echo("\n".join([found.to_text(), *(["", *on_brokers.to_lines()] if on_brokers else [])]))
+        raise typer.Exit(FAILED if on_brokers and on_brokers.problems else 0)
 
 
 @cli.command()

@@ -137,6 +137,8 @@ LAYERS: Final[Mapping[str, int]] = {
     "replaying": WIRING,
     "scoring": WIRING,
     "state_cli": WIRING,
+    "topic_check": WIRING,
+    "topics_cli": WIRING,
 }
 """Module, or package with all that is in it, to layer."""
 
