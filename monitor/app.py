@@ -31,6 +31,7 @@ from monitor.reloads import Reloads, Swapped
 from monitor.rules import Budget
 from monitor.selfwatch import Watched
 from monitor.sources.base import Source
+from monitor.upkeep import HalfStatus
 from monitor.work import Work
 
 PUBLISH_S: Final = 1.0
@@ -41,6 +42,8 @@ PUBLISH_SHARE_MAX: Final = 0.01
 PUBLISH_S_MAX is the longest between two.
 """
 IDLE_CHECK_S: Final = 0.5
+ACKNOWLEDGED_S: Final = 15.0
+"""So long may counts be on their way before a fold is not ready; as long as brokers may be away."""
 LEARNED, LEDGER, WATCH, OUTBOX = "learned", "ledger", "selfwatch", "outbox/"
 
 GC_THRESHOLDS: Final = (100_000, 20, 50)
@@ -109,7 +112,7 @@ class App:
         self._learned: list[Reference] = []
         self._is_resume_due = False
         self._batches = self._commits = 0
-        self._busy_s = 0.0
+        self._busy_s = self._step_s = 0.0
         self._due_publish_s = self._due_idle_s = 0.0
 
     def stop(self) -> None:
@@ -155,6 +158,7 @@ class App:
         if len(batch):
             self._batches += 1
             step = self._pipeline.step(batch, now_s)
+            self._step_s += time.perf_counter() - began_s
             self._aides.rejects.take(batch, step.rejected, now_s)
             self._take(step)
         if now_s >= self._due_idle_s:
@@ -311,6 +315,7 @@ class App:
             dead_letters=self._aides.rejects.status(),
             heartbeat=self._aides.heartbeat_status(),
             stalls=self._aides.stalls_seen(),
+            step_s=self._step_s,
         )
         own = watch.advance(snapshot, Watched(self.source.trouble(), snapshot.away, *self._aides.usage()))
         self._keeper.hold(own, now_s)
@@ -330,6 +335,8 @@ class App:
             return trouble
         if not self._batches and len(self.source.idle()[0]) < len(self._assigned):
             return "nothing has been read yet"
+        if why := _waits(picture.half):
+            return why
         has_events = any(type_ == "inference" for _, type_ in picture.counted)
         return "" if self._has_looked or not has_events else "no pane has been judged yet"
 
@@ -364,6 +371,15 @@ class App:
         finally:
             faulthandler.cancel_dump_traceback_later()
         log.info("stopped")
+
+
+def _waits(half: HalfStatus) -> str:
+    """Say what a fold waits for before its counts are the judges'; "" for nothing."""
+    if half.unclaimed:
+        return f"{half.unclaimed} partition(s) not claimed yet: what was committed of them is not known, or not taken"
+    if half.waiting_s > ACKNOWLEDGED_S:
+        return f"counts: not acknowledged by the topic of deltas for {half.waiting_s:.0f} s"
+    return ""
 
 
 def calm_the_collector() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,33 @@ class ReloadStatus:
     is_good: bool = True
     at_wall_s: float = 0.0
     needs_restart: tuple[str, ...] = ()
+
+
+class CourtStatus(NamedTuple):
+    """How a court fares. sent_wall_s: when its newest post was sent, by the fold's clock; None before the first.
+
+    partitions, absent: source partitions that it knows of, and those that nobody has told of for long.
+    """
+
+    sent_wall_s: float | None
+    partitions: int
+    absent: int
+
+
+@dataclass(frozen=True, slots=True)
+class HalfStatus:
+    """How one half of the scaled form fares. role: fold, judge, or "" for `driftd run`, which is neither.
+
+    Of a fold: claims, source partitions whose counts are its own; unclaimed, those that it has and may not count yet;
+    waiting_s, since when not all was claimed and acknowledged; posts and sent_bytes since the start.
+    Of a judge: courts, by number; verdicts, deltas by what became of them.
+    """
+
+    role: str = ""
+    claims: int = 0
+    unclaimed: int = 0
+    waiting_s: float = 0.0
+    posts: int = 0
+    sent_bytes: int = 0
+    courts: Mapping[int, CourtStatus] = field(default_factory=dict)
+    verdicts: Mapping[str, int] = field(default_factory=dict)
