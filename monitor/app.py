@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from monitor.absences import Absences
 from monitor.aides import Aides
 from monitor.board import Board, Serving, Telling
 from monitor.court import Step
-from monitor.domain import PartitionStatus, Picture, Snapshot, TopicPartition
+from monitor.domain import Alert, PartitionStatus, Picture, Snapshot, TopicPartition
 from monitor.errors import BaselineError, SourceError
 from monitor.keeper import UNTOLD, Keeper, Loaded, Opened
 from monitor.kept import Section
@@ -59,19 +60,22 @@ log = structlog.get_logger()
 class AppTerms:
     """How the loop runs.
 
-    shutdown_s: budget from the signal to the end. save_s: how often state is stored. away_s, stalled_s: see Absences.
+    shutdown_s: budget from the signal to the end. save_s, settle_s: see Keeper. away_s, stalled_s: see Absences.
     save: keeps a learned reference as a file; raises BaselineError. open_store: opens what state is kept in, None: none
-    is; raises StateError. reload: reads the configuration anew. about: what the first line of the log tells. budget: of
-    false alarms, which pages are counted against. topics: that are read. aides: who help.
+    is; raises StateError. may_tell: whether an alert is still ours to tell of once it is stored. reload: reads the
+    configuration anew. about: what the first line of the log tells. budget: of false alarms, which pages are counted
+    against. topics: that are read. aides: who help.
     """
 
     poll_timeout_s: float = 0.2
     save_s: float = 5.0
+    settle_s: float = math.inf
     shutdown_s: float = 20.0
     away_s: float = 60.0
     stalled_s: float = 300.0
     save: Callable[[Reference], object] | None = None
     open_store: Callable[[], Opened] | None = None
+    may_tell: Callable[[Alert], bool] = lambda _: True
     reload: Callable[[], Swapped] | None = None
     about: Mapping[str, object] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
@@ -239,7 +243,7 @@ class App:
             return None
         store, stored = self._terms.open_store()
         stack.callback(store.close)
-        self._keeper = Keeper(store, self._terms.save_s)
+        self._keeper = Keeper(store, self._terms.save_s, settle_s=self._terms.settle_s)
         return stored
 
     def _restore(self, stored: Loaded | None) -> Mapping[TopicPartition, int]:
@@ -281,7 +285,8 @@ class App:
                 self._keep_reference(reference)
             self._learned.clear()
         for each in decided:
-            self._delivery.offer(each.transitions, each.wall_s)
+            told = [transition for transition in each.transitions if self._terms.may_tell(transition.alert)]
+            self._delivery.offer(told, each.wall_s)
         if self._is_resume_due:  # a receiver that is new hears of what fires already
             self._delivery.resume([*self._pipeline.alerts, *self._aides.watch.alerts], now_s)
             self._is_resume_due = False
@@ -374,7 +379,9 @@ class App:
 
 
 def _waits(half: HalfStatus) -> str:
-    """Say what a fold waits for before its counts are the judges'; "" for nothing."""
+    """Say what a fold or judge waits for before all that it has is worked on; "" for nothing."""
+    if half.unclaimed and half.role == "judge":
+        return f"{half.unclaimed} court(s) not open yet: their states are being loaded, or can't be"
     if half.unclaimed:
         return f"{half.unclaimed} partition(s) not claimed yet: what was committed of them is not known, or not taken"
     if half.waiting_s > ACKNOWLEDGED_S:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from types import MappingProxyType
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,37 +27,71 @@ NAME: Final = "court"
 NOBODY: Final = Picture(None, {}, {}, {}, {}, {}, {}, {}, {}, 0, 0, 0, 0, (), (), (), (), {})
 
 
-class CourtHouse:
-    """Gives each court its posts. make: a court that knows nothing yet. tell: lets the folds know of new layouts.
+class Comings(Protocol):
+    """Who opens and closes courts as their partitions come and go; see succession.Succession."""
 
-    forget: called for each partition whose court is closed here, to be read from where its state says when it is back.
-    Only one thread may call it.
+    def renew(self, house: CourtHouse) -> None:
+        """Open and close. Called before anything else, whenever messages have come, and twice a second without any."""
+        ...
+
+    def expected(self) -> Sequence[TopicPartition]:
+        """Give the partitions that are ours and whose courts are not open yet."""
+        ...
+
+
+class CourtHouse:
+    """Gives each open court its posts; those of others are passed over, to be read when their court is open.
+
+    make: a court that knows nothing yet. tell: lets the folds know of new layouts. Only one thread may call it.
     """
 
     def __init__(
-        self,
-        make: Callable[[], DeltaCourt],
-        tell: Callable[[Sequence[Layout]], None],
-        topic: str,
-        forget: Callable[[TopicPartition], None],
+        self, make: Callable[[], DeltaCourt], tell: Callable[[Sequence[Layout]], None], comings: Comings
     ) -> None:
         self._make = make
         self._tell = tell
-        self._topic = topic
-        self._forget = forget
+        self._comings = comings
+        self._terms: PipelineTerms | None = None
         self._courts: dict[int, DeltaCourt] = {}
         self._missing = Missing()
+
+    # ---- courts
+
+    @property
+    def courts(self) -> Mapping[int, DeltaCourt]:
+        """The open ones, by number; a view, not a copy."""
+        return MappingProxyType(self._courts)
+
+    def open(self, number: int, states: Mapping[str, State]) -> list[Transition]:
+        """Open a court that goes on where its sections left it; {}: it begins. Give the alerts that this ends.
+
+        Raises StateError where they can't be read.
+        """
+        court = self._make()
+        if states:
+            court.restore(states)
+        ended = [] if self._terms is None else court.replan(self._terms)
+        self._courts[number] = court
+        self._tell(court.known_layouts())
+        return ended
+
+    def close(self, number: int) -> None:
+        """Forget a court; one that is not open does nothing."""
+        self._courts.pop(number, None)
 
     # ---- posts
 
     def step(self, batch: Batch, now_s: float) -> Step:  # noqa: ARG002 - courts go by the clock of the senders
         """Take in posts. Raises StateError for one that can't be read: to pass it over would lose what it holds."""
+        self._comings.renew(self)
         step = Step()
         for at, (number, value) in enumerate(zip(batch.partitions, batch.values, strict=True)):
             source = batch.sources[number]
+            court = self._courts.get(source.partition)
+            if court is None:
+                continue
             offset = batch.offsets[at] if len(batch.offsets) else at
             post = Post.decode(value or b"", f"topic {source.topic!r}, partition {source.partition}, offset {offset}")
-            court = self._court(source.partition)
             found = court.take(post)
             step.transitions += found.transitions
             step.references += found.references
@@ -64,25 +99,18 @@ class CourtHouse:
                 self._tell(made)
         return step
 
-    def _court(self, number: int) -> DeltaCourt:
-        if number not in self._courts:
-            self._courts[number] = self._make()
-        return self._courts[number]
-
-    def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """Say which partitions there are; courts of others are closed here."""
-        wanted = {source.partition for source in partitions}
-        for number in self._courts.keys() - wanted:
-            del self._courts[number]
-            self._forget(TopicPartition(self._topic, number))
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - the comings know
+        """See which courts come and go: before anything is read of them."""
+        self._comings.renew(self)
 
     def idle(self, idle: Iterable[TopicPartition], quiet_s: float, now_s: float) -> Step:  # noqa: ARG002 - as in step
-        """Nothing happens without a post: folds send them also when there is nothing to tell."""
+        """See which courts come and go. Else nothing happens without a post: folds send them also when all is quiet."""
+        self._comings.renew(self)
         return Step()
 
     def ahead(self) -> Sequence[TopicPartition]:
-        """None: courts take what comes."""
-        return ()
+        """Give those whose courts are not open yet; open courts take what comes."""
+        return self._comings.expected()
 
     @property
     def missing(self) -> Missing:
@@ -98,19 +126,11 @@ class CourtHouse:
                 yield section._replace(name=f"{NAME}/{number}/{section.name}")
 
     def restore(self, states: Mapping[str, State]) -> None:
-        """Go on where `sections` left it."""
-        by_court: dict[int, dict[str, State]] = {}
-        for name, state in states.items():
-            kind, _, rest = name.partition("/")
-            if kind == NAME:
-                number, _, own = rest.partition("/")
-                by_court.setdefault(int(number), {})[own] = state
-        for court, kept in by_court.items():
-            self._court(court).restore(kept)
-            self._tell(self._court(court).known_layouts())
+        """Of no effect: courts go on as their partitions come, see `open`."""
 
     def replan(self, terms: PipelineTerms) -> list[Transition]:
-        """Go by other plans from the next look on; give the alerts that this ends."""
+        """Go by other plans from the next look on, also in courts to come; give the alerts that this ends."""
+        self._terms = terms
         return [each for court in self._courts.values() for each in court.replan(terms)]
 
     # ---- what there is to see
@@ -129,6 +149,7 @@ class CourtHouse:
         courts = self._courts
         half = HalfStatus(
             role="judge",
+            unclaimed=len(self._comings.expected()),
             courts={number: court.status for number, court in courts.items()},
             verdicts=_summed(court.verdicts for court in courts.values()),
         )

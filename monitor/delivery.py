@@ -18,7 +18,7 @@ from monitor.sinks.base import Notice
 from monitor.sinks.worker import Clocks, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from monitor.domain import Alert
     from monitor.kept import State
@@ -51,7 +51,7 @@ class Delivery:
         return [Section(SECTION + worker.sink.name, worker.mark(), worker.state) for worker in self._workers]
 
     def restore(self, states: Mapping[str, State], now_wall_s: float) -> None:
-        """Take in what an earlier process was still to tell, by sink. Called once, before `start` and all else.
+        """Take in what others were still to tell, by sink: the process before, or one that judged what we judge now.
 
         What was to be told by a sink that is no more is dropped, with a line in the log. Raises StateError.
         """
@@ -62,6 +62,11 @@ class Delivery:
             else:
                 dropped = sum(len(each.get("waiting", ())) for each in state.get("outbox", {}).get("entries", ()))
                 _log.warning("sink is no longer configured, its notifications are dropped", sink=name, notices=dropped)
+
+    def drop(self, is_gone: Callable[[Alert], bool]) -> None:
+        """Neither tell nor repeat alerts that another process tells of from now on."""
+        for worker in self._workers:
+            worker.drop(is_gone)
 
     def resume(self, alerts: Sequence[Alert], now_wall_s: float) -> None:
         """Take over alerts that fired before this process began, so that sinks with `resend_s` go on repeating them.

@@ -7,6 +7,7 @@ that a receiver that has heard of it already knows it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -86,11 +87,15 @@ class Decided(NamedTuple):
 
 @dataclass(slots=True)
 class Keeper:
-    """When state is stored, and what waits for it. store: None keeps nothing, and lets all be told at once."""
+    """When state is stored, and what waits for it. store: None keeps nothing, and lets all be told at once.
+
+    settle_s: how soon after something was told the state is stored that knows of it, if that is before it is due.
+    """
 
     store: Storing | None
     save_s: float = 5.0
     clock: Callable[[], float] = time.perf_counter
+    settle_s: float = math.inf
     due_s: float = 0.0
     not_before_s: float = 0.0
     status: StateStatus = field(default_factory=StateStatus)
@@ -121,7 +126,7 @@ class Keeper:
         began_s = self.clock()
         is_saved = self._save(sections, positions, wall_s)
         cost_s = self.clock() - began_s
-        self.due_s = wall_s + self.save_s
+        self.due_s = wall_s + (min(self.save_s, self.settle_s) if self._untold else self.save_s)
         self.not_before_s = wall_s + min(self.save_s, cost_s / SAVE_SHARE_MAX)
         untold, self._untold = self._untold, []
         return untold, is_saved
@@ -167,7 +172,12 @@ class Keeper:
     def restore(self, state: State, wall_s: float) -> list[Decided]:
         """Give what an earlier process decided and may not have told. What it stored is not due again at once."""
         self.due_s = wall_s + self.save_s
-        return [
-            Decided([transition_of(one) for one in each["transitions"]], float(each["wall_s"]))
-            for each in state.get("decided", ())
-        ]
+        return decided_of(state)
+
+
+def decided_of(state: State) -> list[Decided]:
+    """Give what a keeper's state holds."""
+    return [
+        Decided([transition_of(one) for one in each["transitions"]], float(each["wall_s"]))
+        for each in state.get("decided", ())
+    ]

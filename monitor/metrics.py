@@ -386,9 +386,9 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
         "Of a fold: source partitions whose counts are its own to tell.",
         _of_fold(lambda half: half.claims),
     ),
-    "driftd_fold_unclaimed": (
-        "Of a fold: source partitions that are assigned to it and that it may not count yet.",
-        _of_fold(lambda half: half.unclaimed),
+    "driftd_unclaimed": (
+        "Partitions that a fold has not claimed yet, or courts whose state a judge has not loaded yet.",
+        lambda s: s.picture.half.unclaimed if s.picture.half.role else None,
     ),
     "driftd_fold_waiting_seconds": (
         "Of a fold: since when not all was claimed, and acknowledged by the topic of deltas, in seconds.",

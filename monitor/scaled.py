@@ -7,15 +7,16 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-from monitor import build
+from monitor import build, succession
 from monitor.app import App
 from monitor.assembly import loop_terms, server
 from monitor.board import Board
 from monitor.config import Settings
 from monitor.court_house import CourtHouse
-from monitor.dead_letters import CLIENT_OPTIONS
 from monitor.decode import ADAPTERS, Adapter, Limits
 from monitor.delivery import Delivery
 from monitor.delta_court import DeltaCourt
@@ -24,9 +25,14 @@ from monitor.fold_house import FoldHouse, Hands
 from monitor.relay.delta_topic import DeltaTopic
 from monitor.relay.layout_topic import LayoutReader, LayoutWriter
 from monitor.relay.ledger import GroupLedger
+from monitor.relay.state_topic import StateTopic
 from monitor.reports import ErrorLog
 from monitor.sources.kafka import KafkaSource
+from monitor.succession import Succession, SuccessionTerms
 from monitor.web import WebServer
+
+SETTLE_S: Final = 1.0
+"""How soon after a notice a court's state is stored that knows of it: so long a successor would tell it once more."""
 
 
 def fold_app(
@@ -40,10 +46,10 @@ def fold_app(
     report = ErrorLog()
     source = KafkaSource(build.fold_terms(settings), clock, report)
     ledger = GroupLedger(source.consumer, settings.kafka.topics, report)
-    reader = LayoutReader(_client(settings), own.layouts_topic, report)
+    reader = LayoutReader(build.client_options(settings), own.layouts_topic, report)
     reader.open()
     sender = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-    postbox = DeltaTopic(_client(settings), own.deltas_topic)
+    postbox = DeltaTopic(build.client_options(settings), own.deltas_topic)
     hands = Hands(ledger, postbox, source.positions, source.tenures, reader, ledger.partitions)
     house = FoldHouse(DeltaFold(terms, _adapter(settings), own.courts), hands, sender, own.courts)
     about = {"role": "fold", "sender": sender}
@@ -62,24 +68,29 @@ def judge_app(
     own = settings.scaleout
     terms = replace(build.pipeline_terms(settings), event_ids_max=0)
     loaded, adapter = build.references(settings), _adapter(settings)
-    source = KafkaSource(build.delta_terms(settings), clock, ErrorLog())
+    source, delivery = KafkaSource(build.delta_terms(settings), clock, ErrorLog()), Delivery(build.sinks(settings))
+    states = StateTopic(build.client_options(settings), own.state_topic, wall_clock=clock)
+    hands = succession.Hands(states, delivery, source.tenures, source.seek, clock)
+    comings = Succession(hands, SuccessionTerms(own.deltas_topic, own.courts, own.state_save_s))
     house = CourtHouse(
         make=lambda: DeltaCourt(terms, adapter, loaded, settings.state.absence_s),
-        tell=LayoutWriter(_client(settings), own.layouts_topic),
-        topic=own.deltas_topic,
-        forget=source.forget,
+        tell=LayoutWriter(build.client_options(settings), own.layouts_topic),
+        comings=comings,
     )
     about = {"role": "judge", "references": len(loaded), "state": str(Path(settings.state.directory))}
-    loop = replace(loop_terms(settings, board, terms, load, about), away_s=0.0, topics=(own.deltas_topic,))
-    whole = App(house, source, Delivery(build.sinks(settings)), board, loop, clock)
+    loop = loop_terms(settings, board, terms, load, about)
+    loop = replace(
+        loop,
+        away_s=0.0,
+        topics=(own.deltas_topic,),
+        save_s=own.state_save_s,
+        settle_s=SETTLE_S,
+        open_store=partial(comings.open, loop.open_store),
+        may_tell=comings.may_tell,
+    )
+    whole = App(house, source, delivery, board, loop, clock)
     return whole, server(settings, board, whole, loop.aides)
 
 
 def _adapter(settings: Settings) -> Adapter:
     return ADAPTERS[build.ADAPTER](Limits(settings.kafka.message_bytes_max, settings.limits.features_max))
-
-
-def _client(settings: Settings) -> dict[str, object]:
-    """Give librdkafka's options to connect, without those of a group's member."""
-    given = build.kafka_options(settings.kafka)
-    return {name: value for name, value in given.items() if name.startswith(CLIENT_OPTIONS)}

@@ -154,6 +154,10 @@ class Writer:
         state_bytes = sum(row.data_bytes for row in draft.rows.values())
         return Written(draft.sent_bytes, len(offsets), draft.sections, self._bury(), state_bytes)
 
+    def look(self) -> None:
+        """See whether the log is still this one's to write: cheap. Raises Superseded; StateError, SourceError."""
+        self._look()
+
     # ---- beginning
 
     def _claim(self, image: Image, now_wall_s: float) -> None:

@@ -67,8 +67,9 @@ class CourtStatus(NamedTuple):
 class HalfStatus:
     """How one half of the scaled form fares. role: fold, judge, or "" for `driftd run`, which is neither.
 
-    Of a fold: claims, source partitions whose counts are its own; unclaimed, those that it has and may not count yet;
-    waiting_s, since when not all was claimed and acknowledged; posts and sent_bytes since the start.
+    unclaimed: partitions that it has and can't work on yet: not claimed by a fold; courts whose state a judge lacks.
+    Of a fold: claims, source partitions whose counts are its own; waiting_s, since when not all was claimed and
+    acknowledged; posts and sent_bytes since the start.
     Of a judge: courts, by number; verdicts, deltas by what became of them.
     """
 

@@ -91,6 +91,7 @@ class Cluster:
             "scaleout": {
                 "deltas_topic": f"{self.topic}-deltas",
                 "layouts_topic": f"{self.topic}-layouts",
+                "state_topic": f"{self.topic}-state",
                 "courts": COURTS,
             },
             "reference": {"directory": str(folder / "references")},
@@ -190,6 +191,7 @@ def _topics(servers: str, topic: str) -> None:
     wanted = [
         NewTopic(f"{topic}-deltas", COURTS, 1, config={"max.message.bytes": str(8 << 20)}),
         NewTopic(f"{topic}-layouts", 1, 1, config={"cleanup.policy": "compact", "max.message.bytes": str(8 << 20)}),
+        NewTopic(f"{topic}-state", COURTS, 1, config={"cleanup.policy": "compact", "max.message.bytes": str(8 << 20)}),
     ]
     for made in admin.create_topics(wanted).values():
         made.result(30)

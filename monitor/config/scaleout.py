@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from monitor.config.base import SECTION
+from monitor.config.units import Duration
 
 
 class ScaleoutSettings(BaseModel):
@@ -29,4 +30,10 @@ class ScaleoutSettings(BaseModel):
     )
     judge_group_id: str | None = Field(
         default=None, max_length=249, description="Consumer group of the judges [default: kafka.group_id and -judge]."
+    )
+    state_save_s: Duration = Field(
+        default=10.0,
+        ge=0.1,
+        le=3_600,
+        description="How often judges store their states: a successor reads the deltas since again.",
     )

@@ -136,6 +136,16 @@ class StateTopic:
             raise StateError(f"{self._client.what(q)}: not saved: {error}") from error
         return Account(*written, time.perf_counter() - began_s)
 
+    def look(self, q: int) -> None:
+        """See whether a court's state is still ours to write: two round trips at most. `load` comes first.
+
+        Raises snapshot_writer.Superseded, and StateError where nobody answers.
+        """
+        try:
+            self._writers[q].look()
+        except SourceError as error:
+            raise StateError(str(error)) from error
+
     def release(self, q: int) -> None:
         """Forget a court whose partition has gone to another. What is not known does nothing."""
         self._writers.pop(q, None)

@@ -28,8 +28,9 @@ from monitor.errors import StateError
 from monitor.sinks.base import RESOLVED_RESEND_S, Notice, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from monitor.domain import Alert
     from monitor.kept import State
 
 NOTICES_MAX: Final = 10_000  # ours: ten times the alerts of a bad day, 10 to 20 MB
@@ -114,7 +115,9 @@ class Outbox:
 
     def done(self, notice: Notice, now_s: float) -> bool:
         """Note that the receiver has it. True when it was told for the first time."""
-        entry = self._entries[notice.key]
+        entry = self._entries.get(notice.key)
+        if entry is None:
+            return True  # dropped while it was under way
         is_first = notice is not entry.standing or notice is entry.rejected
         entry.rejected = None
         self._settle(notice, entry, now_s)
@@ -126,7 +129,9 @@ class Outbox:
 
         False when it will not be: a resolved alert that the receiver has, at the end of the time of its repeats.
         """
-        entry = self._entries[notice.key]
+        entry = self._entries.get(notice.key)
+        if entry is None:
+            return True
         entry.attempts += 1
         self.changes += 1
         if entry.waiting:
@@ -143,7 +148,9 @@ class Outbox:
 
         A firing alert of a sink with `resend_s` comes again at its next turn: the cause may have been mended meanwhile.
         """
-        entry = self._entries[notice.key]
+        entry = self._entries.get(notice.key)
+        if entry is None:
+            return False
         is_news = entry.rejected is not notice
         entry.rejected = notice
         self.changes += 1
@@ -152,7 +159,8 @@ class Outbox:
 
     def attempts(self, notice: Notice) -> int:
         """Give how many attempts in a row have failed for that alert."""
-        return self._entries[notice.key].attempts
+        entry = self._entries.get(notice.key)
+        return 0 if entry is None else entry.attempts
 
     def hurry(self, now_s: float) -> None:
         """Make everything that waits due now."""
@@ -165,21 +173,31 @@ class Outbox:
         """Tell whether there is something to be told, or told again, of an alert."""
         return key in self._entries
 
+    def drop(self, is_gone: Callable[[Alert], bool]) -> None:
+        """Forget alerts that others tell of from now on; an attempt that is under way ends as it may."""
+        for key, entry in list(self._entries.items()):
+            if is_gone(_next(entry).alert):
+                del self._entries[key]
+                self._waiting -= len(entry.waiting)
+                self.changes += 1
+
     def state(self, now_s: float, now_wall_s: float) -> State:
         """Give all that is kept. now_wall_s: what the wall clock shows at now_s."""
         ahead_s = now_wall_s - now_s
         return {"entries": [_entry_state(entry, ahead_s) for entry in self._entries.values()]}
 
     def restore(self, state: Mapping[str, Any], now_s: float, now_wall_s: float) -> int:
-        """Take in what an earlier outbox held, before all else; give how many notices found no room.
+        """Take in what an earlier outbox held; give how many notices found no room.
 
-        Where the terms are others today, what they leave out is left out. Raises StateError.
+        Where the terms are others today, what they leave out is left out, and so are alerts that are held already: what
+        is known of them here is newer. Raises StateError.
         """
         refused = 0
         for each in state.get("entries", ()):
             entry = _entry_of(each, now_s - now_wall_s, now_s)
             self._cut(entry)
-            refused += self._take_over(entry, now_s)
+            if (entry.waiting or entry.standing) and _next(entry).key not in self._entries:
+                refused += self._take_over(entry, now_s)
         return refused
 
     def _cut(self, entry: _Entry) -> None:
@@ -192,8 +210,6 @@ class Outbox:
 
     def _take_over(self, entry: _Entry, now_s: float) -> int:
         """Take in an entry; give how many of its notices found no room."""
-        if not entry.waiting and entry.standing is None:
-            return 0
         held = self._waiting if self._terms.is_every_change_told else len(self._entries)
         if held + max(1, len(entry.waiting)) > self._notices_max:
             return max(1, len(entry.waiting))

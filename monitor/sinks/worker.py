@@ -26,6 +26,7 @@ from monitor.sinks.outbox import NOTICES_MAX, Outbox, Put
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from monitor.domain import Alert
     from monitor.kept import State
     from monitor.sinks.base import Sink
 
@@ -118,8 +119,15 @@ class Worker:
             self._receipts.update({receipt.dedup_key: receipt for receipt in receipts[-RECEIPTS_MAX:]})
             self._delays.restore(state.get("delays", {}))
             waiting = self._outbox.queued
+            self._changed.notify_all()
         if waiting or refused:
             _log.info("notifications taken over", sink=self.sink.name, notices=waiting, dropped=refused)
+
+    def drop(self, is_gone: Callable[[Alert], bool]) -> None:
+        """Forget alerts that another process tells of from now on."""
+        with self._changed:
+            self._outbox.drop(is_gone)
+            self._changed.notify_all()
 
     def holds(self, key: str) -> bool:
         """Tell whether there is something to be told, or told again, of an alert."""

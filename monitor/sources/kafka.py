@@ -374,9 +374,15 @@ class KafkaSource:
             raise SourceError(f"kafka: closing failed: {text_of(error)}", is_fatal=False) from None
         self._consumer = None
 
-    def forget(self, source: TopicPartition) -> None:
-        """Know no position of a partition any more."""
-        self._starts.forget(source)
+    def seek(self, source: TopicPartition, offset: int | None) -> None:
+        """Read a partition from there on; None: from where one of which nothing is known begins."""
+        if source in self._assignment.running:
+            self._stop([source])
+        self._assignment.is_settled = False
+        if offset is None:
+            self._starts.forget(source)
+        else:
+            self._starts.positions[source] = offset
 
     def consumer(self) -> Consumer:
         """Give the member of the group, for what else is to be asked of it on this thread."""

@@ -64,6 +64,18 @@ def told(decided: Iterable[Decided]) -> list[tuple[list[Transition], float]]:
 
 
 class TestTelling:
+    def test_state_that_knows_of_what_was_told_follows_soon_where_that_is_asked_for(self) -> None:
+        store = Notes()
+        keeper = Keeper(store, 10.0, store.clock, settle_s=1.0)
+        keeper.save(SECTIONS, PLACES, 100.0)
+
+        assert not keeper.is_due(109.0)
+        keeper.hold([FIRED], 109.0)
+        keeper.save(SECTIONS, PLACES, 109.0)
+        assert keeper.is_due(110.0)
+        keeper.save(SECTIONS, PLACES, 110.0)
+        assert not keeper.is_due(119.0)
+
     def test_what_was_decided_is_told_after_the_save_that_holds_it_and_once(self) -> None:
         store = Notes()
         keeper = keeper_of(store)

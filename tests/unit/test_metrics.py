@@ -46,7 +46,6 @@ JUDGE = HalfStatus(
 )
 OF_FOLD = {
     "driftd_fold_claims": 3,
-    "driftd_fold_unclaimed": 1,
     "driftd_fold_waiting_seconds": 0.5,
     "driftd_fold_posts_total": 32,
     "driftd_fold_sent_bytes_total": 4_000,

@@ -106,14 +106,25 @@ def test_fold_whose_counts_are_not_acknowledged_is_not_ready_after_a_while() -> 
     assert "" == _waits(found.picture().half)
 
 
+class Doors:
+    """Who opens courts: those that were named, when asked."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.shut = list(numbers)
+
+    def renew(self, house: CourtHouse) -> None:
+        for number in self.shut:
+            house.open(number, {})
+        self.shut = []
+
+    def expected(self) -> list[TopicPartition]:
+        return [TopicPartition("deltas", number) for number in self.shut]
+
+
 def test_judge_tells_of_each_court_how_old_its_newest_deltas_are_and_who_is_silent() -> None:
     terms, adapter = build.pipeline_terms(SETTINGS), ADAPTERS["canonical"](Limits())
-    courts = CourtHouse(
-        make=lambda: DeltaCourt(terms, adapter, away_s=60.0),
-        tell=lambda _: None,
-        topic="deltas",
-        forget=lambda _: None,
-    )
+    courts = CourtHouse(lambda: DeltaCourt(terms, adapter, away_s=60.0), lambda _: None, Doors(0, 1))
+    before = courts.picture().half
     brokers = Brokers()
     fold = house(brokers)
     rng = random.Random(1)
@@ -126,7 +137,8 @@ def test_judge_tells_of_each_court_how_old_its_newest_deltas_are_and_who_is_sile
 
     half = courts.picture().half
 
-    assert "judge" == half.role
+    assert "2 court(s) not open yet" in _waits(before)
+    assert ("judge", 0) == (half.role, half.unclaimed)
     assert {0, 1} == set(half.courts)
     assert {(2, 0)} == {(each.partitions, each.absent) for each in half.courts.values()}
     assert all(each.sent_wall_s is not None and START_S <= each.sent_wall_s for each in half.courts.values())

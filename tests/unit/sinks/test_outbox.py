@@ -15,7 +15,7 @@ from monitor.sinks.outbox import Outbox, Put
 from tests.unit.sinks.examples import START_S, notice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PAGER: Final = Terms()
 REPEATED: Final = Terms(resend_s=60.0, notices_max=64)
@@ -238,6 +238,46 @@ def test_full_refuses_new_alerts_and_takes_in_news_of_held_ones() -> None:
     assert outbox.put(notice("c"), 0.0) is Put.FULL
     assert outbox.put(notice("a", RESOLVED), 0.0) is Put.SUPERSEDED
     assert outbox.queued == 2
+
+
+class TestHandedOver:
+    def test_what_another_tells_of_from_now_on_is_forgotten(self) -> None:
+        outbox = Outbox(REPEATED)
+        repeated, waiting, ours = notice("a"), notice("b"), notice("c")
+        for each in (repeated, waiting, ours):
+            outbox.put(each, 0.0)
+        outbox.done(outbox.take(0.0, 1)[0], 0.0)
+        outbox.drop(lambda alert: alert.key != ours.alert.key)
+
+        assert outbox.queued == 1
+        assert outbox.take(100.0, 8) == [ours]
+        assert [outbox.holds(each.key) for each in (repeated, waiting, ours)] == [False, False, True]
+
+    def test_attempt_that_is_under_way_ends_as_it_may(self) -> None:
+        ends: list[Callable[[Outbox, Notice], bool]] = [
+            lambda outbox, told: outbox.done(told, 1.0),
+            lambda outbox, told: outbox.retry(told, 1.0, due_s=2.0),
+            lambda outbox, told: not outbox.reject(told, 1.0),
+        ]
+        for end in ends:
+            outbox, told = Outbox(REPEATED), notice()
+            outbox.put(told, 0.0)
+            outbox.take(0.0, 8)
+            outbox.drop(lambda _: True)
+
+            assert outbox.attempts(told) == 0
+            assert end(outbox, told)
+            assert (outbox.queued, outbox.take(99.0, 8)) == (0, [])
+
+    def test_what_is_held_is_newer_than_what_is_taken_over(self) -> None:
+        before, outbox = Outbox(PAGER), Outbox(PAGER)
+        before.put(notice(), 0.0)
+        newer = notice(state=RESOLVED)
+        outbox.put(newer, 0.0)
+        outbox.restore(before.state(0.0, 0.0), 0.0, 0.0)
+
+        assert outbox.queued == 1
+        assert outbox.take(0.0, 8) == [newer]
 
 
 def test_hurry_ends_back_offs() -> None:
