@@ -233,15 +233,19 @@ def demo(
     forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C, incident after incident.")] = False,
     as_json: Json = False,
     port: Annotated[int, typer.Option(help="Port of /metrics; 0 takes a free one.")] = 0,
+    is_scaled: Annotated[
+        bool, typer.Option("--scaled", help="Two folds and two judges, of which one each is killed on stage.")
+    ] = False,
 ) -> None:
     """Show driftd at work: an embedded broker, two models, the real daemon, and planted incidents.
 
-    Exits with 0 only if every incident was detected and delivered, and nothing else fired.
+    Exits with 0 only if every incident was detected and delivered, and nothing else fired; with --scaled also only if
+    the others took over from those that were killed.
     """
     from monitor.demo import run_demo  # noqa: PLC0415 - only this command needs a broker
 
     with errors():
-        is_good = run_demo(None if forever else seconds, as_json=as_json, port=port)
+        is_good = run_demo(None if forever else seconds, as_json=as_json, port=port, is_scaled=is_scaled)
         raise typer.Exit(0 if is_good else FAILED)
 
 

@@ -156,7 +156,7 @@ def _measured(role: str, servers: str, topic: str, count: int, folder: Path) -> 
     app, server = (scaled.fold_app if role == "fold" else assembly.app)(settings, board)
     watched = Watched(app.source, count)
     watched.stop = app.stop
-    app.source = watched  # type: ignore[assignment] # it passes on whatever it does not watch
+    app.source = watched  # it passes on whatever it does not watch
     app.run(server)
     snapshot = board.latest()
     assert snapshot is not None

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import stamina
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AclOperation, AdminClient
+from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined] # public, but not typed so
 
 from monitor.errors import SourceError
 
