@@ -114,7 +114,7 @@ class App:
         self._learned: list[Reference] = []
         self._is_resume_due = False
         self._batches = self._commits = 0
-        self._busy_s = 0.0
+        self._busy_s = self._step_s = 0.0
         self._due_publish_s = self._due_idle_s = 0.0
 
     def stop(self) -> None:
@@ -161,6 +161,7 @@ class App:
         if len(batch):
             self._batches += 1
             step = self._pipeline.step(batch, now_s)
+            self._step_s += time.perf_counter() - began_s
             self._aides.rejects.take(batch, step.rejected, now_s)
             self._take(step)
         if now_s >= self._due_idle_s:
@@ -325,6 +326,7 @@ class App:
             dead_letters=self._aides.rejects.status(),
             heartbeat=self._aides.heartbeat_status(),
             stalls=self._aides.stalls_seen(),
+            step_s=self._step_s,
         )
         own = watch.advance(snapshot, Watched(self.source.trouble(), snapshot.away, *self._aides.usage()))
         self._keeper.hold(own, now_s)
@@ -348,6 +350,8 @@ class App:
         return ""
 
     def _not_ready_because(self, picture: Picture) -> str:
+        if why := picture.half.waits_for():
+            return why
         has_events = any(type_ == "inference" for _, type_ in picture.counted)
         return "" if self._has_looked or not has_events else "no pane has been judged yet"
 

@@ -25,6 +25,7 @@ from monitor.config.guess import did_you_mean
 from monitor.config.kafka import KafkaSettings
 from monitor.config.thresholds import Threshold, complete_rule
 from monitor.config.units import Limit
+from monitor.dead_letters import CLIENT_OPTIONS
 from monitor.decode import ADAPTERS, Limits
 from monitor.detectors import DETECTORS
 from monitor.domain import Kind
@@ -213,6 +214,11 @@ def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
     }
 
 
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Give librdkafka's options to connect, without those of a group's member: never to be printed."""
+    return {name: value for name, value in kafka_options(settings.kafka).items() if name.startswith(CLIENT_OPTIONS)}
+
+
 def sinks(settings: Settings) -> list[Sink]:
     """Give the sinks of all receivers. Raises ConfigError that names the receiver and the option, never a value."""
     return [sink for name in settings.receivers for sink in sinks_of(settings, name)]
@@ -289,10 +295,14 @@ def delta_terms(settings: Settings) -> KafkaTerms:
     """Give how a judge reads the topic of deltas: from where its own state says, else from the beginning."""
     own = settings.scaleout
     whole = kafka_terms(settings)
-    group_id = own.judge_group_id or f"{settings.kafka.group_id}-judge"
-    options = {**whole.options, "group.id": group_id, "auto.offset.reset": "earliest"}
+    options = {**whole.options, "group.id": judge_group(settings), "auto.offset.reset": "earliest"}
     options |= {"fetch.message.max.bytes": max(DELTA_BYTES_MAX, whole.options["fetch.message.max.bytes"])}
     return replace(whole, topics=(own.deltas_topic,), options=options, batch_records_max=100, positions="ours")
+
+
+def judge_group(settings: Settings) -> str:
+    """Give the consumer group of the judges."""
+    return settings.scaleout.judge_group_id or f"{settings.kafka.group_id}-judge"
 
 
 def fold_terms(settings: Settings) -> KafkaTerms:

@@ -6,29 +6,23 @@ What one command alone needs is imported there: a daemon that comes back need no
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from monitor import __version__, build, logs
-from monitor.app import App, calm_the_collector
 from monitor.board import Board
 from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, errors, settings_of
-from monitor.config import Settings, settings_schema
+from monitor.config import settings_schema
 from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
 from monitor.errors import ConfigError
 from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
+from monitor.running import run_daemon
 from monitor.state_cli import state
-
-if TYPE_CHECKING:
-    from monitor.web import WebServer
+from monitor.topics_cli import topics as topics_commands
 
 cli = typer.Typer(
     name="driftd",
@@ -43,6 +37,7 @@ baseline = typer.Typer(no_args_is_help=True, help="Build, show and compare refer
 cli.add_typer(baseline, name="baseline")
 cli.add_typer(state, name="state")
 cli.add_typer(dlq, name="dlq")
+cli.add_typer(topics_commands, name="topics")
 
 
 def _show_version(wanted: bool) -> None:
@@ -75,7 +70,7 @@ def run(
         load = partial(settings_of, config, given)
         settings = load()
         logs.set_up(settings.log.level, settings.log.format)
-        _run(assembly.app, settings, load)
+        run_daemon(assembly.app, settings, load)
 
 
 @cli.command()
@@ -87,7 +82,7 @@ def fold(config: ConfigPath = None) -> None:
         load = partial(settings_of, config)
         settings = load()
         logs.set_up(settings.log.level, settings.log.format)
-        _run(scaled.fold_app, settings, load)
+        run_daemon(scaled.fold_app, settings, load)
 
 
 @cli.command()
@@ -99,29 +94,7 @@ def judge(config: ConfigPath = None) -> None:
         load = partial(settings_of, config)
         settings = load()
         logs.set_up(settings.log.level, settings.log.format)
-        _run(scaled.judge_app, settings, load)
-
-
-def _run(make: Callable[..., tuple[App, WebServer]], settings: Settings, load: Callable[[], Settings]) -> None:
-    build.check_kafka(settings)
-    calm_the_collector()  # references and state are a million objects, none of them garbage
-    app, server = make(settings, Board(), load=load)
-    _on_signals(app.stop, app.reloads.signal)
-    app.run(server)
-
-
-def _on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
-    """Stop in good order at the first signal, at once at the second; read the configuration anew at a hang-up."""
-
-    def first(number: int, _: object) -> None:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, lambda n, _: os._exit(128 + n))
-        sys.stderr.write(f"driftd: {signal.Signals(number).name}: stopping in good order; once more to stop at once\n")
-        stop()
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, first)
-    signal.signal(signal.SIGHUP, lambda _, __: reload())
+        run_daemon(scaled.judge_app, settings, load)
 
 
 @cli.command()
@@ -133,12 +106,16 @@ def check(
     ] = None,
     within: Annotated[str, typer.Option(help="Time in which the smallest changes told are to be detected.")] = "1h",
     acls: Annotated[bool, typer.Option("--acls", help="Print the rights that driftd needs on the brokers.")] = False,
+    topics: Annotated[
+        bool, typer.Option("--topics", help="Connect: are topics and rights as `fold` and `judge` need them?")
+    ] = False,
 ) -> None:
-    """Check the configuration; print what would be watched and what that can detect. Connects to nothing."""
+    """Check the configuration; print what would be watched and what that can detect. Connects only with --topics."""
     from monitor import assembly
     from monitor.acls import acls_of
     from monitor.checking import report
     from monitor.power.analysis import Traffic
+    from monitor.topic_check import check_topics
 
     with errors():
         settings, traffic = settings_of(config), Traffic.of(events_per_s, within)
@@ -149,7 +126,12 @@ def check(
         build.check_kafka(settings)
         found = report(settings, build.references(settings), traffic)
         assembly.app(settings, Board())
-        typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
+        on_brokers = check_topics(settings) if topics else None
+        if as_json:
+            typer.echo(json.dumps({**found.to_dict(), "brokers": on_brokers and on_brokers.to_dict()}))
+        else:
+            typer.echo("\n".join([found.to_text(), *(["", *on_brokers.to_lines()] if on_brokers else [])]))
+        raise typer.Exit(FAILED if on_brokers and on_brokers.problems else 0)
 
 
 @cli.command()
@@ -236,15 +218,19 @@ def demo(
     forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C, incident after incident.")] = False,
     as_json: Json = False,
     port: Annotated[int, typer.Option(help="Port of /metrics; 0 takes a free one.")] = 0,
+    is_scaled: Annotated[
+        bool, typer.Option("--scaled", help="Two folds and two judges, of which one each is killed on stage.")
+    ] = False,
 ) -> None:
     """Show driftd at work: an embedded broker, two models, the real daemon, and planted incidents.
 
-    Exits with 0 only if every incident was detected and delivered, and nothing else fired.
+    Exits with 0 only if every incident was detected and delivered, and nothing else fired; with --scaled also only if
+    the others took over from those that were killed.
     """
     from monitor.demo import run_demo
 
     with errors():
-        is_good = run_demo(None if forever else seconds, as_json=as_json, port=port)
+        is_good = run_demo(None if forever else seconds, as_json=as_json, port=port, is_scaled=is_scaled)
         raise typer.Exit(0 if is_good else FAILED)
 
 

@@ -19,6 +19,7 @@ from monitor.kept import Section, State
 from monitor.layouts import Layout
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Reference
+from monitor.upkeep import HalfStatus
 
 K = TypeVar("K")
 
@@ -145,7 +146,14 @@ class CourtHouse:
 
     def picture(self) -> Picture:
         """Give all numbers of all courts; the event time is that of the last of them."""
-        return together([court.picture() for court in self._courts.values()])
+        courts = self._courts
+        half = HalfStatus(
+            role="judge",
+            unclaimed=len(self._comings.expected()),
+            courts={number: court.status for number, court in courts.items()},
+            verdicts=_summed(court.verdicts for court in courts.values()),
+        )
+        return replace(together([court.picture() for court in courts.values()]), half=half)
 
 
 def together(pictures: Sequence[Picture]) -> Picture:

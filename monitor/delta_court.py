@@ -30,6 +30,7 @@ from monitor.receipts import Receipts, Verdict
 from monitor.references import Reference
 from monitor.streams import NONE
 from monitor.totals import counter_of, counter_state
+from monitor.upkeep import CourtStatus
 
 NAME: Final = "deltas"
 LAYOUTS: Final = "deltas/layouts"
@@ -73,6 +74,12 @@ class DeltaCourt(Court):
         self._marks: dict[int, tuple[int, ...]] = {}
         self._touched: set[int] = set()
 
+    @property
+    def status(self) -> CourtStatus:
+        """How it fares."""
+        sent_wall_s = float(self._now_s) if np.isfinite(self._now_s) else None
+        return CourtStatus(sent_wall_s, len(self._heard), len(self._absent))
+
     # ---- posts
 
     def take(self, post: Post) -> Step:
@@ -91,7 +98,7 @@ class DeltaCourt(Court):
 
     def _take_delta(self, delta: Delta, wall_s: float) -> None:
         receipt = self._receipts.take(delta.source, delta.epoch, delta.stretch)
-        if receipt.verdict not in {Verdict.TAKEN, Verdict.EMPTY}:
+        if receipt.verdict is not Verdict.EMPTY:
             self.verdicts[receipt.verdict] += 1
         if receipt.verdict is Verdict.STALE:
             return

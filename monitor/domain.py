@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.intake import DeadLetterStatus, Intake, Origin
-from monitor.upkeep import HeartbeatStatus, ReloadStatus, StateStatus
+from monitor.upkeep import HalfStatus, HeartbeatStatus, ReloadStatus, StateStatus
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -313,6 +313,7 @@ class Picture:
     alerts: Sequence[Alert]
     transitions: Mapping[tuple[str, str], int]
     anomalies: Sequence[AnomalyScore] = ()
+    half: HalfStatus = field(default_factory=HalfStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,3 +397,4 @@ class Snapshot:
     dead_letters: DeadLetterStatus = field(default_factory=DeadLetterStatus)
     heartbeat: HeartbeatStatus = field(default_factory=HeartbeatStatus)
     stalls: int = 0
+    step_s: float = 0.0

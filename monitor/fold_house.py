@@ -23,6 +23,7 @@ from monitor.kept import Section, State
 from monitor.layouts import Layout
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Reference
+from monitor.upkeep import HalfStatus
 
 FLUSH_S: Final = 1.0
 
@@ -91,6 +92,8 @@ class FoldHouse:
         self._is_sending = False
         self._flushes = 0
         self._due_s = 0.0
+        self._now_s = self._well_s = 0.0
+        self._sent_bytes = 0
         self._missing = Missing()
 
     # ---- messages
@@ -182,6 +185,7 @@ class FoldHouse:
     # ---- flushes
 
     def _flush(self, now_s: float) -> None:
+        self._well_s, self._now_s = self._well_s or now_s, now_s
         if self._is_sending:
             if not self._postbox.has_all():
                 return
@@ -189,6 +193,8 @@ class FoldHouse:
             for claim in self._claims.values():
                 if claim.stage is Stage.SENT:  # not those that were taken up since
                     claim.acknowledged()
+        if self._tenures.keys() == self._claims.keys():
+            self._well_s = now_s
         if now_s < self._due_s or not self._claims:
             return
         self._due_s = now_s + FLUSH_S
@@ -213,7 +219,9 @@ class FoldHouse:
                 by_court[court].append(delta)
         partitions = dict(self._partitions())
         for court, deltas in enumerate(by_court):
-            self._postbox.send(court, Post(self._sender, now_s, partitions, deltas).encode())
+            data = Post(self._sender, now_s, partitions, deltas).encode()
+            self._sent_bytes += len(data)
+            self._postbox.send(court, data)
         self._is_sending = True
         self._flushes += 1
 
@@ -261,6 +269,17 @@ class FoldHouse:
             clamped=dict(totals.clamped),
             overflow=dict(totals.overflow),
             looks=self._flushes,
+            half=self._half(),
+        )
+
+    def _half(self) -> HalfStatus:
+        return HalfStatus(
+            role="fold",
+            claims=len(self._claims),
+            unclaimed=len(self._tenures.keys() - self._claims.keys()),
+            waiting_s=self._now_s - self._well_s,
+            posts=self._flushes * self._courts,
+            sent_bytes=self._sent_bytes,
         )
 
 

@@ -30,6 +30,7 @@ from monitor.domain import (
     StatisticTable,
     StreamKey,
 )
+from monitor.upkeep import CourtStatus, HalfStatus
 
 Labels: TypeAlias = tuple[str, ...]
 Sample: TypeAlias = tuple[Labels, float]
@@ -161,6 +162,25 @@ def _each(
 _partitions: Final = _each(lambda s: s.partitions, lambda p: (p.source.topic, str(p.source.partition)))
 _models: Final = _each(lambda s: s.picture.models, lambda m: (m.model, m.model_version))
 _sinks: Final = _each(lambda s: s.sinks, lambda k: (k.name,))
+
+
+def _of_fold(value: Callable[[HalfStatus], float]) -> Callable[[Snapshot], float | None]:
+    """Read a number that only a fold has."""
+    return lambda snapshot: value(snapshot.picture.half) if snapshot.picture.half.role == "fold" else None
+
+
+class _Court(NamedTuple):
+    """A court, and when it was looked at."""
+
+    number: int
+    status: CourtStatus
+    now_s: float
+
+
+_courts: Final = _each(
+    lambda s: (_Court(number, status, s.wall_s) for number, status in s.picture.half.courts.items()),
+    lambda c: (str(c.number),),
+)
 
 
 def _sink_failures(snapshot: Snapshot) -> Iterator[Sample]:
@@ -362,12 +382,40 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
     "driftd_open_panes": ("Panes that hold events and wait for the watermark.", lambda s: s.picture.open_panes),
     "driftd_streams": ("Streams that are watched.", lambda s: s.picture.streams),
     "driftd_consumer_partitions": ("Partitions assigned to this process.", lambda s: len(s.partitions)),
+    "driftd_fold_claims": (
+        "Of a fold: source partitions whose counts are its own to tell.",
+        _of_fold(lambda half: half.claims),
+    ),
+    "driftd_unclaimed": (
+        "Partitions that a fold has not claimed yet, or courts whose state a judge has not loaded yet.",
+        lambda s: s.picture.half.unclaimed if s.picture.half.role else None,
+    ),
+    "driftd_fold_waiting_seconds": (
+        "Of a fold: since when not all was claimed, and acknowledged by the topic of deltas, in seconds.",
+        _of_fold(lambda half: half.waiting_s),
+    ),
+    "driftd_courts": (
+        "Of a judge: courts that it owns; over all judges it is scaleout.courts.",
+        lambda s: len(s.picture.half.courts) if s.picture.half.role == "judge" else None,
+    ),
     "driftd_dead_letters_waiting": ("Dead letters that no broker has accepted yet.", lambda s: s.dead_letters.waiting),
 }
 
 _SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]] = {
     "driftd_batches_total": ("Batches of messages worked through.", lambda s: s.batches),
     "driftd_busy_seconds_total": ("Time the main loop worked instead of waiting, in seconds.", lambda s: s.busy_s),
+    "driftd_step_seconds_total": (
+        "Time spent on messages, in seconds: counting them, and of a judge merging deltas and judging.",
+        lambda s: s.step_s,
+    ),
+    "driftd_fold_posts_total": (
+        "Of a fold: messages sent to the topic of deltas.",
+        _of_fold(lambda half: half.posts),
+    ),
+    "driftd_fold_sent_bytes_total": (
+        "Of a fold: bytes sent to the topic of deltas, before compression.",
+        _of_fold(lambda half: half.sent_bytes),
+    ),
     "driftd_commits_total": ("Commits of state and offsets.", lambda s: s.commits),
     "driftd_repeated_records_total": (
         "Records that a broker gave again and that were passed over.",
@@ -425,6 +473,17 @@ _PARTITION_GAUGES: Final[Mapping[str, tuple[str, Callable[[PartitionStatus], flo
     "driftd_consumer_stalled_seconds": (
         "Time since it last moved or was caught up, in seconds.",
         lambda p: p.stalled_s,
+    ),
+}
+
+_COURT_GAUGES: Final[Mapping[str, tuple[str, Callable[[_Court], float | None]]]] = {
+    "driftd_delta_lag_seconds": (
+        "Of a judge: from when the newest deltas of a court were sent, by their fold's clock, to now, in seconds.",
+        lambda c: None if c.status.sent_wall_s is None else c.now_s - c.status.sent_wall_s,
+    ),
+    "driftd_completeness_ratio": (
+        "Of a judge: share of the source partitions that a court was told of lately, 0 to 1; below 1 none is judged.",
+        lambda c: 1.0 - c.status.absent / c.status.partitions if c.status.partitions else None,
     ),
 }
 
@@ -509,6 +568,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "How long the last thousand revocations took here, in seconds; quantile 1 is the longest.",
         ("quantile",),
         lambda s: ((("0.99",), s.intake.revoke_s_p99), (("1",), s.intake.revoke_s_max)),
+    ),
+    *_families("gauge", ("court",), _courts, _COURT_GAUGES),
+    Family(
+        "driftd_deltas_total",
+        "counter",
+        "Of a judge: deltas by what became of them (taken, or why they were passed over: old, stale, torn).",
+        ("verdict",),
+        _by_name(lambda s: s.picture.half.verdicts),
     ),
     Family(
         "driftd_dead_letters_total",

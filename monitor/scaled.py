@@ -17,7 +17,6 @@ from monitor.assembly import loop_terms, server
 from monitor.board import Board
 from monitor.config import Settings
 from monitor.court_house import CourtHouse
-from monitor.dead_letters import CLIENT_OPTIONS
 from monitor.decode import ADAPTERS, Adapter, Limits
 from monitor.delivery import Delivery
 from monitor.delta_court import DeltaCourt
@@ -47,10 +46,10 @@ def fold_app(
     report = ErrorLog()
     source = KafkaSource(build.fold_terms(settings), clock, report)
     ledger = GroupLedger(source.consumer, settings.kafka.topics, report)
-    reader = LayoutReader(_client(settings), own.layouts_topic, report)
+    reader = LayoutReader(build.client_options(settings), own.layouts_topic, report)
     reader.open()
     sender = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-    postbox = DeltaTopic(_client(settings), own.deltas_topic)
+    postbox = DeltaTopic(build.client_options(settings), own.deltas_topic)
     hands = Hands(ledger, postbox, source.positions, source.tenures, reader, ledger.partitions)
     house = FoldHouse(DeltaFold(terms, _adapter(settings), own.courts), hands, sender, own.courts)
     about = {"role": "fold", "sender": sender}
@@ -70,12 +69,12 @@ def judge_app(
     terms = replace(build.pipeline_terms(settings), event_ids_max=0)
     loaded, adapter = build.references(settings), _adapter(settings)
     source, delivery = KafkaSource(build.delta_terms(settings), clock, ErrorLog()), Delivery(build.sinks(settings))
-    states = StateTopic(_client(settings), own.state_topic, wall_clock=clock)
+    states = StateTopic(build.client_options(settings), own.state_topic, wall_clock=clock)
     hands = succession.Hands(states, delivery, source.tenures, source.seek, clock)
     comings = Succession(hands, SuccessionTerms(own.deltas_topic, own.courts, own.state_save_s))
     house = CourtHouse(
         make=lambda: DeltaCourt(terms, adapter, loaded, settings.state.absence_s),
-        tell=LayoutWriter(_client(settings), own.layouts_topic),
+        tell=LayoutWriter(build.client_options(settings), own.layouts_topic),
         comings=comings,
     )
     about = {"role": "judge", "references": len(loaded), "state": str(Path(settings.state.directory))}
@@ -95,9 +94,3 @@ def judge_app(
 
 def _adapter(settings: Settings) -> Adapter:
     return ADAPTERS[build.ADAPTER](Limits(settings.kafka.message_bytes_max, settings.limits.features_max))
-
-
-def _client(settings: Settings) -> dict[str, object]:
-    """Give librdkafka's options to connect, without those of a group's member."""
-    given = build.kafka_options(settings.kafka)
-    return {name: value for name, value in given.items() if name.startswith(CLIENT_OPTIONS)}

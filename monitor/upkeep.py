@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+ACKNOWLEDGED_S: Final = 15.0
+"""So long may counts be on their way before a fold is not ready; as long as brokers may be away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +53,46 @@ class ReloadStatus:
     is_good: bool = True
     at_wall_s: float = 0.0
     needs_restart: tuple[str, ...] = ()
+
+
+class CourtStatus(NamedTuple):
+    """How a court fares. sent_wall_s: when its newest post was sent, by the fold's clock; None before the first.
+
+    partitions, absent: source partitions that it knows of, and those that nobody has told of for long.
+    """
+
+    sent_wall_s: float | None
+    partitions: int
+    absent: int
+
+
+@dataclass(frozen=True, slots=True)
+class HalfStatus:
+    """How one half of the scaled form fares. role: fold, judge, or "" for `driftd run`, which is neither.
+
+    unclaimed: partitions that it has and can't work on yet: not claimed by a fold; courts whose state a judge lacks.
+    Of a fold: claims, source partitions whose counts are its own; waiting_s, since when not all was claimed and
+    acknowledged; posts and sent_bytes since the start.
+    Of a judge: courts, by number; verdicts, deltas by what became of them.
+    """
+
+    role: str = ""
+    claims: int = 0
+    unclaimed: int = 0
+    waiting_s: float = 0.0
+    posts: int = 0
+    sent_bytes: int = 0
+    courts: Mapping[int, CourtStatus] = field(default_factory=dict)
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+
+    def waits_for(self) -> str:
+        """Say what it waits for before all that it has is worked on; "" for nothing."""
+        if self.unclaimed and self.role == "judge":
+            return f"{self.unclaimed} court(s) not open yet: their states are being loaded, or can't be"
+        if self.unclaimed:
+            return (
+                f"{self.unclaimed} partition(s) not claimed yet: what was committed of them is not known, or not taken"
+            )
+        if self.waiting_s > ACKNOWLEDGED_S:
+            return f"counts: not acknowledged by the topic of deltas for {self.waiting_s:.0f} s"
+        return ""

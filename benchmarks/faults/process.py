@@ -106,6 +106,10 @@ class Daemon:
                 raise RuntimeError(f"no {event!r} from driftd (code {life.child.poll()}):\n{self.tail(life)}")
             time.sleep(POLL_S)
 
+    def has_said(self, life: Life, event: str) -> bool:
+        """Tell whether a process has written a line with this event."""
+        return any(line["event"] == event for line in self.lines(life.log_from))
+
     def tail(self, life: Life) -> str:
         """Give the end of what a process wrote."""
         with self.log.open("rb") as file:

@@ -9,24 +9,25 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
-
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from benchmarks.faults import truth
 from benchmarks.faults.ground import SESSION_S, told_to
 from benchmarks.faults.process import Daemon, Life
 from benchmarks.faults.traffic import MODELS, write_references
-from monitor.config import load_settings
+from monitor import build
+from monitor.config import Settings, load_settings
 from monitor.domain import TopicPartition
 from monitor.kept import State
+from monitor.relay import topics
+from monitor.topic_check import wanted_topics
 from tests.support.kafka import Kafka
 from tests.support.receiver import Receiver
 
 PARTITIONS: Final = 6
 COURTS: Final = 4
-CAUGHT_UP_S: Final = 60.0
+CAUGHT_UP_S: Final = 180.0
 
 
 @dataclass(slots=True)
@@ -35,55 +36,81 @@ class Member:
 
     daemon: Daemon
     life: Life
+    ends_s: list[float] = field(default_factory=list)
+    """When it was killed, stopped or ended; wall clock."""
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.ends_s.append(time.time())
+        self.life.kill()
 
     def again(self) -> None:
         """Kill it, and start it anew."""
-        self.life.kill()
+        self.kill()
         self.life = self.daemon.start()
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What came out. torn: stretches that no judge may ever have seen."""
+    """What came out. verdicts: of deltas. ends: of the topic of events. right: the offline pass over it."""
 
     counts: truth.Difference
     alerts: truth.Alerts
     verdicts: Mapping[str, int]
+    ends: Mapping[TopicPartition, int]
+    right: truth.Pass
 
 
 @dataclass(slots=True)
 class Cluster:
-    """Replicas by role. Made by `start`; `finish` ends it."""
+    """Replicas by role, also those that have left. Made by `start`; `finish` ends it."""
 
     kafka: Kafka
     topic: str
     receiver: Receiver
+    folder: Path
+    protocol: str
     members: dict[str, list[Member]] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, kafka: Kafka, folder: Path, receiver: Receiver, rate_per_s: float, protocol: str) -> Cluster:
-        """Make topics and references, and start two folds and two judges."""
+    def start(
+        cls,
+        kafka: Kafka,
+        folder: Path,
+        receiver: Receiver,
+        rate_per_s: float,
+        protocol: str,
+        replicas: Mapping[str, int] = MappingProxyType({"fold": 2, "judge": 2}),
+    ) -> Cluster:
+        """Make topics and references, and start the replicas."""
         topic = f"scaled-{time.time_ns()}"
         kafka.create_topic(topic, PARTITIONS)
-        _topics(kafka.bootstrap_servers, topic)
         write_references(folder / "references", rate_per_s)
-        cluster = cls(kafka, topic, receiver)
-        for role in ("fold", "judge"):
-            for number in range(2):
-                own = folder / f"{role}-{number}"
-                daemon = Daemon(own, cluster.settings(folder, own, protocol), role)
-                cluster.members.setdefault(role, []).append(Member(daemon, daemon.start()))
+        cluster = cls(kafka, topic, receiver, folder, protocol)
+        settings = Settings.model_validate(cluster.settings(folder))
+        topics.create(build.client_options(settings), wanted_topics(settings))
+        for role, count in replicas.items():
+            for _ in range(count):
+                cluster.join(role)
         return cluster
 
-    def settings(self, folder: Path, own: Path, protocol: str) -> dict[str, Any]:
-        """Give the configuration of one replica."""
-        session = {"session.timeout.ms": int(SESSION_S * 1_000)} if protocol == "classic" else {}
+    def join(self, role: str) -> Member:
+        """Start one more replica."""
+        members = self.members.setdefault(role, [])
+        own = self.folder / f"{role}-{len(members)}"
+        daemon = Daemon(own, self.settings(own), role)
+        members.append(Member(daemon, daemon.start()))
+        return members[-1]
+
+    def settings(self, own: Path) -> dict[str, Any]:
+        """Give the configuration of the replica of a folder."""
+        session = {"session.timeout.ms": int(SESSION_S * 1_000)} if self.protocol == "classic" else {}
         return {
             "kafka": {
                 "bootstrap_servers": [self.kafka.bootstrap_servers],
                 "topics": [self.topic],
                 "group_id": self.topic,
-                "group_protocol": protocol,
+                "group_protocol": self.protocol,
                 "start": "earliest",
                 "commit_s": 0.5,
                 "librdkafka": session,
@@ -93,8 +120,9 @@ class Cluster:
                 "layouts_topic": f"{self.topic}-layouts",
                 "state_topic": f"{self.topic}-state",
                 "courts": COURTS,
+                "replicas": 1,
             },
-            "reference": {"directory": str(folder / "references")},
+            "reference": {"directory": str(self.folder / "references")},
             "state": {"directory": str(own / "state")},
             "alerts": {"windows": ["10s", "1m"], "keep_firing_for_s": 2},
             "receivers": {
@@ -129,7 +157,8 @@ class Cluster:
             time.sleep(0.5)
         time.sleep(3.0)
         for member in self.every():
-            member.daemon.stop(member.life)
+            if member.life.is_running:
+                member.daemon.stop(member.life)
             member.daemon.close()
         courts = self._courts()
         found = [truth.stored(sections) for sections in courts.values()]
@@ -145,6 +174,8 @@ class Cluster:
             truth.compare(mine, right, sum(ends.values())),
             truth.compare_alerts(told, repeated, mine, right, MODELS),
             verdicts,
+            ends,
+            right,
         )
 
     def _courts(self) -> dict[int, dict[str, State]]:
@@ -184,14 +215,3 @@ class Cluster:
 
 def _read(sections: Mapping[str, State]) -> int:
     return sum(at for _, _, _, at in sections["deltas"]["receipts"]["positions"])
-
-
-def _topics(servers: str, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-    wanted = [
-        NewTopic(f"{topic}-deltas", COURTS, 1, config={"max.message.bytes": str(8 << 20)}),
-        NewTopic(f"{topic}-layouts", 1, 1, config={"cleanup.policy": "compact", "max.message.bytes": str(8 << 20)}),
-        NewTopic(f"{topic}-state", COURTS, 1, config={"cleanup.policy": "compact", "max.message.bytes": str(8 << 20)}),
-    ]
-    for made in admin.create_topics(wanted).values():
-        made.result(30)

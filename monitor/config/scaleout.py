@@ -22,6 +22,9 @@ class ScaleoutSettings(BaseModel):
     state_topic: str = Field(
         default="driftd.state", min_length=1, max_length=249, description="Compacted topic: states of the judges."
     )
+    replicas: int = Field(
+        default=3, ge=1, le=100, description="Copies of each of these topics, as `driftd topics create` makes them."
+    )
     courts: int = Field(
         default=16, ge=1, le=1024, description="Partitions of the topic of deltas; a model lives in one. Never changed."
     )

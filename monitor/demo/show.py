@@ -6,29 +6,25 @@ import json
 import queue
 import random
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import httpx2
-import yaml
 from confluent_kafka import Producer
 from rich.console import Console
 from rich.markup import escape
 
 from monitor.baseline import Input, build_references
 from monitor.config import load_settings
+from monitor.demo.cast import TOPICS, Cast, alone, scaled
 from monitor.demo.receiver import AlertReceiver
 from monitor.demo.traffic import INCIDENTS, RATES_PER_S, Incident, event, history
 from monitor.embedded import EmbeddedBroker
-from monitor.errors import DriftdError
 from monitor.reference_files import write_reference
 
 TOPIC: Final = "inferences"
@@ -36,7 +32,8 @@ HISTORY_S: Final = 120.0
 QUIET_SHARE: Final = 0.25
 """Share of the time before the first incident: whatever fires in it is a false alarm."""
 LASTING_SHARE: Final = 0.16
-READY_S: Final = 40.0
+SHOW_SHARE: Final = 0.7
+"""Of the whole time, for the show itself, however long a busy machine takes for setting up."""
 TICK_S: Final = 0.05
 
 
@@ -96,10 +93,11 @@ class Show:
         }
 
 
-def run_demo(seconds: float | None, *, as_json: bool, port: int) -> bool:
+def run_demo(seconds: float | None, *, as_json: bool, port: int, is_scaled: bool = False) -> bool:
     """Perform; tell whether every planted incident was detected and delivered, and nothing else fired.
 
-    seconds: how long; None: until Ctrl-C.
+    seconds: how long; None: until Ctrl-C. is_scaled: two folds and two judges in place of one daemon. One of each is
+    killed, and the other must have taken over.
     """
     console = Console(stderr=as_json, highlight=False)
     show = Show()
@@ -108,21 +106,22 @@ def run_demo(seconds: float | None, *, as_json: bool, port: int) -> bool:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="driftd-demo-")))
         _say(console, began_s, "building references from two minutes of healthy history …")
         _build_references(folder)
-        broker = stack.enter_context(EmbeddedBroker({TOPIC: 2}))
+        broker = stack.enter_context(EmbeddedBroker({TOPIC: 2, **(TOPICS if is_scaled else {})}))
         said: queue.Queue[tuple[dict[str, Any], float]] = queue.Queue()
         receiver = AlertReceiver(lambda alert, at_s: said.put((alert, at_s)))
         stack.callback(receiver.close)
-        port = port or _free_port()
-        config = _write_config(folder, broker.bootstrap_servers, receiver.url, port)
-        url = stack.enter_context(_daemon(config, folder, port))
+        settings = _settings(folder, broker.bootstrap_servers, receiver.url)
+        cast = stack.enter_context(scaled(settings, folder, port) if is_scaled else alone(settings, folder, port))
         stack.enter_context(_interrupts())
-        _say(console, began_s, f"the daemon is up: {url}/metrics  (embedded broker on {broker.bootstrap_servers})")
+        where = f"(embedded broker on {broker.bootstrap_servers})"
+        for actor in cast.actors:
+            _say(console, began_s, f"the {actor.title} is up: {actor.url}/metrics  {where}")
         try:
-            _perform(console, show, broker.bootstrap_servers, said, (began_s, seconds))
+            _perform(console, show, broker.bootstrap_servers, said, (began_s, seconds), cast)
         except KeyboardInterrupt:
             _say(console, began_s, "stopping")
-    result = show.result()
-    is_good = result["detected"] == result["planted"] > 0 and not show.false_alarms
+    result = {**show.result(), **cast.result()}
+    is_good = result["detected"] == result["planted"] > 0 and not show.false_alarms and cast.is_good()
     _finish(console, show, result, began_s)
     if as_json:
         sys.stdout.write(f"{json.dumps(result)}\n")
@@ -136,19 +135,22 @@ def _perform(
     servers: str,
     said: queue.Queue[tuple[dict[str, Any], float]],
     span: tuple[float, float | None],
+    cast: Cast,
 ) -> None:
     began_s, seconds = span
     start_s = time.time()
-    end_s = began_s + seconds if seconds is not None else float("inf")
+    end_s = max(began_s + seconds, start_s + SHOW_SHARE * seconds) if seconds is not None else float("inf")
     show.plants = list(_plan(start_s, min(end_s, start_s + 90.0)))
+    cast.plan([(plant.from_s, plant.incident.model) for plant in show.plants])
     _say(console, began_s, f"healthy traffic: {', '.join(f'{m} {r:.0f}/s' for m, r in RATES_PER_S.items())}")
     sender = Sender(servers, start_s)
-    while time.time() < end_s:
-        now_s = time.time()
+    while (now_s := time.time()) < end_s or (now_s < end_s + cast.patience_s and not _is_over(show, cast)):
         for plant in show.plants:
             if not plant.is_shown and now_s >= plant.from_s:
                 plant.is_shown = True
                 _say(console, began_s, f"[bold yellow]planted[/]   {plant.incident.words} ({plant.incident.model})")
+        for text in cast.act(now_s):
+            _say(console, began_s, text)
         show.sent += sender.send_until(now_s, show.plants)
         while not said.empty():
             _tell(console, show, *said.get(), began_s=began_s)
@@ -156,6 +158,11 @@ def _perform(
             show.plants += list(_plan(now_s, now_s + 90.0))
         time.sleep(TICK_S)
     sender.flush()
+
+
+def _is_over(show: Show, cast: Cast) -> bool:
+    """Tell whether all is detected that was planted, and others have taken over from all who were killed."""
+    return all(plant.told_s is not None for plant in show.plants) and cast.is_good()
 
 
 def _plan(start_s: float, end_s: float) -> Iterator[Plant]:
@@ -227,74 +234,22 @@ def _build_references(folder: Path) -> None:
         write_reference(folder / "references", reference)
 
 
-def _write_config(folder: Path, servers: str, webhook: str, port: int) -> Path:
-    path = folder / "driftd.yaml"
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "kafka": {"bootstrap_servers": [servers], "topics": [TOPIC], "start": "earliest"},
-                "reference": {"directory": str(folder / "references")},
-                "state": {"directory": str(folder / "state")},
-                "alerts": {
-                    "windows": ["10s", "1m"],
-                    "keep_firing_for_s": 5,
-                    "owner": "on-call",
-                    "runbook": "https://example.com/runbooks/driftd",
-                },
-                "receivers": {
-                    "log": {"type": "log"},
-                    "on-call": {"type": "webhook", "url": webhook, "http": {"allow_internal": True}},
-                },
-                "http": {"port": port},
-                "log": {"format": "json"},
-            }
-        ),
-        encoding="utf-8",
-    )
-    return path
-
-
-@contextmanager
-def _daemon(config: Path, folder: Path, port: int) -> Iterator[str]:
-    """Run `driftd run` as a person would, until the block ends; give its address once it answers."""
-    log = folder / "driftd.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(  # noqa: S603 - this program itself, without a shell
-            [sys.executable, "-m", "monitor", "run", "--config", str(config)], stderr=file
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(lambda: _answers(f"{url}/livez"), process, log)
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait(is_up: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + READY_S
-    while not is_up():
-        if process.poll() is not None or time.monotonic() > deadline_s:
-            raise DriftdError(f"the daemon did not start:\n{log.read_text(errors='replace')[-3000:]}")
-        time.sleep(0.1)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx2.get(url, timeout=2.0).status_code == 200
-    except httpx2.HTTPError:
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _settings(folder: Path, servers: str, webhook: str) -> dict[str, Any]:
+    return {
+        "kafka": {"bootstrap_servers": [servers], "topics": [TOPIC], "start": "earliest"},
+        "reference": {"directory": str(folder / "references")},
+        "alerts": {
+            "windows": ["10s", "1m"],
+            "keep_firing_for_s": 5,
+            "owner": "on-call",
+            "runbook": "https://example.com/runbooks/driftd",
+        },
+        "receivers": {
+            "log": {"type": "log"},
+            "on-call": {"type": "webhook", "url": webhook, "http": {"allow_internal": True}},
+        },
+        "log": {"format": "json"},
+    }
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from monitor.codec import decode, encode
@@ -24,6 +24,18 @@ OWN: Final[Mapping[str, object]] = {
 }
 READ_MAX: Final = 500
 CAUGHT_UP_S: Final = 10.0
+ASK_S: Final = 3.0
+AGAIN_S: Final = 3.0
+"""Without a broker it is asked for so long, and again after so long: the loop must not stand still."""
+LASTING: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the public names
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
+"""Errors that waiting does not mend."""
 TOLD_S: Final = 1.0
 
 
@@ -51,26 +63,40 @@ class LayoutReader:
         own = {"group.id": "unused", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
         self._consumer = Consumer({**options, **own})
         self._is_behind = True
+        self._again_s = 0.0
 
     def open(self) -> None:
         """Begin at the first layout there is."""
         self._consumer.assign([KafkaPartition(self._topic, 0, OFFSET_BEGINNING)])
 
     def __call__(self) -> Sequence[Layout]:
-        """Give the layouts that came since the last call; the first call waits for all there are."""
+        """Give the layouts that came since the last call; the first one that brokers answer waits for all there are.
+
+        Raises SourceError where there is no such topic, or we may not read it.
+        """
         found = self._read(0.0)
-        if self._is_behind:
-            self._is_behind = False
-            end_s = time.monotonic() + CAUGHT_UP_S
-            place = KafkaPartition(self._topic, 0)
-            try:
-                _, end = self._consumer.get_watermark_offsets(place, CAUGHT_UP_S)
-            except KafkaException as error:
-                raise SourceError(f"kafka: topic {self._topic!r}: {error.args[0].str()}") from None
-            while self._consumer.position([place])[0].offset < end and time.monotonic() < end_s:
-                found += self._read(0.1)
-                if end == 0:
-                    break
+        if self._is_behind and time.monotonic() >= self._again_s:
+            found += self._catch_up()
+        return found
+
+    def _catch_up(self) -> list[Layout]:
+        """Give all there are; none, to be tried again, where no broker answers: events can be forwarded meanwhile."""
+        place, found = KafkaPartition(self._topic, 0), []
+        try:
+            _, end = self._consumer.get_watermark_offsets(place, ASK_S)
+        except KafkaException as error:
+            if error.args[0].code() in LASTING:
+                raise SourceError(
+                    f"kafka: topic {self._topic!r}: {error.args[0].str()}: make it with `driftd topics create`, and see"
+                    " `driftd check --topics`"
+                ) from None
+            self._report("layouts_unknown", error.args[0].str(), "events are forwarded one by one until brokers answer")
+            self._again_s = time.monotonic() + AGAIN_S
+            return []
+        self._is_behind = False
+        end_s = time.monotonic() + CAUGHT_UP_S
+        while end and self._consumer.position([place])[0].offset < end and time.monotonic() < end_s:
+            found += self._read(0.1)
         return found
 
     def _read(self, timeout_s: float) -> list[Layout]:

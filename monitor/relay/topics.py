@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 from monitor.errors import SourceError
 
 ASK_S: Final = 15.0
+KNOWN_S: Final = 0.1
 PARTITIONS: Final = 16
 """Of deltas and states unless told otherwise: so many judges can share the work at most."""
 MESSAGE_BYTES_MAX: Final = 8 << 20
@@ -68,8 +70,15 @@ class Rule(NamedTuple):
         return number == -1 or (number >= least and least != -1)
 
 
+EVENTS: Final = (
+    Rule("cleanup.policy", "delete", "events that share a key would be taken away before they are read"),
+    Rule("retention.ms", "3600000", "a fold that stood still longer would lose events", is_least=True),
+)
+"""Of topics of events, which are others' and never made here."""
+
+
 class Created(NamedTuple):
-    """made: topics that were not there. problems: with those that were; see `problems`."""
+    """made: topics that were not there. problems: with those that were; each begins with `topic 'NAME'`."""
 
     made: Sequence[str]
     problems: Sequence[str]
@@ -139,14 +148,17 @@ def _with(common: Mapping[str, str], rules: Sequence[Rule]) -> Sequence[Rule]:
     ]
 
 
-def create(options: Mapping[str, Any], topics: Sequence[Wanted]) -> Created:
+def create(options: Mapping[str, Any], topics: Sequence[Wanted], *, is_dry: bool = False) -> Created:
     """Make the topics that are not there; those that are, also by another's hand just now, are left, and checked.
 
-    options: librdkafka's, to connect. Raises SourceError where brokers can't be reached or refuse.
+    options: librdkafka's, to connect. is_dry: tell what would be made, and make nothing. Raises SourceError where
+    brokers can't be reached or refuse.
     """
     cluster = _Cluster(options)
     found = cluster.partitions()
-    made = [each.name for each in topics if each.name not in found and cluster.is_made(each)]
+    made = [each.name for each in topics if each.name not in found and (is_dry or cluster.is_made(each))]
+    if not is_dry:
+        cluster.wait_for([each.name for each in topics])
     return Created(made, [*_problems(cluster, [each for each in topics if each.name not in made])])
 
 
@@ -158,6 +170,24 @@ def problems(options: Mapping[str, Any], topics: Sequence[Wanted]) -> list[str]:
     return [*_problems(_Cluster(options), topics)]
 
 
+def of_events(options: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Give how many partitions the topics of events have, those that there are, and what is wrong with them.
+
+    Raises SourceError where brokers can't be reached or refuse.
+    """
+    cluster = _Cluster(options)
+    found = cluster.partitions()
+    there = [name for name in names if name in found]
+    wrong = [
+        f"topic {name!r} (events) is missing: mend kafka.topics, or have it made by whoever sends events"
+        for name in names
+        if name not in found
+    ]
+    for name, settings in cluster.settings(there).items():
+        wrong += _breaches(name, settings, EVENTS)
+    return {name: len(found[name]) for name in there}, wrong
+
+
 def _problems(cluster: _Cluster, topics: Sequence[Wanted]) -> Iterator[str]:
     found = cluster.partitions()
     there = [each for each in topics if each.name in found]
@@ -167,14 +197,18 @@ def _problems(cluster: _Cluster, topics: Sequence[Wanted]) -> Iterator[str]:
     settings = cluster.settings([each.name for each in there])
     for each in there:
         yield from _shape(each, found[each.name])
-        for rule in each.losing:
-            value = settings[each.name].get(rule.setting)
-            if value is not None and not rule.allows(value):
-                least = " at least" if rule.is_least and rule.value != "-1" else ""
-                yield (
-                    f"topic {each.name!r}: {rule.setting} is {value}, wanted is{least} {rule.value}: {rule.why}:"
-                    f" kafka-configs --alter --topic {each.name} --add-config {rule.setting}={rule.value}"
-                )
+        yield from _breaches(each.name, settings[each.name], each.losing)
+
+
+def _breaches(name: str, settings: Mapping[str, str | None], rules: Sequence[Rule]) -> Iterator[str]:
+    for rule in rules:
+        value = settings.get(rule.setting)
+        if value is not None and not rule.allows(value):
+            least = " at least" if rule.is_least and rule.value != "-1" else ""
+            yield (
+                f"topic {name!r}: {rule.setting} is {value}, wanted is{least} {rule.value}: {rule.why}:"
+                f" kafka-configs --alter --topic {name} --add-config {rule.setting}={rule.value}"
+            )
 
 
 def _shape(topic: Wanted, replicas: Sequence[int]) -> Iterator[str]:
@@ -211,6 +245,12 @@ class _Cluster:
             for name, topic in topics.items()
             if topic.error is None
         }
+
+    def wait_for(self, names: Sequence[str]) -> None:
+        """Return when topics that were made are known: brokers hear of them a moment later."""
+        deadline_s = time.monotonic() + ASK_S
+        while not self.partitions().keys() >= set(names) and time.monotonic() < deadline_s:
+            time.sleep(KNOWN_S)
 
     def settings(self, names: Sequence[str]) -> dict[str, dict[str, str | None]]:
         """Give the settings in force, by topic."""

@@ -28,12 +28,19 @@ _WORDS: Final = {
 
 
 def no_data(look: Look) -> Iterator[Finding]:
-    """Find that nothing comes from any partition, where something came before."""
+    """Find that nothing comes from any partition, where something came before.
+
+    A fold or judge that has no partition stands by: it is quiet since it last got one.
+    """
+    is_standby = bool(look.snapshot.picture.half.role) and not look.snapshot.partitions
+    reading_s = look.past.since.note("reading", look.now_s, is_so=not is_standby)
     received = sum(look.snapshot.picture.received.values())
     total = look.past.totals.note("received", received, look.now_s)
     if not total.value:
         return
     quiet_s = look.now_s - total.grew_s
+    if look.snapshot.picture.half.role:
+        quiet_s = min(quiet_s, reading_s)
     limit_s = look.terms.no_data_s
     text = f"no message from any partition for {span(quiet_s)}: no model is watched meanwhile"
     yield Finding(judged(quiet_s, limit_s), quiet_s, limit_s, text, "messages come again", lasted_s=quiet_s)
@@ -94,8 +101,12 @@ def stalled(look: Look) -> Iterator[Finding]:
 
 
 def brokers(look: Look) -> Iterator[Finding]:
-    """Find that nothing can be read: brokers don't answer, or give no partition, nor has another member all of them."""
-    is_left_out = not look.snapshot.partitions and not look.watched.away
+    """Find that nothing can be read: brokers don't answer, or give no partition, nor has another member all of them.
+
+    A fold or judge without a partition is no trouble: there may be more of them than partitions.
+    """
+    is_alone = not look.snapshot.picture.half.role
+    is_left_out = is_alone and not look.snapshot.partitions and not look.watched.away
     trouble = look.watched.trouble or ("no partition is assigned" if is_left_out else "")
     for_s, limit_s = look.past.since.note("brokers", look.now_s, is_so=bool(trouble)), look.terms.brokers_s
     text = f"nothing can be read for {span(for_s)} ({trouble}): event time stands still, and no model is watched"

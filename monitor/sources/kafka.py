@@ -256,8 +256,11 @@ class KafkaSource:
         return {source: progress.tenure for source, progress in self._assignment.ours.items()}
 
     def away(self) -> Sequence[TopicPartition]:
-        """Give the partitions of the topics that were read and are not ours; none before the first assignment."""
-        if not self._assignment.is_known:
+        """Give the partitions of the topics that were read and are not ours; none before the first assignment.
+
+        None where work is shared, so that what another member has is where it belongs.
+        """
+        if not self._assignment.is_known or self._terms.positions != "kept":
             return ()
         ours, topics = self._assignment.ours, self._terms.topics
         return sorted(each for each in self._starts.positions if each not in ours and each.topic in topics)

@@ -32,6 +32,8 @@ class Liveness:
       Nor is a broker that is down, which a restart won't mend: where the source reports errors, or knows no lag, that
       is waited out for OUTAGE_PATIENCE times as long. /readyz tells of it at once. Commits that fail are no outage:
       they are advisory, and a missing right would lengthen that patience for good.
+    * What a fold counts must reach the judges: partitions claimed and counts acknowledged within progress_s, or as long
+      as a broker that is down is waited for.
     * Before the first snapshot it is alive: restoring state takes as long as it takes.
     """
 
@@ -69,6 +71,10 @@ class Liveness:
                     f"{status.lag_records} records wait, none read for {status.stalled_s:.0f} s (limit {limit_s:g} s)"
                 )
                 return Probe(is_good=False, reason=f"partition {where}: {told}")
+        waiting_s = snapshot.picture.half.waiting_s
+        if waiting_s > limit_s:
+            told = f"not claimed and acknowledged for {waiting_s:.0f} s (limit {limit_s:g} s)"
+            return Probe(is_good=False, reason=f"counts: {told}")
         return Probe(is_good=True, reason="ok")
 
     def _note(self, snapshot: Snapshot, now_s: float) -> None:

@@ -138,8 +138,11 @@ LAYERS: Final[Mapping[str, int]] = {
     "progress": WIRING,
     "reloading": WIRING,
     "replaying": WIRING,
+    "running": WIRING,
     "scoring": WIRING,
     "state_cli": WIRING,
+    "topic_check": WIRING,
+    "topics_cli": WIRING,
 }
 """Module, or package with all that is in it, to layer."""
 

@@ -57,9 +57,23 @@ group.consumer.heartbeat.interval.ms=2000
 group.consumer.min.heartbeat.interval.ms=2000
 """
 
+# Who comes by the second listener has a name, and only the rights that were granted to it; at the first all is allowed.
+_GUARDED = """
+listeners=PLAINTEXT://127.0.0.1:{port},GUARDED://127.0.0.1:{guarded_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},GUARDED://127.0.0.1:{guarded_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,GUARDED:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.guarded.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  user_{user}="{user}-secret";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+"""
+
 
 class JarKafka:
     """A broker of one node on 127.0.0.1, its data in a temporary folder; survives `restart`, forgotten by `close`.
+
+    guest: a user who may do what was granted to him, at `guarded_servers` by SASL's PLAIN, password `GUEST-secret`.
 
     Raises Unavailable where Java 17, Maven or the jars can't be had, RuntimeError with the broker's log where it has
     them all and does not start.
@@ -68,16 +82,16 @@ class JarKafka:
     kind = "maven"
     can_restart = True
 
-    def __init__(self) -> None:
+    def __init__(self, guest: str = "") -> None:
         self._java = _find_java()
         self._jars = _fetch_jars()
         self.version = kafka_version()
         self._folder = Path(tempfile.mkdtemp(prefix="driftd-kafka-"))
-        self._port, controller_port = free_ports(2)
+        self._port, controller_port, self._guarded_port = free_ports(3)
         self._settings = self._folder / "server.properties"
-        self._settings.write_text(
-            _PROPERTIES.format(port=self._port, controller_port=controller_port, data=self._folder / "data")
-        )
+        ports = {"port": self._port, "controller_port": controller_port, "guarded_port": self._guarded_port}
+        guarded = _GUARDED.format(**ports, user=guest) if guest else ""
+        self._settings.write_text(_PROPERTIES.format(**ports, data=self._folder / "data") + guarded)
         self._broker: Process | None = None
         try:
             self._format()
@@ -89,6 +103,11 @@ class JarKafka:
     @property
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self._port}"
+
+    @property
+    def guarded_servers(self) -> str:
+        """Where a guest connects."""
+        return f"127.0.0.1:{self._guarded_port}"
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
         create_topic(self.bootstrap_servers, name, partitions)

@@ -59,9 +59,10 @@ class Member:
         on_gap: Literal["fail", "accept-gap"] = "fail",
         outage_s_max: float = 600.0,
         topic_ids: Mapping[str, str] | None = None,
+        positions: Literal["kept", "ours", "group"] = "kept",
     ) -> None:
         self.told = Told()
-        terms = KafkaTerms(topics, options, batch_records_max, 0.5, on_gap, outage_s_max)
+        terms = KafkaTerms(topics, options, batch_records_max, 0.5, on_gap, outage_s_max, positions)
         self.source = KafkaSource(terms, clock, self.told)
         self.values: dict[TopicPartition, list[bytes | None]] = {}
         self.offsets: dict[TopicPartition, list[int]] = {}

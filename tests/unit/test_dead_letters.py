@@ -214,7 +214,22 @@ class TestAcls:
             ("topic", "other.events", ("Read", "Describe")),
             ("group", "driftd", ("Read",)),
         ] == [each[:3] for each in map(tuple, map(fields, found.needed))]
-        assert {"Write"} == {each for acl in found.optional for each in acl.operations}
+        assert {"Write"} == {each for acl in found.optional if "drill" in acl.why for each in acl.operations}
+
+    def test_fold_and_judge_need_no_more_than_their_topics_and_groups(self, tmp_path: Path) -> None:
+        found = acls_of(self.settings(tmp_path))
+
+        read, write = ("Read", "Describe"), ("Write", "Describe")
+        assert [*map(fields, found.needed)] == [*map(fields, found.fold)][: len(found.needed)]
+        assert [("topic", "driftd.deltas", write), ("topic", "driftd.layouts", read)] == [*map(fields, found.fold)][
+            len(found.needed) :
+        ]
+        assert [
+            ("topic", "driftd.deltas", read),
+            ("group", "driftd-judge", ("Read",)),
+            ("topic", "driftd.layouts", write),
+            ("topic", "driftd.state", ("Read", "Write", "Describe")),
+        ] == [*map(fields, found.judge)]
 
     def test_dead_letters_need_the_right_to_write_them(self, tmp_path: Path) -> None:
         text = acls_of(self.settings(tmp_path, "dead_letters: {topic: dead}\n"), "User:CN=drift d").to_text()
@@ -224,7 +239,9 @@ class TestAcls:
         assert all(line.startswith(start) for line in commands)
         assert "Write --operation Describe --topic dead" in [line.removeprefix(start) for line in commands]
         assert "Read --group driftd-dlq-replay" in [line.removeprefix(start) for line in commands]
-        assert "Create" not in text
+        assert ["driftd topics create"] * 3 == [
+            acl.why for acl in acls_of(self.settings(tmp_path)).optional if "Create" in acl.operations
+        ]
 
     def test_programs_get_the_same(self, tmp_path: Path) -> None:
         found = acls_of(self.settings(tmp_path)).to_dict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -103,6 +103,18 @@ class TestStart:
         assert () == tuple(member.source.away())
         member.until(member.source.assigned, "the assignment")
         assert [TopicPartition(TOPIC, 9)] == list(member.source.away())
+
+    @pytest.mark.parametrize("positions", ["ours", "group"])
+    def test_partitions_of_others_are_not_away_where_work_is_shared(
+        self, house: House, positions: Literal["ours", "group"]
+    ) -> None:
+        options = options_of(house.broker.bootstrap_servers, "group")
+        member = Member(options, TOPIC, stored={TopicPartition(TOPIC, 9): 1}, positions=positions)
+        house.members.append(member)
+
+        member.until(member.source.assigned, "the assignment")
+
+        assert [] == list(member.source.away())
 
 
 class TestOutage:

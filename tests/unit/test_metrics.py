@@ -13,6 +13,7 @@ from monitor.domain import DRILL_MODEL, AlertState, Delays, Pages, Rejection, Si
 from monitor.fields import FIELDS
 from monitor.metrics import AMOUNTS, FAMILIES, FLAGS, PAGE_FAMILIES, STATISTICS, Family, markdown_table
 from monitor.tables import SHOWN
+from monitor.upkeep import CourtStatus, HalfStatus
 from tests.unit.snapshots import KEYS, alert_of, model_of, partition_of, picture, snapshot, table_of
 
 if TYPE_CHECKING:
@@ -35,9 +36,20 @@ UNITS = {
     "_bytes": "Bytes",
 }
 WITHOUT_UNIT = re.compile(
-    r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$|_held$|_successful$|_open$|_waiting$|_away$"
+    r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$|_held$|_claims$|_unclaimed$|_courts$|_successful$|_open$|_waiting$|_away$"
     r"|_(psi|psi_raw|psi_floor|js|ks|wasserstein|chi_square)$|_tokens_(mean|quantile)$|_stream_(mean|quantile)$|_score$"
 )
+
+FOLD = HalfStatus("fold", claims=3, unclaimed=1, waiting_s=0.5, posts=32, sent_bytes=4_000)
+JUDGE = HalfStatus(
+    "judge", courts={0: CourtStatus(990.0, 4, 1), 7: CourtStatus(None, 0, 0)}, verdicts={"taken": 12, "old": 2}
+)
+OF_FOLD = {
+    "driftd_fold_claims": 3,
+    "driftd_fold_waiting_seconds": 0.5,
+    "driftd_fold_posts_total": 32,
+    "driftd_fold_sent_bytes_total": 4_000,
+}
 
 
 def _read(name: str, source: Snapshot) -> dict[tuple[str, ...], float]:
@@ -78,7 +90,8 @@ def test_label_names_are_whole_words_and_not_reserved(family: Family[Any]) -> No
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_metric_is_read_with_all_its_labels(family: Family[Snapshot]) -> None:
-    samples = list(family.read(snapshot()))
+    read = [list(family.read(of_half(half))) for half in (HalfStatus(), FOLD, JUDGE)]
+    samples = max(read, key=len)
 
     assert samples
     assert {len(family.labels) + (family.kind == "histogram")} == {len(labels) for labels, _ in samples}
@@ -192,3 +205,26 @@ def test_the_page_for_people_has_one_row_per_metric() -> None:
     rows = re.findall(r"^\| `(driftd_\w+)` \|", markdown_table(), flags=re.MULTILINE)
 
     assert [family.name for family in ALL] == rows
+
+
+class TestHalves:
+    """What only a fold or a judge has."""
+
+    @pytest.mark.parametrize("name", OF_FOLD)
+    def test_fold_tells_what_it_sends_and_nobody_else_does(self, name: str) -> None:
+        assert {(): OF_FOLD[name]} == _read(name, of_half(FOLD))
+        assert {} == _read(name, of_half(JUDGE)) == _read(name, of_half(HalfStatus()))
+
+    def test_judge_tells_of_its_courts_and_nobody_else_does(self) -> None:
+        judge = replace(of_half(JUDGE), wall_s=1_000.0)
+
+        assert {(): 2} == _read("driftd_courts", judge)
+        assert {("0",): 10.0} == _read("driftd_delta_lag_seconds", judge)
+        assert {("0",): 0.75} == _read("driftd_completeness_ratio", judge)
+        assert {("taken",): 12, ("old",): 2} == _read("driftd_deltas_total", judge)
+        for name in ("driftd_courts", "driftd_delta_lag_seconds", "driftd_completeness_ratio", "driftd_deltas_total"):
+            assert {} == _read(name, of_half(FOLD)) == _read(name, of_half(HalfStatus()))
+
+
+def of_half(half: HalfStatus) -> Snapshot:
+    return replace(snapshot(), picture=replace(picture(), half=half))

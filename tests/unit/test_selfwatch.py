@@ -29,7 +29,7 @@ from monitor.intake import DeadLetterStatus, Intake
 from monitor.selfwatch import HANDLING, Handling, SelfTerms, SelfWatch, Usage, Watched, rule_name
 from monitor.selfwatch.past import LAG_SAMPLES, LAG_STEP_S, LagPast, Shares, Standing, Totals
 from monitor.selfwatch.watch import CONDITIONS, STEP_S_MAX
-from monitor.upkeep import ReloadStatus, StateStatus
+from monitor.upkeep import HalfStatus, ReloadStatus, StateStatus
 from tests.unit.snapshots import picture, snapshot
 
 START_S: Final = 1_800_000_000.0
@@ -58,6 +58,7 @@ class World:
     intake: Intake = field(default_factory=Intake)
     letters: DeadLetterStatus = field(default_factory=DeadLetterStatus)
     watched: Watched = field(default_factory=Watched)
+    role: str = ""
 
     def traffic(self, events: int = 100) -> None:
         """Let messages come, all good."""
@@ -75,6 +76,7 @@ class World:
             clamped={"t": self.clamped},
             overflow=dict(self.overflow),
             series_dropped=self.series_dropped,
+            half=HalfStatus(self.role),
         )
         return replace(
             SNAPSHOT,
@@ -402,6 +404,32 @@ def test_a_process_that_was_stopped_missed_no_data() -> None:
     run.world.now_s += 3_600.0
 
     assert [] == run.go(600, lambda _: None)
+
+
+@pytest.mark.parametrize(("role", "expected"), [("", {"brokers", "no_data"}), ("fold", set()), ("judge", set())])
+def test_one_of_many_that_has_no_partition_stands_by(role: str, expected: set[str]) -> None:
+    run = Run()
+    run.world.role = role
+    run.go(100)
+    run.world.partitions = {}
+
+    run.go(1_200, lambda _: None)
+
+    assert expected == run.firing()
+
+
+def test_one_that_stood_by_misses_data_only_from_when_it_has_a_partition_again() -> None:
+    run = Run()
+    run.world.role = "fold"
+    run.go(100)
+    run.world.partitions = {}
+    run.go(1_200, lambda _: None)
+    run.world.partitions = {P0: part(P0)}
+
+    run.go(600, lambda _: None)
+    assert set() == run.firing()
+    run.go(600, lambda _: None)
+    assert {"no_data"} == run.firing()
 
 
 def test_a_clock_that_is_set_back_moves_nothing() -> None:

@@ -17,6 +17,7 @@ from monitor.alert_json import alert_of as alert_of_json
 from monitor.domain import AlertState, Delays, Histogram, Pages, Receipt, Severity, SinkStatus
 from monitor.errors import ConfigError
 from monitor.status import ITEMS_MAX, status_of, worst_first
+from monitor.upkeep import HalfStatus
 from monitor.web import Liveness, Probe, WebServer, WebTerms, readiness
 from monitor.web import server as web
 from monitor.web.doorkeeper import HEADERS
@@ -147,6 +148,19 @@ def test_an_outage_that_the_source_reports_is_waited_out_for_longer() -> None:
     assert not asked.at(600.0, _with(hung, tick_wall_s=4.0, errors={"_transport": 2}))
     endless = partition_of(10, stalled_s=1_201.0)
     assert not asked.at(601.0, _with(endless, tick_wall_s=5.0, errors={"_transport": 3}))
+
+
+def test_counts_that_do_not_reach_the_judges_are_a_standstill_but_in_an_outage_a_long_one() -> None:
+    def waiting(seconds: float, errors: int, tick_wall_s: float) -> Snapshot:
+        whole = _with(tick_wall_s=tick_wall_s, errors={"_transport": errors})
+        return replace(whole, picture=replace(whole.picture, half=HalfStatus("fold", waiting_s=seconds)))
+
+    asked = _Asked()
+
+    assert asked.at(0.0, waiting(300.0, 0, 1.0))
+    assert not asked.at(1.0, waiting(301.0, 0, 2.0))
+    assert asked.at(2.0, waiting(302.0, 1, 3.0))
+    assert not asked.at(3.0, waiting(1_201.0, 2, 4.0))
 
 
 # ---- readiness
