@@ -37,7 +37,7 @@ UNIT_ERROR: Final = 0.5 / NUMERIC_INNER
 
 
 class Estimate(NamedTuple):
-    """A value and the interval that holds the true one, in the KPI's unit; NaN where unknown. samples: what it stands on.
+    """A value and the interval that holds the true one, NaN where unknown. samples: how many events it rests on.
 
     An end is infinite where nothing bounds it: a ratio over what has not been seen, values beyond a grid's end.
     """
