@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +46,17 @@ class Outcomes:
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    def ordered(self) -> Outcomes:
+        """Give them in the order of their messages."""
+        if all(before <= after for before, after in pairwise(self.messages)):
+            return self
+        order = sorted(range(len(self)), key=self.messages.__getitem__)
+        return Outcomes(*([getattr(self, each.name)[i] for i in order] for each in fields(self)))
+
+    def before(self, message: int) -> int:
+        """Give how many of them, in order, came before a message."""
+        return bisect_left(self.messages, message)
 
     def cut(self, run: slice) -> Outcomes:
         """Give a run of them."""

@@ -1,7 +1,7 @@
 """What an outcome says of an inference: the fields that are counted of the two together.
 
-Every field is an ordinary stream (see monitor.fields.OUTCOME_FIELDS): what is yes, no or not at all, a number, or a name. So
-each KPI is a function of counts, with its denominator in the same stream.
+Every field is an ordinary stream (see monitor.fields.OUTCOME_FIELDS): what is yes, no or not at all, a number, or a
+name. So each KPI is a function of counts, with its denominator in the same stream.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from monitor.fields import SCORE_SUFFIX
 from monitor.join.records import Inference, Outcome
 from monitor.join.terms import NEGATIVE, POSITIVE, Task
 
@@ -134,7 +135,7 @@ def judged_fields(told: Outcome) -> Fields | None:
     if said is not None:
         return {name: said}
     number = finite(value)
-    return None if number is None else {name: number}
+    return None if number is None else {name + SCORE_SUFFIX: number}
 
 
 def success_of(fields: Fields, task: Task) -> bool | None:

@@ -303,8 +303,7 @@ class Joiner:
             fields |= {"success_cost_usd": asked.cost_usd} if asked.cost_usd is not None else {}
             fields |= {"success_tokens": asked.tokens} if asked.tokens is not None else {}
         if fields:
-            maturity_s = self.terms.maturity_s if task.maturity_s is None else task.maturity_s
-            joined.add(asked, max(told.time_s, asked.time_s + maturity_s), fields)
+            joined.add(asked, max(told.time_s, asked.time_s + self.maturity_of(task)), fields)
 
     def _fields(self, asked: Inference, told: Outcome, task: Task) -> Fields | None:
         if told.kind in ("override", "escalation"):
@@ -329,6 +328,10 @@ class Joiner:
         return evaluator in self._evaluators
 
     # ---- time
+
+    def maturity_of(self, task: Task) -> float:
+        """Give how old a model's inferences are at least when their labels count."""
+        return self.terms.maturity_s if task.maturity_s is None else task.maturity_s
 
     def expire(self, now_s: float) -> None:
         """Forget what has waited for longer than its time. Cost: nothing, but once a generation."""
