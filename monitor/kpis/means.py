@@ -6,13 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
 
 from monitor.bins import ABOVE, BELOW, numeric_edges
 from monitor.detectors.mean import BIN_ERROR
 from monitor.domain import FloatArray, Kind
 from monitor.kpis.base import UNKNOWN, Cell, Estimate, StreamCounts, log_counts_of
-from monitor.kpis.limits import mapped, mean_limits, moments_of, scaled, share_limits
+from monitor.kpis.limits import mapped, mean_limits, moments_of, quantile_ranks, scaled, share_limits
 
 
 def log_mean_of(cell: Cell, field: str, alpha: float, ceiling: float = math.inf) -> Estimate:
@@ -146,11 +145,9 @@ def numeric_mean_of(stream: StreamCounts, alpha: float) -> Estimate:
 class Quantile:
     """The value that a share `quantile` of a LOG stream does not exceed, in the stream's unit.
 
-    Value: of the bin that holds the ceil(n q)-th smallest, within 1 % of it. Interval: the order statistics between
-    whose ranks the true quantile lies, since the number of values below it is binomial; 1 % further out for the grid.
-    0, or infinite, where there are too few values for such a rank (a p99 at 0.05: fewer than 368).
-    Guarantee: each side misses with at most alpha/2, for independent values of any distribution and number.
-    Source: David and Nagaraja (2003), Order Statistics, section 7.1.
+    Value: of the bin that holds the ceil(n q)-th smallest, within 1 % of it. Interval: between the values at
+    limits.quantile_ranks, free of distribution; 1 % further out for the grid. 0, or infinite, where there are too few
+    values for such a rank (a p99 at 0.05: fewer than 368), or the value lies beyond the grid. Guarantee, source: there.
     """
 
     name: str
@@ -172,8 +169,7 @@ class Quantile:
         values, _ = log_counts_of(cell, self.field)
         until = np.cumsum(stream.valued())
         samples = int(until[-1])
-        first = int(binom.ppf(alpha / 2.0, samples, self.quantile))
-        last = int(binom.ppf(1.0 - alpha / 2.0, samples, self.quantile)) + 1
+        first, last = quantile_ranks(samples, self.quantile, alpha)
         middle = max(math.ceil(samples * self.quantile - 1e-9), 1)
         value, low, high = (
             float(values[min(int(np.searchsorted(until, rank)), len(values) - 1)]) for rank in (middle, first, last)
