@@ -47,7 +47,8 @@ class MacroF1:
     """Mean over classes of each class's F1 against all others, ratio; classes are those predicted or labelled.
 
     F_k = 2 n_kk / (n_k. + n_.k). Interval: variance by the delta method over the cells of the table, turned into an
-    effective number of events (limits.effective_share), of at most classes * rows of the rarest class.
+    effective number of events (limits.effective_share), at most as many as there are and classes * (rows predicted or
+    labelled as the rarest one), since what that class may hide weighs as much as all of another.
     Pairs beyond the 57 that are told apart are left out, of `samples` too: then it is the macro F1 of the pairs told.
     A class name that holds " > " itself is read up to its first one. Guarantee: asymptotic.
     Source: Takahashi, Yamamoto, Kuchiba and Koyama (2022), Applied Intelligence 52, 4961-4972.
@@ -70,7 +71,7 @@ class MacroF1:
         gain = -(each / total)[:, None] - (each / total)[None, :] + np.diag(2.0 / total)
         gain *= rows / len(each)
         variance = (float((table * gain * gain).sum()) / rows - (float((table * gain).sum()) / rows) ** 2) / rows
-        most = len(each) * float(total.min()) / 2.0
+        most = min(rows, len(each) * float(total.min()))
         return effective_share(float(each.mean()), variance, int(rows), most, alpha)
 
 

@@ -171,9 +171,10 @@ class LargestShare:
 class Herfindahl:
     """Chance that two failures are of one mode: sum n_k (n_k - 1) / (n (n - 1)), without bias; ratio, 1 for one mode.
 
-    Interval: normal, of Simpson's variance (4 (n-2) (sum p^3 - q^2) + 2 (q - q^2)) / (n (n-1)) with q = sum p^2, which
-    counts where modes are equally common too. Where one mode is all: down to the square of the least share it can have.
-    Guarantee: asymptotic. Unknown below two failures. Source: Simpson (1949), Nature 163; Herfindahl (1950).
+    Interval: normal for its logarithm, of Simpson's variance (4 (n-2) (sum p^3 - q^2) + 2 (q - q^2)) / (n (n-1)) with
+    q = sum p^2, which counts where modes are equally common too. Where one mode is all: down to the square of the least
+    share that it can have. Guarantee: asymptotic. Unknown below two failures.
+    Source: Simpson (1949), Nature 163; Herfindahl (1950).
     """
 
     name: str = "failure_herfindahl"
@@ -197,9 +198,12 @@ class Herfindahl:
         square, cube = float(shares @ shares), float(shares @ shares**2)
         variance = 4.0 * (samples - 2.0) * (cube - square**2) + 2.0 * (square - square**2)
         half = z_of(alpha) * math.sqrt(max(variance, 0.0) / (samples * (samples - 1.0)))
+        if value == 0.0:
+            return Estimate(0.0, 0.0, half, int(samples))
+        low, high = value * math.exp(-half / value), min(value * math.exp(half / value), 1.0)
         if len(counts) == 1:
-            half = 1.0 - share_limits(samples, samples, alpha)[0] ** 2
-        return Estimate(value, max(value - half, 0.0), min(value + half, 1.0), int(samples))
+            low = share_limits(samples, samples, alpha)[0] ** 2
+        return Estimate(value, low, high, int(samples))
 
 
 class Expansion(NamedTuple):

@@ -23,7 +23,7 @@ def log_mean_of(cell: Cell, field: str, alpha: float, ceiling: float = math.inf)
     A sample of zeros alone: high is the ceiling times the most that can be more than 0, 1 - (alpha/2)^(1/n).
     """
     values, counts = log_counts_of(cell, field)
-    moments = moments_of(values, counts)
+    moments = moments_of(np.minimum(values, ceiling), counts)
     samples = int(moments.samples)
     if samples == 0:
         return UNKNOWN
@@ -33,8 +33,7 @@ def log_mean_of(cell: Cell, field: str, alpha: float, ceiling: float = math.inf)
     smallest = cell[field].exponent
     high = high * (1.0 + BIN_ERROR) + math.ldexp(counts[0] / moments.samples, smallest)
     high = ceiling if counts[-1] > 0.0 else min(high, ceiling)
-    value = min(moments.mean, ceiling)
-    return Estimate(value, max(low, 0.0) * (1.0 - BIN_ERROR), max(high, value), samples)
+    return Estimate(moments.mean, max(low, 0.0) * (1.0 - BIN_ERROR), max(high, moments.mean), samples)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from monitor.kpis.base import UNIT_GRID, Cell, StreamCounts
 from monitor.references import Grid
 
 Column = Sequence[float] | FloatArray
-EXPONENT = -20
+EXPONENT = -14
 
 
 def flags(yes: int, no: int) -> StreamCounts:
@@ -79,7 +79,7 @@ def binary(scores: Column, labels: Column, cut: float = 0.5) -> Cell:
         "score_right": numbers(score[right]),
         "score_wrong": numbers(score[~right]),
         "brier": logs((score - label) ** 2, -26),
-        "log_loss": logs(-np.log(given)),
+        "log_loss": logs(-np.log(given), -20),
     }
 
 
