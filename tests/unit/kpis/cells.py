@@ -17,11 +17,11 @@ from monitor.bins import (
     log_bin,
     numeric_bin,
 )
-from monitor.domain import FloatArray, Kind
+from monitor.domain import BoolArray, FloatArray, Kind
 from monitor.kpis.base import UNIT_GRID, Cell, StreamCounts
 from monitor.references import Grid
 
-Column = Sequence[float] | FloatArray
+Column = Sequence[float] | FloatArray | BoolArray
 EXPONENT = -14
 
 

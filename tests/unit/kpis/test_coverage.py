@@ -75,7 +75,8 @@ GREAT = np.array([[0.64, 0.004, 0.001], [0.003, 0.30, 0.001], [0.001, 0.001, 0.0
 def chances_of(away: float) -> FloatArray:
     """Give the chance of each of the 57 bins for logistic scores `away` from 0."""
     edges = np.log(np.arange(1, 57) / np.arange(56, 0, -1))
-    return np.diff(np.concatenate([[0.0], stats.norm.cdf(edges - away), [1.0]]))
+    chances: FloatArray = np.diff(np.concatenate([[0.0], stats.norm.cdf(edges - away), [1.0]]))
+    return chances
 
 
 def auc_of(positives: int, negatives: int, away: float) -> Draw:
@@ -119,11 +120,12 @@ def lognormal(random: np.random.Generator, rows: int) -> FloatArray:
 
 def rare(random: np.random.Generator, rows: int) -> FloatArray:
     """Give severities: 5 % of 1 or 5, the rest 0."""
-    return (random.uniform(size=rows) < 0.05) * random.choice([1.0, 5.0], rows)
+    return np.where(random.uniform(size=rows) < 0.05, random.choice([1.0, 5.0], rows), 0.0)
 
 
 def squares(random: np.random.Generator, rows: int) -> FloatArray:
-    return random.normal(0.0, 2.0, rows) ** 2
+    normal: FloatArray = random.normal(0.0, 2.0, rows)
+    return normal * normal
 
 
 def bias_of(rows: int) -> Draw:
@@ -176,7 +178,8 @@ def scores_of(name: str, rows: int, slope: float) -> Draw:
 
 def gaps(slope: float) -> FloatArray:
     """Give the true gap of each of the 19 bins."""
-    return np.abs((1.0 - slope) * (UNIT_VALUES.reshape(19, 3).mean(axis=1) - 0.5))
+    away: FloatArray = (1.0 - slope) * (UNIT_VALUES[1::3] - 0.5)
+    return np.abs(away)
 
 
 SCORES_TOLD = {
@@ -228,10 +231,9 @@ def compared(
 
 def lift(rows: int, before: float, after: float) -> Draw:
     def draw(random: np.random.Generator) -> Estimate:
-        cells: list[Cell] = [
-            {"success": flags(hits, rows - hits)} for hits in (int(random.binomial(rows, p)) for p in (before, after))
-        ]
-        return lift_of(KPIS["task_success"], *cells, ALPHA)
+        old, new = (int(random.binomial(rows, p)) for p in (before, after))
+        cells = {"success": flags(old, rows - old)}, {"success": flags(new, rows - new)}
+        return lift_of(KPIS["task_success"], *cells, alpha=ALPHA)
 
     return draw
 

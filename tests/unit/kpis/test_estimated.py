@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from monitor.domain import FloatArray
+from monitor.domain import BoolArray, FloatArray
 from monitor.kpis.base import Cell
 from monitor.kpis.estimated import EVENTS_MIN, EstimatedAccuracy, ScoreMap, gap_of, score_map_of
 from monitor.probes import place_grid
@@ -16,7 +16,7 @@ from tests.unit.kpis.cells import binary, flags, numbers
 ALPHA = 0.05
 
 
-def draw(rows: int, a: float, b: float, seed: int, decay: float = 0.0) -> tuple[FloatArray, FloatArray]:
+def draw(rows: int, a: float, b: float, seed: int, decay: float = 0.0) -> tuple[FloatArray, BoolArray]:
     """Give scores of a classifier, Beta(a, b), and labels: positive with chance score, `decay` nearer to a coin's."""
     random = np.random.default_rng(seed)
     scores = random.beta(a, b, rows)
