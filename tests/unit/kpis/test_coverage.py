@@ -144,6 +144,11 @@ def per_success_of(rows: int) -> Draw:
     return draw
 
 
+def total_of(mean_rows: int) -> Draw:
+    """How many come is chance too."""
+    return lambda random: estimate("cost_total", {"cost_usd": logs(random.exponential(2.0, random.poisson(mean_rows)))})
+
+
 def quantile_of(rows: int, name: str) -> Draw:
     return lambda random: estimate(name, {"latency_s": logs(random.lognormal(0.0, 1.0, rows))})
 
@@ -158,6 +163,7 @@ AMOUNTS_TOLD = {
     "bias of 50": Case(bias_of(50), 0.5, 0.04),
     "bias of 2,000": Case(bias_of(2_000), 0.5, 0.025, 0.24),
     "cost per success of 200": Case(per_success_of(200), 1.6 / 0.7, 0.025),
+    "total of 200": Case(total_of(200), 400.0, 0.04, 175.0),
     "p50 of 20": Case(quantile_of(20, "latency_p50"), 1.0),
     "p95 of 1,000": Case(quantile_of(1_000, "latency_p95"), math.exp(stats.norm.ppf(0.95)), width=1.6),
 }
