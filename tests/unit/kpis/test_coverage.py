@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitor.domain import FloatArray
+from monitor.bins import VALUES_WIDTH
+from monitor.domain import FloatArray, Kind
 from monitor.kpis import KPIS, KPIS_ACROSS
-from monitor.kpis.base import UNIT_VALUES, Cell, Estimate
+from monitor.kpis.base import UNIT_VALUES, Cell, Estimate, StreamCounts
 from monitor.kpis.compare import lift_of
 from monitor.kpis.estimated import EstimatedAccuracy, score_map_of
 from monitor.kpis.limits import difference_of, ratio_of, share_limits, share_of
-from tests.unit.kpis.cells import flags, logs, modes, numbers, regression, several
+from tests.unit.kpis.cells import flags, logs, modes, numbers, regression
 
 ALPHA = 0.05
 DRAWS = 500
@@ -58,8 +59,10 @@ def f1_of(rows: int, chances: tuple[float, float, float]) -> Draw:
 
 def macro_f1_of(rows: int, table: FloatArray) -> Draw:
     def draw(random: np.random.Generator) -> Estimate:
-        pairs = np.repeat(np.arange(table.size), random.multinomial(rows, table.ravel()))
-        return estimate("macro_f1", several(*([f"c{i}" for i in axis] for axis in divmod(pairs, len(table)))))
+        counts = np.zeros(VALUES_WIDTH, dtype=np.int64)
+        counts[: table.size] = random.multinomial(rows, table.ravel())
+        pairs = tuple(f"{p} > {y}" for p in range(len(table)) for y in range(len(table)))
+        return estimate("macro_f1", {"confusion": StreamCounts(Kind.CATEGORICAL, counts, categories=pairs)})
 
     return draw
 
