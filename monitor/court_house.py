@@ -125,6 +125,9 @@ class CourtHouse:
             for section in court.sections():
                 yield section._replace(name=f"{NAME}/{number}/{section.name}")
 
+    def saved(self) -> None:
+        """Nothing waits for it."""
+
     def restore(self, states: Mapping[str, State]) -> None:
         """Of no effect: courts go on as their partitions come, see `open`."""
 
