@@ -30,12 +30,13 @@ from monitor.bins import NO, YES
 from monitor.detectors.base import View
 from monitor.detectors.log_counts import VALUES, log_counts_of
 from monitor.detectors.mean import moments_of
-from monitor.domain import DRILL_MODEL, AnomalyScore, FloatArray, Kind, Seen, StreamKey
+from monitor.domain import DRILL_MODEL, FloatArray, Kind, Seen, StreamKey
 from monitor.fields import VOLUME
 from monitor.incomplete import Incomplete
 from monitor.kept import Moves, Section, State
 from monitor.kept_rows import key_list, key_of
 from monitor.observed import observation_of, observation_state, rule_named
+from monitor.quality import AnomalyScore
 from monitor.rules import ANOMALY, PlanOf, Rule
 from monitor.scopes import Subject
 from monitor.series import ALARM_SCORE

@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 
 from monitor.bins import Arena
-from monitor.domain import AnomalyScore, FloatArray, IntArray, StreamKey
+from monitor.domain import FloatArray, IntArray, StreamKey
 from monitor.fields import VOLUME
 from monitor.kept import Moves, State
 from monitor.kept_rows import GONE, moved, reading
+from monitor.quality import AnomalyScore
 from monitor.series import SeriesWatch
 from monitor.streams import StreamTable
 

@@ -17,7 +17,8 @@ from monitor.decode.base import Columns, Outcomes
 from monitor.domain import IntArray
 from monitor.fold import Folder, Part
 from monitor.join.cohorts import Cohorts, Known
-from monitor.join.joiner import MARKED, Joined, Joiner
+from monitor.join.joined import Joined
+from monitor.join.joiner import MARKED, Joiner
 from monitor.join.records import Inference
 from monitor.kept import Moves, Section, State
 from monitor.panes import OpenPanes, Waiting

@@ -9,10 +9,11 @@ import numpy as np
 
 from monitor.bins import Arena
 from monitor.counts import Ladder
-from monitor.domain import IntArray, Kind, KpiValue
+from monitor.domain import IntArray, Kind
 from monitor.kpis import KPIS, KPIS_ACROSS, kpi_named
 from monitor.kpis.base import Cell, Estimate, StreamCounts
 from monitor.kpis.estimated import EstimatedAccuracy, gap_of, score_map_of
+from monitor.quality import KpiValue
 from monitor.rows import ValueRows
 from monitor.scopes import Subject
 from monitor.streams import StreamTable

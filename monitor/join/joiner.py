@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import repeat
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import numpy as np
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from monitor.decode.base import Columns, Outcomes
-from monitor.domain import JoinStatus
 from monitor.join.answers import Fields, judged_fields, kind_of_task, label_fields, success_of, text_of
+from monitor.join.joined import Joined, Told
 from monitor.join.pending import Pending
 from monitor.join.records import Inference, Outcome, encode, inference_of, outcomes_of
 from monitor.join.terms import JoinTerms, Task
 from monitor.kept import Section, State
+from monitor.quality import JoinStatus
 from monitor.totals import counter_of, counter_state
 
 GENERATIONS: Final = 8
@@ -40,50 +39,6 @@ MARKED: Final[Mapping[str, str]] = {"override": "overridden", "escalation": "esc
 """What an inference is once such an outcome came, and is not if none comes in time: by kind of outcome."""
 
 TaskOf = Callable[[str, str], Task]
-
-
-class Told(NamedTuple):
-    """An outcome as it came. message: its place in the batch. asked: the id of its inference, in eight bytes."""
-
-    message: int
-    asked: bytes
-    said: Outcome
-
-
-@dataclass(slots=True)
-class Joined:
-    """What came of a run of messages: rows to be counted, and inferences that were marked.
-
-    rows: as columns, of which models, versions, times_s, segments and fields are set. times_s: when each counts at the
-    earliest. marked: field, and the inference it is true of.
-    """
-
-    models: list[str] = field(default_factory=list)
-    versions: list[str] = field(default_factory=list)
-    segments: list[Mapping[str, Any] | None] = field(default_factory=list)
-    times_s: list[float] = field(default_factory=list)
-    fields: list[Fields] = field(default_factory=list)
-    marked: list[tuple[str, Inference]] = field(default_factory=list)
-
-    def add(self, asked: Inference, time_s: float, fields: Fields) -> None:
-        """Add a row."""
-        self.models.append(asked.model)
-        self.versions.append(asked.model_version)
-        self.segments.append(asked.segments)
-        self.times_s.append(time_s)
-        self.fields.append(fields)
-
-    def columns(self) -> Columns:
-        """Give the rows as columns; a field that a row has not is None there."""
-        names = dict.fromkeys(name for row in self.fields for name in row)
-        return Columns(
-            messages=range(len(self.fields)),
-            models=self.models,
-            versions=self.versions,
-            times_s=np.array(self.times_s, dtype=np.float64),
-            segments=self.segments,
-            fields={name: [row.get(name) for row in self.fields] for name in names},
-        )
 
 
 class Joiner:

@@ -104,10 +104,10 @@ class KafkaSource:
             progress.last, progress.moved_s, progress.read_s = message, now_s, now_s
         if messages:
             self._contact.heard(now_s)
-            self._contact.look_after(self._require(), self._silent(now_s))
+            self._contact.look_after(self.consumer(), self._assignment.silent(now_s, PROBE_S))
         if not messages or self._on_hold:
             is_quiet = not self._on_hold  # the ends of partitions that are held come from probes alone
-            self._contact.probe(self._require(), self._assignment.ours, self._terms.topics[0], is_quiet=is_quiet)
+            self._contact.probe(self.consumer(), self._assignment.ours, self._terms.topics[0], is_quiet=is_quiet)
         return batch
 
     def _rejoin(self, fatal: SourceError) -> None:
@@ -129,14 +129,9 @@ class KafkaSource:
         self._fatal, self._is_fenced, self._rejoined_s = None, False, self._clock()
         self._join()
 
-    def _silent(self, now_s: float) -> list[TopicPartition]:
-        """Give the partitions that have given nothing for a while, although they are read."""
-        ours, running = self._assignment.ours, self._assignment.running
-        return [each for each, progress in ours.items() if each in running and now_s - progress.read_s >= PROBE_S]
-
     def _consume(self, timeout_s: float) -> list[Message]:
         try:
-            messages = self._require().consume(self._terms.batch_records_max, timeout_s)
+            messages = self.consumer().consume(self._terms.batch_records_max, timeout_s)
         except KafkaException as error:
             self._on_error(error.args[0])
             return []
@@ -186,14 +181,14 @@ class KafkaSource:
             return
         waiting = [each for each in held.ours if each not in held.running and each not in self._on_hold]
         told = [each for each in waiting if self._topics.is_told(each.topic)]
-        self._start(self._starts.settle(self._require(), told, self._clock))
+        self._start(self._starts.settle(self.consumer(), told, self._clock))
         held.is_settled = held.running.issuperset(waiting)
 
     def _start(self, ready: Mapping[TopicPartition, int]) -> None:
         """Let the client fetch partitions from these offsets on."""
         try:
             if ready:
-                self._require().incremental_assign([KafkaPartition(*each, offset) for each, offset in ready.items()])
+                self.consumer().incremental_assign([KafkaPartition(*each, offset) for each, offset in ready.items()])
                 self._assignment.running |= ready.keys()
         except KafkaException as error:
             self._on_error(error.args[0])
@@ -203,7 +198,7 @@ class KafkaSource:
         self._assignment.running -= set(sources)
         self._assignment.is_settled = False
         try:
-            self._require().incremental_unassign([KafkaPartition(*each) for each in sources])
+            self.consumer().incremental_unassign([KafkaPartition(*each) for each in sources])
         except KafkaException as error:
             self._on_error(error.args[0])
 
@@ -294,7 +289,7 @@ class KafkaSource:
 
     def _end(self, source: TopicPartition) -> int | None:
         try:
-            _, high = self._require().get_watermark_offsets(KafkaPartition(*source), cached=True)
+            _, high = self.consumer().get_watermark_offsets(KafkaPartition(*source), cached=True)
         except KafkaException:
             high = -1
         end = max(high, self._contact.ends.get(source, -1))
@@ -342,11 +337,11 @@ class KafkaSource:
             for each in self._assignment.ours
             if each in positions and positions[each] != self._committed.get(each)
         }
-        if not due or self._terms.positions == "group" or not self._require().memberid():
+        if not due or self._terms.positions == "group" or not self.consumer().memberid():
             return  # what a static member commits while it joins anew, without an id, fences it for good
         try:
             offsets = [KafkaPartition(*each, offset) for each, offset in due.items()]
-            self._require().commit(offsets=offsets, asynchronous=True)
+            self.consumer().commit(offsets=offsets, asynchronous=True)
             self._committed |= due
         except KafkaException as error:
             self._on_error(error.args[0])
@@ -399,10 +394,7 @@ class KafkaSource:
             self._starts.positions[source] = offset
 
     def consumer(self) -> Consumer:
-        """Give the member of the group, for what else is to be asked of it on this thread."""
-        return self._require()
-
-    def _require(self) -> Consumer:
+        """Give the member of the group, for what else is to be asked of it on this thread. Raises SourceError."""
         if self._consumer is None:
             raise SourceError("kafka: the source is not open")
         return self._consumer

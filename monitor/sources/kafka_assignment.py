@@ -37,3 +37,8 @@ class Assignment:
     is_settled: bool = True
     rebalances: Counter[str] = field(default_factory=Counter)
     revokes_s: deque[float] = field(default_factory=lambda: deque(maxlen=REVOKES_KEPT))
+
+    def silent(self, now_s: float, quiet_s: float) -> list[TopicPartition]:
+        """Give the partitions that have given nothing for so long, although they are read."""
+        ours = self.ours.items()
+        return [each for each, progress in ours if each in self.running and now_s - progress.read_s >= quiet_s]

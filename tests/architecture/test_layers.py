@@ -19,6 +19,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "errors": WORDS,
     "upkeep": WORDS,
     "intake": WORDS,
+    "quality": WORDS,
     "alert_state": PARTS,
     "absences": PARTS,
     "alerts": PARTS,

@@ -10,7 +10,6 @@ import numpy as np
 from monitor.domain import (
     Alert,
     AlertState,
-    AnomalyScore,
     Band,
     ModelStatus,
     PartitionStatus,
@@ -24,6 +23,7 @@ from monitor.domain import (
 )
 from monitor.intake import DeadLetterStatus, Intake
 from monitor.metrics import STATISTICS
+from monitor.quality import AnomalyScore
 from monitor.upkeep import StateStatus
 
 if TYPE_CHECKING:
