@@ -22,8 +22,9 @@ import numpy as np
 from benchmarks.events import CATEGORICAL, NUMERIC, START_S, events
 from benchmarks.report import options, rss_mb, show
 from monitor import build
-from monitor.app import PUBLISH_S, PUBLISH_SHARE_MAX, calm_the_collector
+from monitor.app import PUBLISH_S, PUBLISH_SHARE_MAX
 from monitor.baseline import Input, build_references
+from monitor.collector import calm_the_collector
 from monitor.config import load_settings
 from monitor.domain import Batch, TopicPartition
 from monitor.reference_files import write_reference

@@ -7,7 +7,6 @@ scrapes read the last snapshot, which is published by one assignment.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import math
 import sys
 import time
@@ -21,8 +20,9 @@ import structlog
 from monitor.absences import Absences
 from monitor.aides import Aides
 from monitor.board import Board, Serving, Telling
+from monitor.collector import calm_the_collector
 from monitor.court import Step
-from monitor.domain import Alert, PartitionStatus, Picture, Snapshot, TopicPartition
+from monitor.domain import Alert, Batch, PartitionStatus, Picture, Snapshot, TopicPartition
 from monitor.errors import BaselineError, SourceError
 from monitor.keeper import UNTOLD, Keeper, Loaded, Opened
 from monitor.kept import Section, under
@@ -43,9 +43,6 @@ PUBLISH_S_MAX is the longest between two.
 """
 IDLE_CHECK_S: Final = 0.5
 LEARNED, LEDGER, WATCH, OUTBOX, SOURCE = "learned", "ledger", "selfwatch", "outbox/", "source"
-
-GC_THRESHOLDS: Final = (100_000, 20, 50)
-"""At Python's own thresholds the collector takes a sixth of the pipeline's time: 6.0 us an event instead of 5.1."""
 
 SWITCH_S: Final = 0.001
 """How long the loop keeps a waiting scrape from the interpreter: a fifth of Python's own, so scrapes stay short."""
@@ -158,11 +155,13 @@ class App:
         began_s = time.perf_counter()
         now_s = self._clock()
         self._reassign(now_s)
+        if gaps := self.source.gaps():
+            self._pipeline.lose(gaps)
         if len(batch):
             self._batches += 1
             step = self._pipeline.step(batch, now_s)
             self._step_s += time.perf_counter() - began_s
-            self._aides.rejects.take(batch, step.rejected, now_s)
+            self._reject(step, batch, now_s)
             self._take(step)
         if now_s >= self._due_idle_s:
             self._look_around(now_s)
@@ -198,11 +197,18 @@ class App:
     def _look_around(self, now_s: float) -> None:
         """See to what no message tells of: silence, gaps, partitions that run ahead, stand still, or are to be held."""
         self._statuses = () if self.source.trouble() else self.source.status()
-        self._pipeline.missing.note_gaps(gap.source for gap in self.source.gaps())
         self._aides.rejects.tick(now_s)
         self.source.hold(self._aides.rejects.held(self._assigned or ()).union(self._pipeline.ahead()))
-        self._take(self._pipeline.idle(*self.source.idle(), now_s))
+        step = self._pipeline.idle(*self.source.idle(), now_s)
+        self._reject(step, Batch(), now_s)
+        self._take(step)
         self._due_idle_s = now_s + IDLE_CHECK_S
+
+    def _reject(self, step: Step, batch: Batch, now_s: float) -> None:
+        """See to messages that can't be used. batch: what was given, which is not always what was taken in."""
+        read = batch if step.batch is None else step.batch
+        if len(read):
+            self._aides.rejects.take(read, step.rejected, now_s)
 
     def _take(self, step: Step) -> None:
         """See to what came of messages or of time: references that were learned, and alerts that changed."""
@@ -387,9 +393,3 @@ class App:
         finally:
             faulthandler.cancel_dump_traceback_later()
         log.info("stopped")
-
-
-def calm_the_collector() -> None:
-    """Look for cyclic garbage more rarely: a batch makes tens of thousands of objects, none of them in cycles."""
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)

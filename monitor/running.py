@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from monitor import build
-from monitor.app import App, calm_the_collector
+from monitor.app import App
 from monitor.board import Board
+from monitor.collector import calm_the_collector
 from monitor.config import Settings
 
 if TYPE_CHECKING:

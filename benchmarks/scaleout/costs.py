@@ -30,9 +30,9 @@ from benchmarks.report import rss_mb
 from benchmarks.streams import learn
 from benchmarks.throughput import Timed
 from monitor import assembly, build, scaled
-from monitor.app import calm_the_collector
 from monitor.board import Board
 from monitor.claims import Stretch
+from monitor.collector import calm_the_collector
 from monitor.config import Settings, load_settings
 from monitor.decode import ADAPTERS, Limits
 from monitor.delta_court import DeltaCourt

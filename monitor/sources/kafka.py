@@ -119,14 +119,23 @@ class KafkaSource:
         """
         if not self._is_fenced or self._clock() - self._rejoined_s < REJOIN_S:
             raise fatal
+        self._fatal, self._is_fenced, self._rejoined_s = None, False, self._clock()
+        self.rejoin()
+
+    def rejoin(self) -> None:
+        """Leave the group, and join it as another member; what is ours is told anew. Not to be called in `poll`.
+
+        Where brokers can't be reached, they miss the old member after its session.
+        """
         with suppress(SourceError):  # it is of no use any more, whatever it says
             self.close()
         held = self._assignment
+        for source in held.ours if self._terms.positions == "group" else ():
+            self._starts.forget(source)
         held.ours.clear()
         held.running.clear()
         held.is_settled = True
         self._committed.clear()
-        self._fatal, self._is_fenced, self._rejoined_s = None, False, self._clock()
         self._join()
 
     def _consume(self, timeout_s: float) -> list[Message]:

@@ -100,6 +100,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "tables": WHOLE,
     "tracks": WHOLE,
     "watchmen": WHOLE,
+    "collector": EDGES,
     "dead_letters": EDGES,
     "delivery": EDGES,
     "embedded": EDGES,
