@@ -138,6 +138,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "reloading": WIRING,
     "replaying": WIRING,
     "scoring": WIRING,
+    "sizing": WIRING,
     "state_cli": WIRING,
     "topic_check": WIRING,
     "topics_cli": WIRING,
