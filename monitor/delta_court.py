@@ -35,7 +35,9 @@ from monitor.upkeep import CourtStatus
 NAME: Final = "deltas"
 LAYOUTS: Final = "deltas/layouts"
 LAYOUTS_MAX: Final = 8
-"""Of each model version: deltas by older ones can't be read. A fold has the newest within seconds."""
+"""Of each model version, that are held whole."""
+OLDER_MAX: Final = 1_000
+"""Of each model version, known by name beside them: what stands in an older one stands at the same place in these."""
 AWAY_S: Final = 60.0
 """Of the senders' clocks: a partition that nobody has told of for so long is not waited for."""
 
@@ -68,6 +70,7 @@ class DeltaCourt(Court):
         self._absent: frozenset[TopicPartition] = frozenset()
         self._layouts: dict[tuple[str, str], list[Layout]] = {}
         self._rows: dict[str, tuple[int, IntArray]] = {}
+        self._older: dict[tuple[str, str], dict[str, None]] = {}
         self._marks: dict[int, tuple[int, ...]] = {}
         self._touched: set[int] = set()
 
@@ -103,6 +106,9 @@ class DeltaCourt(Court):
         if receipt.missing:
             self._missing.note_gaps([delta.source])
         if receipt.verdict is Verdict.TAKEN:
+            if delta.panes:  # of whichever model: what follows a gap ends it, as in one process
+                self._missing.resume(delta.source, (delta.panes[0] + 1) * self._terms.time.pane_s)
+            self._mark(delta.panes)
             self._count(delta)
             self._fold_forwarded(delta, [each for each in delta.forwarded if each.offset >= receipt.from_offset])
             if not delta.stretch.is_fine or np.isfinite(delta.latest_s):
@@ -113,6 +119,12 @@ class DeltaCourt(Court):
         for subject in self._table.subjects if frozen else ():
             if (subject.model, subject.model_version) in frozen:
                 yield subject.index
+
+    def _mark(self, panes: Sequence[int]) -> None:
+        """Have panes closed in their turn in which others have events: then looks are those of one process."""
+        for pane in panes:
+            if pane >= (pane if self._cadence.next is None else self._cadence.next) and not self._is_lost(pane):
+                self._open.mark(pane)
 
     # ---- counts
 
@@ -160,9 +172,14 @@ class DeltaCourt(Court):
     def _known(self, counters: Counters) -> tuple[int, IntArray]:
         """Give subject and rows by the layout that counts were made by; NONE and none where it is not known."""
         found = self._rows.get(counters.layout)
-        if found is None:
-            return NONE, np.full(counters.streams, NONE, dtype=np.int64)
-        return found
+        if found is not None:
+            return found
+        name = (counters.model, counters.model_version)
+        if counters.layout in self._older.get(name, ()):
+            subject, rows = self._rows[self._layouts[name][0].identity]
+            if counters.streams <= len(rows):
+                return subject, rows[: counters.streams]
+        return NONE, np.full(counters.streams, NONE, dtype=np.int64)
 
     # ---- what comes as it was read
 
@@ -239,9 +256,19 @@ class DeltaCourt(Court):
         held.append(layout)
         rows = np.array([row for _, row in subject.rows[: len(layout.streams)]], dtype=np.int64)
         self._rows[layout.identity] = (index, rows)
-        for old in held[:-LAYOUTS_MAX]:
-            self._rows.pop(old.identity, None)
-        del held[:-LAYOUTS_MAX]
+        while len(held) > LAYOUTS_MAX:
+            self._forget_first(held)
+
+    def _forget_first(self, held: list[Layout]) -> None:
+        """Hold the oldest layout of a model version no longer; know it by name, as far as the next goes on from it."""
+        old, older = held.pop(0), self._older.setdefault((held[0].model, held[0].model_version), {})
+        self._rows.pop(old.identity, None)
+        if held[0].continues(old):
+            older[old.identity] = None
+        else:
+            older.clear()
+        if len(older) > OLDER_MAX:
+            del older[next(iter(older))]
 
     # ---- what is kept
 
@@ -249,8 +276,9 @@ class DeltaCourt(Court):
         """Give all that is known, piece by piece; to be made before the next post is taken in."""
         yield from super().sections()
         yield Section(NAME, None, self._own_state)
-        for number, held in enumerate(self._layouts.values()):
-            yield Section(f"{LAYOUTS}/{number}", held[-1].identity, partial(_layouts_state, held))
+        for number, (name, held) in enumerate(self._layouts.items()):
+            make = partial(_layouts_state, held, self._older.get(name, {}))
+            yield Section(f"{LAYOUTS}/{number}", held[-1].identity, make)
 
     def _own_state(self) -> State:
         heard = [[*source, each.wall_s, each.quiet_s] for source, each in self._heard.items()]
@@ -268,8 +296,10 @@ class DeltaCourt(Court):
         by_name = {(subject.model, subject.model_version): subject.index for subject in self._table.subjects}
         for name, state in states.items():
             if name.startswith(f"{LAYOUTS}/"):
-                for each in state["layouts"]:
-                    self._bring_back(Layout.of_state(each), by_name)
+                layouts = [Layout.of_state(each) for each in state["layouts"]]
+                for each in layouts:
+                    self._bring_back(each, by_name)
+                self._older[layouts[0].model, layouts[0].model_version] = dict.fromkeys(state.get("older", ()))
         self._touched.update(by_name.values())
 
     def _bring_back(self, layout: Layout, by_name: Mapping[tuple[str, str], int]) -> None:
@@ -289,8 +319,8 @@ class DeltaCourt(Court):
         self._rows[layout.identity] = (index, rows)
 
 
-def _layouts_state(held: Sequence[Layout]) -> State:
-    return {"layouts": [each.state() for each in held]}
+def _layouts_state(held: Sequence[Layout], older: Mapping[str, None]) -> State:
+    return {"layouts": [each.state() for each in held], "older": list(older)}
 
 
 def _has_types(kinds: Sequence[Kind], rows: IntArray) -> IntArray:

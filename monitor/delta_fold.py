@@ -19,7 +19,7 @@ from monitor.closed_table import ClosedTable, StrangeProbes
 from monitor.counts import Counts
 from monitor.decode import Adapter, Columns
 from monitor.deltas import Counted, Counters, Delta, Forwarded, court_of
-from monitor.domain import Batch, FloatArray, IntArray, TopicPartition
+from monitor.domain import Batch, FloatArray, IntArray, Rejection, TopicPartition
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
 from monitor.layouts import Layout
@@ -43,6 +43,7 @@ class _Source:
     next: int
     duplicates: Duplicates
     latest_s: float = -np.inf
+    panes: set[int] = field(default_factory=set)
     forwarded: list[tuple[int, Forwarded]] = field(default_factory=list)
 
 
@@ -64,6 +65,7 @@ class DeltaFold:
         self._times: list[tuple[IntArray, IntArray, FloatArray]] = []
         self._sources: dict[TopicPartition, _Source] = {}
         self._numbers = 0
+        self._forwarded_bytes = 0
 
     def apply(self, layout: Layout) -> None:
         """Count by this layout from the next message on."""
@@ -86,8 +88,24 @@ class DeltaFold:
         """Forget a partition, and what was not sent of it."""
         held = self._sources.pop(source, None)
         if held is not None:
+            self._forwarded_bytes -= _bytes_of(held.forwarded)
             self._take_open(held)
             self._take_times(held)
+
+    def skip(self, source: TopicPartition, upto: int) -> None:
+        """Go on at an offset: the messages before it are gone, and all before them was cut out."""
+        self._sources[source].next = max(self._sources[source].next, upto)
+
+    @property
+    def forwarded_bytes(self) -> int:
+        """Of messages that wait to be sent as they came."""
+        return self._forwarded_bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by all that waits to be cut out. Cost: a microsecond per batch that waits."""
+        times = sum(part.nbytes for held in self._times for part in held)
+        return self._forwarded_bytes + self._open.nbytes + times
 
     @property
     def next(self) -> Mapping[TopicPartition, int]:
@@ -96,8 +114,11 @@ class DeltaFold:
 
     # ---- messages
 
-    def take(self, batch: Batch, now_s: float) -> None:
-        """Count a batch of messages. now_s: wall clock, by which times in the future are clamped (inf: never)."""
+    def take(self, batch: Batch, now_s: float) -> list[tuple[int, Rejection]]:
+        """Count a batch of messages; give the places of those that can't be used, and why.
+
+        now_s: wall clock, by which times in the future are clamped (inf: never).
+        """
         partitions, offsets = np.asarray(batch.partitions, dtype=np.int64), np.asarray(batch.offsets, dtype=np.int64)
         sources = {number: self._sources.get(batch.sources[number]) for number in np.unique(partitions).tolist()}
         is_new = np.zeros(len(batch), dtype=bool)
@@ -106,10 +127,10 @@ class DeltaFold:
             if held is not None and own.size:
                 is_new[own] = offsets[own] >= held.counted_from
                 held.next = max(held.next, int(offsets[own].max()) + 1)
-        values = list(batch.values)
+        values, rejected_at = list(batch.values), None
         if not is_new.all():
             self._warm(values, partitions, sources, np.flatnonzero(~is_new))
-            at = np.flatnonzero(is_new)
+            at = rejected_at = np.flatnonzero(is_new)
             partitions, offsets, values = partitions[at], offsets[at], [values[i] for i in at.tolist()]
         columns = self._adapter.decode(values)
         self.totals.take(partitions, columns, [source.topic for source in batch.sources])
@@ -117,6 +138,9 @@ class DeltaFold:
             at = np.array(columns.messages, dtype=np.int64)
             places = _Places([source.topic for source in batch.sources], sources, partitions[at], offsets[at])
             self._take_events(columns, places, [values[i] for i in at.tolist()], now_s)
+        if rejected_at is None:
+            return list(columns.rejected)
+        return [(int(rejected_at[place]), why) for place, why in columns.rejected]
 
     def _warm(
         self, values: Sequence[bytes | None], partitions: IntArray, sources: Mapping[int, _Source | None], at: IntArray
@@ -138,6 +162,7 @@ class DeltaFold:
         for topic, held, found in places.each():
             seen = held.duplicates.seen([columns.event_ids[i] for i in found.tolist()])
             own = found if seen is None else found[~seen]
+            held.panes.update(_distinct(panes[own]))
             self.totals.duplicate[topic] += len(found) - len(own)
             is_kept[found] = seen is None or ~seen
             self.totals.counted[topic, "inference"] += len(own)
@@ -153,6 +178,7 @@ class DeltaFold:
             self._times.append((numbers[counted], self.table.subject_of[scopes[counted]], times_s[counted]))
         for i in np.flatnonzero(is_kept & is_forwarded).tolist():
             sent = Forwarded(int(places.offsets[i]), float(times_s[i]), values[i] or b"")
+            self._forwarded_bytes += len(sent.value)
             places.of(i).forwarded.append((court_of(columns.models[i], self._courts), sent))
 
     def _count(
@@ -199,14 +225,19 @@ class DeltaFold:
     def cut(self, source: TopicPartition, stretch: Stretch, epoch: int, quiet_s: float | None = None) -> list[Delta]:
         """Take out a stretch of what was gathered of a partition, and give it as a delta for each court.
 
+        It names the panes of all that was gathered: twice or too soon does no harm, once not at all does.
+
         A fine one holds what is to be forwarded before its end; the other one all that there is. quiet_s: how long
         nothing has come, if nothing is left to read.
         """
         held = self._sources[source]
         inside = [sent for sent in held.forwarded if sent[1].offset < stretch.next]
         held.forwarded = held.forwarded[len(inside) :]
+        self._forwarded_bytes -= _bytes_of(inside)
         latest_s = max((sent.time_s for _, sent in inside), default=-np.inf) if stretch.is_fine else held.latest_s
-        delta = Delta(source, epoch, stretch, latest_s, quiet_s is not None, quiet_s or 0.0)
+        delta = Delta(source, epoch, stretch, latest_s, quiet_s is not None, quiet_s or 0.0, panes=sorted(held.panes))
+        if not stretch.is_fine:
+            held.panes.clear()
         counted, subjects = ({}, {}) if stretch.is_fine else self._counted(held)
         return [
             replace(
@@ -263,6 +294,17 @@ class DeltaFold:
         own = numbers == held.number
         self._times = [(numbers[~own], subjects[~own], times_s[~own])]
         return subjects[own], times_s[own]
+
+
+def _bytes_of(forwarded: Sequence[tuple[int, Forwarded]]) -> int:
+    return sum(len(sent.value) for _, sent in forwarded)
+
+
+def _distinct(panes: IntArray) -> list[int]:
+    """Give the panes that occur; most often all are of one."""
+    if panes.size and panes[0] == panes[-1] and (panes == panes[0]).all():
+        return [int(panes[0])]
+    return [int(pane) for pane in np.unique(panes)]
 
 
 @dataclass(frozen=True, slots=True)

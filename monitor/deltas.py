@@ -65,6 +65,8 @@ class Delta:
     """What a stretch adds. latest_s: the latest event time of its partition till now, -inf if none.
 
     is_idle: nothing is left to read, and nothing came for a while: for quiet_s, as of the message's wall clock.
+    panes: in which the stretch has events, of whichever court, so that all courts close panes at the pace of one
+    process, whatever their own models get; ascending.
     """
 
     source: TopicPartition
@@ -76,6 +78,13 @@ class Delta:
     subjects: Sequence[Counters] = ()
     counted: Sequence[Counted] = ()
     forwarded: Sequence[Forwarded] = ()
+    panes: Sequence[int] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes of a post."""
+        counted = sum(each.flat.nbytes + each.counts.nbytes for each in self.counted)
+        return 200 + counted + sum(len(each.value) + 20 for each in self.forwarded)
 
     def state(self) -> State:
         """Give it as plain values; without what is empty, as most are for most courts."""
@@ -84,6 +93,8 @@ class Delta:
         out["latest_s"] = self.latest_s
         if self.is_idle:
             out["quiet_s"] = self.quiet_s
+        if self.panes:
+            out["marks"] = np.array(self.panes, dtype=np.int64)
         if self.subjects:
             out["subjects"] = [list(each) for each in self.subjects]
             out["panes"] = np.array([each.pane for each in self.counted], dtype=np.int64)
@@ -127,6 +138,7 @@ class Delta:
                     strict=True,
                 )
             ],
+            panes=state.get("marks", NOTHING).tolist(),
         )
 
 

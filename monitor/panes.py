@@ -81,6 +81,11 @@ class OpenPanes:
         self._of(pane)[arena].append(flat)
         self._hold(0 if isinstance(flat, Counts) else flat.size)
 
+    def mark(self, pane: int) -> None:
+        """Have a pane closed in its turn, whether it holds anything or not."""
+        if pane not in self._hits:
+            self._of(pane)
+
     def between(self, low: int, high: int) -> list[int]:
         """Give the open panes from low to before high that hold anything, in order."""
         return sorted(pane for pane in self._hits if low <= pane < high)

@@ -20,7 +20,7 @@ from monitor.config import Settings
 from monitor.decode import ADAPTERS, Limits
 from monitor.delta_court import DeltaCourt
 from monitor.delta_fold import DeltaFold
-from monitor.deltas import Delta, Post
+from monitor.deltas import Delta, Post, court_of
 from monitor.domain import Batch, TopicPartition
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 PARTITIONS: Final = 4
 SOURCES: Final = tuple(TopicPartition("t", number) for number in range(PARTITIONS))
 START_S: Final = 1_795_200_002.4
+APART: Final = 4
+"""So many courts, and each model has one of its own."""
 SETTINGS: Final = Settings.model_validate({"kafka": {"topics": ["t"]}, "alerts": {"windows": ["10s"]}})
 
 Sent = tuple[int, bytes]
@@ -179,3 +181,39 @@ def test_alerts_and_counts_are_those_of_one_process(references: Sequence[Referen
     assert sorted(alone, key=str) == sorted(cluster.told, key=str)
     assert counts_of([whole]) == counts_of(cluster.judges)
     assert cluster.forwarded < len(messages)
+
+
+def slow(seconds: float, seed: int = 6) -> list[Sent]:
+    """Give messages of a busy model, and of others that get one now and then; these fail from half of the time on."""
+    rng, models = random.Random(seed), list(MODELS)
+    out, due_s = [], dict.fromkeys(models[1:], 0.0)
+    for number in range(int(seconds * 2.0)):
+        at_s = number / 2.0
+        out.append((at_s, models[0]))
+        for model, next_s in due_s.items():
+            if at_s >= next_s:
+                burst = 6 if rng.random() < 0.3 else 1
+                out += [(at_s + each / 10.0, model) for each in range(burst)]
+                due_s[model] = at_s + rng.expovariate(1 / 30.0)
+    sent_at = [
+        (at_s, rng.randrange(PARTITIONS), event(rng, model, START_S + at_s, is_planted=at_s > seconds / 2))
+        for at_s, model in sorted(out)
+    ]
+    return [(number, value) for _, number, value in sent_at]
+
+
+def test_quiet_models_are_looked_at_when_one_process_would(references: Sequence[Reference]) -> None:
+    """Alone in its court, a model that gets something once in a while would else have a rhythm of its own."""
+    settings = SETTINGS.model_copy(update={"alerts": SETTINGS.alerts.model_copy(update={"windows": (60.0, 600.0)})})
+    messages = slow(400.0)
+    whole, alone = in_one(settings, references, messages)
+    cluster = Cluster(build.pipeline_terms(settings), references, random.Random(1), courts=APART)
+    courts = {court_of(model, APART) for model in MODELS}
+
+    cluster.run(messages)
+
+    assert len(courts) == len(MODELS), "each model has a court of its own"
+    assert len({key.model for _, _, key, *_ in alone if key.model != next(iter(MODELS))}) > 1  # type: ignore[attr-defined]
+    assert sorted(alone, key=str) == sorted(cluster.told, key=str)
+    assert counts_of([whole]) == counts_of(cluster.judges)
+    assert {whole._looks} == {judge._looks for at, judge in enumerate(cluster.judges)}
