@@ -28,8 +28,8 @@ FOLD_OVER_RUN: Final = 1.1
 STREAM_S: Final = 6e-6
 COUNT_S: Final = 0.35e-6
 COUNT_BYTES: Final = 3.5
-BINS_HIT: Final = 25.0
-"""Of a stream in one second and partition at most: more events than these fall into bins that are hit already."""
+BINS: Final = 55.0
+"""Of a numeric stream that are ever hit: what travels of a stream, partition and second is at most this many counts."""
 RUN_CORES: Final = 0.6
 """Of the one core that a process has: what is left makes up for a restart, or a peak."""
 JUDGE_CORES: Final = 0.5
@@ -95,13 +95,18 @@ def loads(references: Sequence[Reference], power: Analysis) -> list[Load]:
     return [Load(model.events_per_s, streams.get(model.reference, ASSUMED_STREAMS)) for model in power.models]
 
 
+def _bins_hit(events: float) -> float:
+    """Give how many bins so many events hit: nearly as many as there are events at first, BINS at last."""
+    return BINS * -math.expm1(-events / BINS)
+
+
 def sizing(settings: Settings, found: Sequence[Load], partitions: int | None = None) -> Sizing | None:
     """Give what loads take; None where nothing is known. partitions: of the topics of events, None: not asked."""
     if not found:
         return None
     split = partitions or PARTITIONS
     events_per_s, streams = sum(load.events_per_s for load in found), sum(load.streams for load in found)
-    counts_per_s = sum(load.streams * split * min(load.events_per_s / split, BINS_HIT) for load in found)
+    counts_per_s = sum(load.streams * split * _bins_hit(load.events_per_s / split) for load in found)
     run_cores = events_per_s * EVENT_S + streams * STREAM_S
     folds = max(1, math.ceil(events_per_s * EVENT_S * FOLD_OVER_RUN / RUN_CORES))
     judges = max(1, math.ceil((streams * STREAM_S + counts_per_s * COUNT_S) / JUDGE_CORES))
