@@ -6,6 +6,7 @@ been acknowledged, that is committed with the next limits. One flush at a time i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -59,7 +60,7 @@ class Hands:
     """What a fold works with. positions: where the source reads each partition that has begun. layouts: gives new ones.
 
     tenures: gives the partitions that are ours, with another number each time that one becomes ours. partitions: how
-    many each topic has.
+    many each topic has. back_s: when brokers came back last, since what was quiet before says nothing.
     """
 
     ledger: Ledger
@@ -68,6 +69,7 @@ class Hands:
     tenures: Callable[[], Mapping[TopicPartition, int]]
     layouts: Callable[[], Sequence[Layout]]
     partitions: Callable[[], Mapping[str, int]]
+    back_s: Callable[[], float] = lambda: -math.inf
 
 
 class FoldHouse:
@@ -81,6 +83,7 @@ class FoldHouse:
         self._tenures_now = hands.tenures
         self._layouts = hands.layouts
         self._partitions = hands.partitions
+        self._back_s = hands.back_s
         self._sender = sender
         self._courts = courts
         self._tenures: dict[TopicPartition, int] = {}
@@ -214,7 +217,7 @@ class FoldHouse:
     def _send(self, stretches: Mapping[TopicPartition, Stretch], now_s: float) -> None:
         by_court: list[list[Delta]] = [[] for _ in range(self._courts)]
         for source, claim in self._claims.items():
-            quiet_s = now_s - self._read_s[source] if source in self._idle else None
+            quiet_s = now_s - max(self._read_s[source], self._back_s()) if source in self._idle else None
             for court, delta in enumerate(self._fold.cut(source, stretches[source], claim.epoch, quiet_s)):
                 by_court[court].append(delta)
         partitions = dict(self._partitions())

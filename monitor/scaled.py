@@ -50,7 +50,7 @@ def fold_app(
     reader.open()
     sender = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     postbox = DeltaTopic(build.client_options(settings), own.deltas_topic)
-    hands = Hands(ledger, postbox, source.positions, source.tenures, reader, ledger.partitions)
+    hands = Hands(ledger, postbox, source.positions, source.tenures, reader, ledger.partitions, lambda: source.back_s)
     house = FoldHouse(DeltaFold(terms, _adapter(settings), own.courts), hands, sender, own.courts)
     about = {"role": "fold", "sender": sender}
     loop = replace(loop_terms(settings, board, terms, load, about), away_s=0.0, save=None, open_store=None)
