@@ -14,6 +14,7 @@ from monitor.memory import memory_max
 from monitor.power.analysis import Analysis, Traffic, analysis
 from monitor.references import Reference
 from monitor.rules import Level, Plan, Rule
+from monitor.sizing import Sizing, loads, sizing
 from monitor.tables import span_text
 
 
@@ -26,6 +27,7 @@ class Report:
     references: Sequence[Reference]
     cautions: Sequence[str]
     power: Analysis
+    sizing: Sizing | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give it for programs."""
@@ -42,6 +44,7 @@ class Report:
             ],
             "receivers": {name: receiver.type for name, receiver in self.settings.receivers.items()},
             "memory": memory_max(self.settings).to_dict(),
+            "sizing": self.sizing and self.sizing.to_dict(),
             "cautions": list(self.cautions),
             "power": self.power.to_dict(),
         }
@@ -66,6 +69,7 @@ class Report:
         lines += [
             f"keeps      {settings.state.directory}" if settings.state.enabled else "keeps      nothing: state is off",
             f"memory     {memory_max(settings).to_text()}",
+            *(self.sizing.to_lines() if self.sizing else ["scale      unknown: no model's traffic is known"]),
         ]
         if self.references:
             lines += [
@@ -89,10 +93,16 @@ class Report:
         return "\n".join(lines)
 
 
-def report(settings: Settings, references: Sequence[Reference], traffic: Traffic) -> Report:
-    """Give the report of settings that load, and what they can detect at some traffic."""
+def report(
+    settings: Settings, references: Sequence[Reference], traffic: Traffic, partitions: int | None = None
+) -> Report:
+    """Give the report of settings that load, and what they can detect at some traffic.
+
+    partitions: of the topics of events, None: nobody was asked.
+    """
     power = analysis(settings, references, traffic)
-    return Report(settings, Plans(settings).named(), references, cautions(settings), power)
+    found = sizing(settings, loads(references, power), partitions)
+    return Report(settings, Plans(settings).named(), references, cautions(settings), power, found)
 
 
 def _tls(settings: Settings) -> str:

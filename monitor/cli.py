@@ -124,9 +124,10 @@ def check(
             typer.echo(json.dumps(needed.to_dict()) if as_json else needed.to_text())
             return
         build.check_kafka(settings)
-        found = report(settings, build.references(settings), traffic)
         assembly.app(settings, Board())
         on_brokers = check_topics(settings) if topics else None
+        partitions = sum(on_brokers.partitions.values()) if on_brokers else None
+        found = report(settings, build.references(settings), traffic, partitions or None)
         if as_json:
             typer.echo(json.dumps({**found.to_dict(), "brokers": on_brokers and on_brokers.to_dict()}))
         else:

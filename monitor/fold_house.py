@@ -9,6 +9,7 @@ before a gap in front of them has not gone out, and while there is no room: cour
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
@@ -71,7 +72,7 @@ class Hands:
 
     tenures: gives the partitions that are ours, with another number each time that one becomes ours. partitions: how
     many each topic has. untold: the least offset of each partition whose rejection nobody has been told of yet: it is
-    read again by whoever comes next.
+    read again by whoever comes next. back_s: when brokers came back last, since what was quiet before says nothing.
     """
 
     ledger: Ledger
@@ -81,6 +82,7 @@ class Hands:
     layouts: Callable[[], Sequence[Layout]]
     partitions: Callable[[], Mapping[str, int]]
     untold: Callable[[], Mapping[TopicPartition, int]] = dict
+    back_s: Callable[[], float] = lambda: -math.inf
 
 
 class _Waiting(NamedTuple):
@@ -102,6 +104,7 @@ class FoldHouse:
         self._tenures_now = hands.tenures
         self._layouts = hands.layouts
         self._partitions = hands.partitions
+        self._back_s = hands.back_s
         self._sender = sender
         self._courts = courts
         self._tenures: dict[TopicPartition, int] = {}
@@ -302,7 +305,7 @@ class FoldHouse:
     def _send(self, stretches: Mapping[TopicPartition, Stretch], now_s: float) -> None:
         by_court: list[list[Delta]] = [[] for _ in range(self._courts)]
         for source, claim in self._claims.items():
-            quiet_s = now_s - self._read_s[source] if source in self._idle else None
+            quiet_s = now_s - max(self._read_s[source], self._back_s()) if source in self._idle else None
             for court, delta in enumerate(self._fold.cut(source, stretches[source], claim.epoch, quiet_s)):
                 by_court[court].append(delta)
         partitions = dict(self._partitions())

@@ -58,7 +58,9 @@ def fold_app(
     about = {"role": "fold", "sender": sender}
     loop = replace(loop_terms(settings, board, terms, load, about), away_s=0.0, save=None, open_store=None)
     untold = loop.aides.rejects.oldest
-    hands = Hands(ledger, postbox, source.positions, source.tenures, reader, ledger.partitions, untold)
+    hands = Hands(
+        ledger, postbox, source.positions, source.tenures, reader, ledger.partitions, untold, lambda: source.back_s
+    )
     house = FoldHouse(DeltaFold(terms, _adapter(settings), own.courts), hands, sender, own.courts)
     whole = App(house, source, Delivery(build.sinks(settings)), board, loop, clock)
     return whole, server(settings, board, whole, loop.aides)

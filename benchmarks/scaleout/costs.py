@@ -4,7 +4,7 @@ Fold: both read the same topic of a real broker from the beginning, in turns, ea
 is the CPU time of the whole process, from its first message to when its last one is dealt with.
 
 Judge: one process with all courts, real topics, and the deltas of three folds as they would send them, second by
-second. What counts is the CPU time of the process per second, looks, pictures and saved states included.
+second. What counts is the CPU time of the process per second of events, looks, pictures and saved states included.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ EVENTS_PER_S: Final = 16_000.0
 """Of all models together; a model has twenty a second."""
 FOLDS: Final = 3
 WARM_S: Final = 20
+STRAGGLERS_S: Final = 4.0
+CAUGHT_UP_S: Final = 240.0
 NAME: Final = "costs"
 
 
@@ -70,7 +72,10 @@ class FoldCost:
 
 @dataclass(frozen=True, slots=True)
 class JudgeCost:
-    """What a judge takes. deltas: those with counts, per second. entries: counts of bins, per second."""
+    """What a judge takes. cores: CPU seconds per second of events, also where it can't keep up.
+
+    deltas: those with counts, per second. entries: counts of bins, per second. behind_s: how long it took after them.
+    """
 
     cores: float
     streams: int
@@ -234,13 +239,14 @@ def of_judge(kafka: Kafka, folder: Path, seconds: int) -> JudgeCost:
     try:
         daemon.wait(life, "partitions assigned")
         producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "compression.type": "lz4", "linger.ms": 5})
-        began_s, cpu_s, at_s = time.time(), 0.0, 0.0
+        began_s, cpu_s = time.time(), 0.0
         shift_s = int(began_s - START_S)
         size = deltas = entries = 0
         for second, by_court in enumerate(every):
             time.sleep(max(0.0, began_s + second + 1.0 - time.time()))
             if second == WARM_S:
-                cpu_s, at_s, size, deltas, entries = _cpu_s(life.child.pid), time.time(), 0, 0, 0
+                _wait_judged(daemon, START_S + shift_s + second)
+                began_s, cpu_s, size, deltas, entries = time.time() - second, _cpu_s(life.child.pid), 0, 0, 0
             for court, found in enumerate(by_court):
                 for own in np.array_split(np.arange(PARTITIONS), FOLDS):
                     sent = [_later(found[number], shift_s) for number in own]
@@ -250,15 +256,25 @@ def of_judge(kafka: Kafka, folder: Path, seconds: int) -> JudgeCost:
                     deltas += sum(1 for each in sent if each.counted)
                     entries += sum(len(each.flat) for delta in sent for each in delta.counted)
             producer.flush(10)
-        cpu_s, took_s = _cpu_s(life.child.pid) - cpu_s, time.time() - at_s
-        behind_s = time.time() - daemon.metric("driftd_watermark_timestamp_seconds")
+        ended_s = time.time()
+        _wait_judged(daemon, START_S + shift_s + len(every))
+        cpu_s, behind_s = _cpu_s(life.child.pid) - cpu_s, time.time() - ended_s
         streams = int(daemon.metric("driftd_streams"))
         status = Path(f"/proc/{life.child.pid}/status").read_text(encoding="ascii")
     finally:
         life.kill()
         daemon.close()
-    each = (deltas / took_s, entries / took_s, size / took_s, deltas / cpu_s)
-    return JudgeCost(cpu_s / took_s, streams, *each, rss_mb(status), behind_s)
+    each = (deltas / seconds, entries / seconds, size / seconds, deltas / cpu_s)
+    return JudgeCost(cpu_s / seconds, streams, *each, rss_mb(status), behind_s)
+
+
+def _wait_judged(daemon: Daemon, until_s: float) -> None:
+    """Return when a judge has judged all events up to a time, less what it waits for stragglers."""
+    deadline_s = time.monotonic() + CAUGHT_UP_S
+    while daemon.metric("driftd_watermark_timestamp_seconds") < until_s - STRAGGLERS_S:
+        if time.monotonic() > deadline_s:
+            raise RuntimeError(f"the judge is more than {CAUGHT_UP_S:g} s behind")
+        time.sleep(0.25)
 
 
 def _of_daemon(settings: Settings, folder: Path) -> dict[str, Any]:

@@ -44,8 +44,8 @@ class Plan:
     seed: int = 0
     protocol: str = "classic"
     restarts: int = 0
-    stops: float = 0.12
-    moves: float = 0.22
+    stops: float = 0.08
+    moves: float = 0.16
     every_s: float = EVERY_S
     rate_per_s: float = 600.0
 
@@ -104,16 +104,17 @@ class Storm:
         """Do one thing, by chance."""
         self.check()
         kind = self.rng.random()
-        role = self.rng.choice(("fold", "judge"))
+        roles = [role for role in REPLICAS if len(self.present(role)) > 1]
+        if not roles:
+            return  # the last one is left alone, or nobody would be there to take over
+        role = self.rng.choice(roles)
         there = self.present(role)
         if kind < self.plan.moves:
             is_full = len(self.running(role)) >= MORE[role]
-            if len(there) > 1 and (is_full or self.rng.random() < 0.5):
+            if is_full or self.rng.random() < 0.5:
                 self._leave(role, self.rng.choice(there))
-            elif not is_full:
+            else:
                 self._join(role)
-        elif len(there) < 2:
-            return  # the last one is left alone, or nobody would be there to take over
         elif kind < self.plan.moves + self.plan.stops:
             self._stop(role, self.rng.choice(there))
         else:

@@ -260,10 +260,7 @@ class KafkaSource:
         return {source: progress.tenure for source, progress in self._assignment.ours.items()}
 
     def away(self) -> Sequence[TopicPartition]:
-        """Give the partitions of the topics that were read and are not ours; none before the first assignment.
-
-        None where work is shared, so that what another member has is where it belongs.
-        """
+        """Give the partitions that were read and are not ours; none before an assignment, nor where work is shared."""
         if not self._assignment.is_known or self._terms.positions != "kept":
             return ()
         ours, topics = self._assignment.ours, self._terms.topics
@@ -272,19 +269,24 @@ class KafkaSource:
     # ---- quiet, or cut off
 
     def idle(self) -> tuple[Sequence[TopicPartition], float]:
-        """Give the partitions with nothing left to read that were silent for idle_s; at once if they always were."""
+        """Give those with nothing to read, silent for idle_s since brokers are there; at once if they always were."""
         now_s, idle, quiet = self._clock(), [], []
         if self.trouble():
             return (), 0.0  # what looks like quiet may be a broker out of reach
         for source, progress in self._assignment.ours.items():
-            waited_s = now_s - progress.read_s
-            is_quiet = progress.last is None or waited_s >= self._terms.idle_s
+            waited_s = now_s - max(progress.read_s, self.back_s)
+            is_quiet = (progress.last is None and self.back_s < 0.0) or waited_s >= self._terms.idle_s
             is_at_end = self._lag(source) == 0 and self._contact.is_end_known(source, progress.since_s)
             if source in self._assignment.running and is_quiet and is_at_end:
                 idle.append(source)
                 quiet.append(waited_s)
         is_all = bool(idle) and len(idle) == len(self._assignment.ours)
         return idle, min(quiet) if is_all else 0.0
+
+    @property
+    def back_s(self) -> float:
+        """When brokers were heard again after they had been away; -inf: they were not."""
+        return self._contact.back_s
 
     def trouble(self) -> str:
         """Give why nothing can be read at the moment, "" if it can."""

@@ -16,6 +16,8 @@ from monitor.sources.kafka_starts import log_offsets
 
 PROBE_S: Final = 5.0
 """When nothing came for so long, brokers are asked for the ends of the partitions."""
+AWAY_S: Final = 2.0 * PROBE_S
+"""They are asked in half of it, so who was not heard for so long was away: those who send may not be back yet."""
 PROBE_TIMEOUT_S: Final = 1.0
 """Longer than a fetch waits for messages (0.5 s), behind which the answer comes."""
 PROBES_MIN: Final = 3
@@ -33,6 +35,8 @@ class Contact:
         self._clock = clock
         self._outage_s_max = outage_s_max
         self._heard_s = self._met_s = self._probed_s = clock()
+        self.back_s = -inf
+        """When they were heard again after they had been away."""
         self._failed = 0
         self._aside: Thread | None = None
         self._aside_s = clock()
@@ -42,6 +46,8 @@ class Contact:
 
     def heard(self, now_s: float) -> None:
         """Take note that messages or answers came from brokers that lead our partitions."""
+        if now_s - self._heard_s > AWAY_S:
+            self.back_s = now_s
         self._heard_s = now_s
         self._met(now_s)
 
@@ -81,7 +87,7 @@ class Contact:
             except KafkaException:
                 self._ask_anyone(consumer, topic)
         elif self._ask_anyone(consumer, topic):
-            self._heard_s = self._met_s
+            self.heard(self._met_s)
 
     def look_after(self, consumer: Consumer, silent: Collection[TopicPartition]) -> None:
         """Ask, once in PROBE_S, for the ends of partitions that give nothing while others do.

@@ -148,6 +148,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "replaying": WIRING,
     "running": WIRING,
     "scoring": WIRING,
+    "sizing": WIRING,
     "state_cli": WIRING,
     "topic_check": WIRING,
     "topics_cli": WIRING,

@@ -118,6 +118,26 @@ class TestStart:
 
 
 class TestOutage:
+    def test_quiet_counts_from_when_brokers_are_back(self, house: House) -> None:
+        member = house.member()
+        produce(house.broker.bootstrap_servers, TOPIC, numbered(1, 3))
+        member.read(3)
+        member.until(lambda: len(member.source.idle()[0]) == 3, "all to be idle")
+        house.broker.set_broker_down()
+        house.clock.ahead_s += 30.0
+        member.for_s(0.2)
+        away = member.source.idle()
+
+        house.broker.set_broker_up()
+        member.until(lambda: not member.source.trouble(), "brokers to be back")
+        back = member.source.idle()
+        house.clock.ahead_s += 1.0
+        member.until(lambda: len(member.source.idle()[0]) == 3, "all to be idle again")
+
+        assert ((), 0.0) == away
+        assert ([], 0.0) == back
+        assert 1.0 < member.source.idle()[1] < 25.0
+
     def test_outage_is_trouble_at_first_and_fatal_after_long(self, house: House) -> None:
         member = house.member(outage_s_max=600.0)
         produce(house.broker.bootstrap_servers, TOPIC, numbered(1, 3))
