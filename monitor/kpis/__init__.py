@@ -20,7 +20,15 @@ from monitor.kpis.calibration import (
 )
 from monitor.kpis.classification import F1, Auc, AucResolution, MacroF1
 from monitor.kpis.compare import GroupDifference, GroupRatio, SelectionRate, WorstDifference
-from monitor.kpis.diversity import DistinctModes, Entropy, Herfindahl, LargestShare
+from monitor.kpis.diversity import (
+    DistinctModes,
+    Entropy,
+    Herfindahl,
+    LargestShare,
+    OverSegments,
+    largest_share_of,
+    pair_share_of,
+)
 from monitor.kpis.economics import PerSuccess, Tokens
 from monitor.kpis.means import Mean, Quantile, RootMeanSquare, SignedMean
 from monitor.kpis.shares import CategoryShare, Finding, Share
@@ -140,11 +148,13 @@ _ACROSS: Final[tuple[KpiAcross, ...]] = (
     GroupRatio("demographic_parity_ratio", _SELECTION),
     GroupDifference("error_rate_difference", _ACCURACY),
     *_DIFFERENCES.values(),
+    OverSegments("failure_segment_largest_share", largest_share_of),
+    OverSegments("failure_segment_herfindahl", pair_share_of),
     WorstDifference("equalised_odds_difference", tuple(_DIFFERENCES.values())),
 )
 
 KPIS_ACROSS: Final[Mapping[str, KpiAcross]] = {kpi.name: kpi for kpi in _ACROSS}
-"""By name: indicators that compare the segments of one model version (fairness)."""
+"""By name: indicators over the segments of one model version: fairness, and where failures concentrate."""
 
 
 def kpi_named(name: str) -> Kpi | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -34,10 +35,10 @@ class SelectionRate:
     is_higher_better: bool | None = None
 
     def estimate(self, cell: Cell, alpha: float) -> Estimate:
-        """Give the share; unknown without labels of either class."""
+        """Give the share; unknown without labels, and where the streams don't count the same rows."""
         positive, labelled, others = (flags_of(cell, field)[1] for field in self.fields)
         rows = labelled + others
-        return share_of(min(positive, rows), rows, alpha)
+        return share_of(positive, rows, alpha) if positive <= rows else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class WorstDifference:
 
 
 def _pairs(kpi: Kpi, cells: Mapping[str, Cell], alpha: float) -> Iterator[tuple[Estimate, Estimate]]:
-    """Give the estimates of every two groups in which the KPI is known, at alpha over the number of pairs."""
-    known = [cell for cell in cells.values() if kpi.estimate(cell, alpha).samples > 0]
+    """Give the estimates of every two groups that have a finite one, at alpha over the number of pairs."""
+    known = [cell for cell in cells.values() if math.isfinite(kpi.estimate(cell, alpha).value)]
     pairs = len(known) * (len(known) - 1) // 2
     yield from combinations([kpi.estimate(cell, alpha / max(pairs, 1)) for cell in known], 2)

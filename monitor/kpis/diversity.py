@@ -7,6 +7,7 @@ one mode each, since no more is known of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -156,13 +157,18 @@ class LargestShare:
 
     def estimate(self, cell: Cell, alpha: float) -> Estimate:
         """Give the share; unknown without failures."""
-        counts = _counts_of(cell, self.field)
-        if not len(counts):
-            return UNKNOWN
-        samples, most = float(counts.sum()), float(counts.max())
-        # Limits grow with the count, so both are those of the commonest; a mode never seen has the limit of 0 hits.
-        low, high = share_limits(most, samples, alpha / (len(counts) + 1.0))
-        return Estimate(most / samples, low, high, int(samples))
+        return largest_share_of(_counts_of(cell, self.field), alpha)
+
+
+def largest_share_of(counts: FloatArray, alpha: float) -> Estimate:
+    """Give the share of the greatest of several counts, as LargestShare has it."""
+    samples = float(counts.sum())
+    if samples == 0.0:
+        return UNKNOWN
+    most = float(counts.max())
+    # Limits grow with the count, so both are those of the commonest; one never seen has the limit of 0 hits.
+    low, high = share_limits(most, samples, alpha / (len(counts) + 1.0))
+    return Estimate(most / samples, low, high, int(samples))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,18 +193,42 @@ class Herfindahl:
 
     def estimate(self, cell: Cell, alpha: float) -> Estimate:
         """Give the concentration."""
-        counts = _counts_of(cell, self.field)
-        samples = float(counts.sum())
-        if samples < 2.0:
-            return UNKNOWN
-        value, variance = _pairs_of(counts)
-        half = z_of(alpha) * math.sqrt(variance)
-        if value == 0.0:
-            return Estimate(0.0, 0.0, half, int(samples))
-        low, high = value * math.exp(-half / value), min(value * math.exp(half / value), 1.0)
-        if len(counts) == 1:
-            low = share_limits(samples, samples, alpha)[0] ** 2
-        return Estimate(value, low, high, int(samples))
+        return pair_share_of(_counts_of(cell, self.field), alpha)
+
+
+def pair_share_of(counts: FloatArray, alpha: float) -> Estimate:
+    """Give the chance that two of those counted are of one kind, as Herfindahl has it."""
+    samples = float(counts.sum())
+    if samples < 2.0:
+        return UNKNOWN
+    value, variance = _pairs_of(counts)
+    half = z_of(alpha) * math.sqrt(variance)
+    if value == 0.0:
+        return Estimate(0.0, 0.0, half, int(samples))
+    low, high = value * math.exp(-half / value), min(value * math.exp(half / value), 1.0)
+    if counts.max() == samples:
+        low = share_limits(samples, samples, alpha)[0] ** 2
+    return Estimate(value, low, high, int(samples))
+
+
+@dataclass(frozen=True, slots=True)
+class OverSegments:
+    """How failures concentrate on segments: largest_share_of or pair_share_of over failures by segment; ratio.
+
+    A segment with many events has many failures too: it is where failures are, not where they are likely. Guarantee,
+    interval and source: LargestShare, Herfindahl.
+    """
+
+    name: str
+    measure: Callable[[FloatArray, float], Estimate]
+    fields: tuple[str, ...] = (FIELD,)
+    unit: str = "ratio"
+    is_higher_better: bool | None = None
+
+    def estimate_across(self, cells: Mapping[str, Cell], alpha: float) -> Estimate:
+        """Give the concentration; unknown below two segments that hold anything, and without failures."""
+        counts = [float(_counts_of(cell, field).sum()) for cell in cells.values() if cell for field in self.fields]
+        return self.measure(np.array(counts), alpha) if len(counts) > 1 else UNKNOWN
 
 
 def _pairs_of(counts: FloatArray) -> tuple[float, float]:

@@ -115,8 +115,8 @@ def mean_limits(moments: Moments, alpha: float) -> tuple[float, float]:
     mean - s g(t) / sqrt(n) with Student's t and Hall's cube g, which takes out what skewness does to t:
     g(x) = 3 ((1 + k (x - k/6))^(1/3) - 1) / k, k = skewness / sqrt(n). Without skewness it is Student's interval.
     Infinite for one value. Zero for a sample without spread: it knows only variation that it has seen.
-    Guarantee: asymptotic, each side off by O(1/n) and not O(1/sqrt(n)) as Student's. Measured in
-    tests/unit/kpis/test_coverage.py: at least 92 % of 95 % for log-normal values of sigma 1 from n = 50.
+    Guarantee: asymptotic, each side off by O(1/n) and not O(1/sqrt(n)) as Student's. Of 50 log-normal values of sigma 1
+    the 95 % interval lies too low in about 5 % of draws, too high in 2 % (see tests/unit/kpis/test_coverage.py).
     Source: Hall (1992), Journal of the Royal Statistical Society B 54, "On the removal of skewness by transformation".
     """
     if not math.isfinite(moments.deviation):
@@ -140,9 +140,10 @@ def difference_of(first: Estimate, second: Estimate) -> Estimate:
 
     d - sqrt((x - lx)^2 + (uy - y)^2) to d + sqrt((ux - x)^2 + (y - ly)^2): each side borrows the width of the side it
     depends on. Guarantee: as good as the intervals it is given, asymptotically.
+    Unknown where either is, or is infinite.
     Source: Newcombe (1998), Statistics in Medicine 17, method 10; Zou and Donner (2008), Statistics in Medicine 27.
     """
-    if math.isnan(first.value) or math.isnan(second.value):
+    if not (math.isfinite(first.value) and math.isfinite(second.value)):
         return UNKNOWN
     gap = first.value - second.value
     below = math.hypot(first.value - first.low, second.high - second.value)
@@ -154,9 +155,9 @@ def ratio_of(first: Estimate, second: Estimate) -> Estimate:
     """Give first / second of two independent estimates that are at least 0, from their intervals, which have one alpha.
 
     difference_of of the logarithms; where either value is 0, the ratio of the outermost ends, which is wider. Infinite
-    where the second may be 0; unknown where both are 0. Guarantee and source: as difference_of.
+    where the second may be 0; unknown where both are 0 or one is infinite. Guarantee and source: as difference_of.
     """
-    if not (first.value > 0.0 and second.value > 0.0):
+    if not (0.0 < first.value < math.inf and 0.0 < second.value < math.inf):
         return quotient_of(first, second)
     gap = difference_of(mapped(first, _log), mapped(second, _log))
     return Estimate(first.value / second.value, _exp(gap.low), _exp(gap.high), gap.samples)
@@ -167,9 +168,9 @@ def quotient_of(first: Estimate, second: Estimate) -> Estimate:
 
     Low is the one's low by the other's high, high the other way round. Guarantee: for jointly normal logarithms its
     chance of missing is at most the alpha of the two, whatever their correlation (the spread of a sum is at most the
-    sum of the spreads). Infinite where the second may be 0; unknown where both are 0.
+    sum of the spreads). Infinite where the second may be 0; unknown where both are 0 or one is infinite.
     """
-    if math.isnan(first.value) or math.isnan(second.value) or (first.value == 0.0 and second.value == 0.0):
+    if not (math.isfinite(first.value) and math.isfinite(second.value)) or first.value == second.value == 0.0:
         return UNKNOWN
     low = max(first.low, 0.0) / second.high if second.high > 0.0 else math.inf
     high = first.high / second.low if second.low > 0.0 else math.inf

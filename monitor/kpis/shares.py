@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.bins import CATEGORIES_MAX
@@ -62,6 +63,19 @@ class CategoryShare:
         names = enumerate(stream.categories[:CATEGORIES_MAX])
         hits = sum(int(stream.counts[bin_]) for bin_, name in names if name in self.categories)
         return share_of(hits, stream.samples(), alpha)
+
+
+def shares_by_category(cell: Cell, field: str, alpha: float) -> Mapping[str, Estimate]:
+    """Give the share of each category of a categorical stream that came: of reasons why a guardrail was bypassed, say.
+
+    Each has its own interval, as Share; for all together take alpha over their number. Commonest first.
+    """
+    stream = cell.get(field)
+    if stream is None or stream.kind is not Kind.CATEGORICAL:
+        return {}
+    counts = zip(stream.categories[:CATEGORIES_MAX], stream.counts.tolist(), strict=False)
+    found = sorted(((count, name) for name, count in counts if count > 0), key=lambda pair: (-pair[0], pair[1]))
+    return {name: share_of(count, stream.samples(), alpha) for count, name in found}
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,17 @@ def auc_of(positives: int, negatives: int, away: float) -> Draw:
     return draw
 
 
+def auc_of_two_kinds(rows: int, *, is_positive: bool) -> Draw:
+    """One class scores near 0 or near 1, the other between: no chance of ranks is less certain."""
+
+    def draw(random: np.random.Generator) -> Estimate:
+        apart, between = random.choice([0.01, 0.99], rows), random.uniform(0.3, 0.7, 10 * rows)
+        high, low = (apart, between) if is_positive else (between, apart)
+        return estimate("auc", {"score_positive": numbers(high), "score_negative": numbers(low)})
+
+    return draw
+
+
 def auc_truth(away: float) -> float:
     low = chances_of(0.0)
     return float(chances_of(away) @ (np.cumsum(low) - low / 2))
@@ -107,6 +118,8 @@ CLASSES_TOLD = {
     "auc of 25 and 25": Case(auc_of(25, 25, 1.2), auc_truth(1.2), 0.03),
     "auc of 15 and 2,000": Case(auc_of(15, 2_000, 1.2), auc_truth(1.2), 0.04),
     "auc of 1,000 and 1,000": Case(auc_of(1_000, 1_000, 1.2), auc_truth(1.2), 0.03, 0.045),
+    "auc of positives of two kinds": Case(auc_of_two_kinds(60, is_positive=True), 0.5, 0.03, 0.28),
+    "auc of negatives of two kinds": Case(auc_of_two_kinds(60, is_positive=False), 0.5, 0.03, 0.28),
     "auc near 1": Case(auc_of(50, 50, 4.0), auc_truth(4.0), 0.03),
 }
 

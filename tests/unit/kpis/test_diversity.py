@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from monitor.domain import FloatArray
-from monitor.kpis import KPIS
+from monitor.kpis import KPIS, KPIS_ACROSS
 from monitor.kpis.base import Cell
 from monitor.kpis.diversity import DistinctModes, expansion_of
-from tests.unit.kpis.cells import modes, names
+from tests.unit.kpis.cells import flags, modes, names
 
 ALPHA = 0.05
 DRAWS = 500
@@ -62,6 +62,18 @@ def test_one_mode_alone_has_no_entropy_and_all_concentration() -> None:
     assert 0.2 < entropy.high < 0.4
     assert 1.0 == largest.value == largest.high
     assert 0.75 < pairs.low < pairs.value == 1.0
+
+
+def test_failures_concentrate_on_a_segment() -> None:
+    cells: dict[str, Cell] = {"a": modes(x=60, y=20), "b": modes(x=20), "c": {"correct": flags(9, 0)}, "d": {}}
+    largest, pairs = (
+        KPIS_ACROSS[name].estimate_across(cells, ALPHA)
+        for name in ("failure_segment_largest_share", "failure_segment_herfindahl")
+    )
+
+    assert (0.8, 100) == largest[::3]
+    assert largest.low < 0.8 < largest.high
+    assert (80 * 79 + 20 * 19) / (100 * 99) == pytest.approx(pairs.value)
 
 
 def test_new_modes_are_named_commonest_first() -> None:

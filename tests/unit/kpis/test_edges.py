@@ -13,8 +13,9 @@ from monitor.domain import Kind
 from monitor.kpis import KPIS
 from monitor.kpis.base import UNKNOWN, Estimate, StreamCounts
 from monitor.kpis.calibration import CONFIDENCE, reliability_bins
-from monitor.kpis.compare import GroupDifference, change_of
+from monitor.kpis.compare import GroupDifference, change_of, lift_of
 from monitor.kpis.limits import complement, difference_of, mean_limits, moments_of, quotient_of, ratio_of, share_of
+from monitor.kpis.shares import shares_by_category
 from monitor.kpis.traffic import per_hour
 from tests.unit.kpis.cells import EXPONENT, binary, flags, logs, names, numbers, regression
 
@@ -49,11 +50,12 @@ def test_amounts_that_were_all_nothing_are_bounded_by_their_ceiling_alone() -> N
     assert math.inf == KPIS["mae"].estimate({"abs_error": logs([0.0] * 100)}, ALPHA).high
 
 
-def test_values_that_never_vary_are_told_within_the_grid() -> None:
-    value, low, high, _ = KPIS["cost_per_1000"].estimate({"cost_usd": logs([0.002] * 30)}, ALPHA)
+@given(st.floats(0.001, 100.0))
+def test_values_that_never_vary_are_told_within_the_grid(cost: float) -> None:
+    value, low, high, _ = KPIS["cost_per_prediction"].estimate({"cost_usd": logs([cost] * 30)}, ALPHA)
 
-    assert 2.0 == pytest.approx(value, rel=0.01)
-    assert low < 2.0 < high < 1.025 * low
+    assert cost == pytest.approx(value, rel=0.01)
+    assert low < cost < high < 1.025 * low
 
 
 def test_values_beyond_the_grid_leave_no_upper_end() -> None:
@@ -141,6 +143,25 @@ def test_rates_of_guardrails_have_a_denominator_each() -> None:
         "bypassed_rate": (0.1, 10),
         "delivered_unsafe_rate": (0.01, 200),
     } == found
+
+
+def test_reasons_of_bypasses_have_a_share_each_commonest_first() -> None:
+    cell = {"bypass_reason": names(["timeout"] * 3 + ["crash"] + ["else"], ["crash", "timeout", "never"])}
+    found = shares_by_category(cell, "bypass_reason", ALPHA)
+
+    assert {"timeout": share_of(3, 5, ALPHA), "crash": share_of(1, 5, ALPHA)} == found
+    assert ["timeout", "crash"] == [*found]
+    assert {} == shares_by_category({}, "bypass_reason", ALPHA)
+
+
+def test_what_is_infinite_is_not_compared() -> None:
+    without = {"success_cost_usd": logs([1.0] * 50), "success": flags(0, 50)}
+    cells = {"a": without, "b": without | {"success": flags(10, 40)}, "c": without | {"success": flags(20, 30)}}
+    kpi = KPIS["cost_per_success"]
+
+    assert math.isnan(change_of(kpi, without, cells["b"], ALPHA).value)
+    assert math.isnan(lift_of(kpi, without, cells["b"], ALPHA).value)
+    assert math.isfinite(GroupDifference("gap", kpi).estimate_across(cells, ALPHA).value)
 
 
 def test_a_feature_outside_is_counted_among_all_features_and_rests_on_events() -> None:
