@@ -25,6 +25,7 @@ from monitor.config.guess import did_you_mean
 from monitor.config.kafka import KafkaSettings
 from monitor.config.thresholds import Threshold, complete_rule
 from monitor.config.units import Limit
+from monitor.court import PAST_S
 from monitor.decode import ADAPTERS, Limits
 from monitor.detectors import DETECTORS
 from monitor.domain import Kind
@@ -41,6 +42,7 @@ from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
 from monitor.sources.kafka_terms import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
 from monitor.streams import StreamLimits
+from monitor.tables import span_text
 
 T = TypeVar("T")
 
@@ -96,23 +98,28 @@ def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
 
 def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettings) -> Rule:
     yellow_severity, severity = given.severities
+    yellow, red = map(_level, given.levels)
+    windows_s = tuple(given.windows or alerts.windows)
     _check_fields(name, given, entry)
+    _check_reach(name, given, entry, windows_s)
     return Rule(
         name=name,
         statistic=given.statistic,
         fields=tuple(given.fields),
-        yellow=_level(given.yellow),
-        red=_level(given.red),
-        windows_s=tuple(given.windows or alerts.windows),
+        yellow=yellow,
+        red=red,
+        windows_s=windows_s,
         is_above=given.direction == "above",
         samples_min=_given(given.samples_min, alerts.samples_min),
         severity=severity,
         yellow_severity=yellow_severity,
         for_s=_given(given.for_s, alerts.for_s),
+        for_windows=given.for_windows,
         keep_firing_for_s=_given(given.keep_firing_for_s, alerts.keep_firing_for_s),
         hysteresis=_given(given.hysteresis, alerts.hysteresis),
         owner=given.owner or entry.owner or alerts.owner or "",
         runbook=given.runbook or entry.runbook or alerts.runbook or "",
+        response=given.response or entry.response or alerts.response or "",
     )
 
 
@@ -121,7 +128,9 @@ def _given(own: T | None, default: T) -> T:
 
 
 def _level(limit: Limit | None) -> Level | None:
-    return None if limit is None else Level(limit.value, is_relative=limit.is_relative)
+    if limit is None:
+        return None
+    return Level(limit.value, is_relative=limit.is_relative, text=str(limit) if limit.margin else "")
 
 
 def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
@@ -140,6 +149,17 @@ def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
                 f"{where}: the statistic {given.statistic!r} can't judge the field"
                 f" {field!r} ({'/'.join(sorted(known))}); fields it can judge: {able}"
             )
+
+
+def _check_reach(name: str, given: Threshold, entry: ModelSettings, windows_s: Sequence[float]) -> None:
+    """Refuse windows in a row that reach back beyond what is kept: they would never be seen to be all bad."""
+    kept_s = max(PAST_S, *windows_s)
+    if given.for_windows * min(windows_s) > kept_s:
+        raise ConfigError(
+            f"models[{entry.match}].thresholds.{name}.for_windows: {given.for_windows} windows of"
+            f" {span_text(min(windows_s))} reach back further than the {span_text(kept_s)} that counts are kept for;"
+            " write fewer, or give the rule shorter windows"
+        )
 
 
 def _kinds(statistic: str) -> frozenset[Kind]:

@@ -187,7 +187,7 @@ class Alert:
     time of the decisions, None if not reached. reference: identity of the reference judged against, "" for an absolute
     threshold without one. change: what kind of drift it is (location, scale, shape, ...), "" where the statistic itself
     says it. rank: 1 for the strongest evidence of those that began together in one model, of `together`. histogram: of
-    what was judged, where the stream has one. is_drill: begun by a drill, not by real traffic.
+    what was judged, where the stream has one. is_drill: begun by a drill. response: what a person should do, or "".
     """
 
     rule: str
@@ -218,6 +218,7 @@ class Alert:
     together: int = 1
     histogram: Histogram | None = None
     is_drill: bool = False
+    response: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
 
 

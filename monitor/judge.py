@@ -161,6 +161,18 @@ class Judge(Docket):
         self._memory.over[rule.name, key] = self._end_s, over
         return over
 
+    def _windows(self, where: Where, lines: Lines, line: int) -> int:
+        """Give how many windows in a row are beyond a line's limit, of the length of which most are."""
+        rule = self._rules[int(lines.rule[line])]
+        limit = self._limit(where, lines, line, float(lines.lowest[line]))
+        whole = [
+            window_s
+            for window_s in rule.windows_s
+            if not self._incomplete.touch(self._end_s - rule.for_windows * window_s, self._end_s)
+        ]
+        asked = (self._onsets.in_a_row(limit, window_s, rule.samples_min, rule.for_windows) for window_s in whole)
+        return max(asked, default=0) if rule.for_windows > 1 else 1
+
     def _reached(self, where: Where, lines: Lines) -> Iterator[Observation]:
         """Give the lines whose threshold is certainly passed by all that came since, whatever the windows say."""
         tracks, keys = self._tracks[where], self._table.arenas[where[1]].keys
@@ -211,6 +223,7 @@ class Judge(Docket):
             where=where,
             row=row,
             since_s=passed.since_s,
+            windows=self._windows(where, lines, line),
             change=CHANGES.get(where[0], ""),
         )
 
@@ -256,6 +269,7 @@ class Judge(Docket):
                 reference=self._reference_of(lines, line),
                 where=where,
                 row=int(rows[i]),
+                windows=self._windows(where, lines, line) if seen >= Seen.YELLOW else 0,
                 change=CHANGES.get(where[0], ""),
             )
 

@@ -16,6 +16,8 @@ DRIFT: Final = "drift"
 """The statistic that the sequential engine judges by itself, see drifts."""
 ANOMALY: Final = "anomaly"
 """The statistic of metric series, see anomalies."""
+SILENCE: Final = "silence"
+"""The statistic whose span is not the window's: it reaches back to the last event."""
 DRIFT_KINDS: Final = frozenset({Kind.NUMERIC, Kind.CATEGORICAL, Kind.LOG})
 DRIFT_SHARE: Final = 0.5
 """Share of a model's budget that drift has; thresholds have the rest."""
@@ -28,13 +30,17 @@ independent ones. Chosen to be on the safe side, for statistics that are judged 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Where a band begins: a value in the statistic's unit, or times the reference's own value."""
+    """Where a band begins: a value in the statistic's unit, or times the reference's own value.
+
+    text: as people wrote it, with its margin; "" where nobody did.
+    """
 
     value: float
     is_relative: bool = False
+    text: str = ""
 
     def __str__(self) -> str:
-        return f"{self.value:g}x" if self.is_relative else f"{self.value:g}"
+        return self.text or (f"{self.value:g}x" if self.is_relative else f"{self.value:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class Rule:
     """One threshold with its consequences.
 
     fields: globs on the stream's field. is_above: breached above (else below) the levels. windows_s: judged from the
-    shortest to the longest. severity is of the red band, yellow_severity of the yellow one.
+    shortest to the longest. for_windows: windows in a row, of one of these lengths, that must all be beyond the level
+    before it fires. severity is of the red band, yellow_severity of the yellow one. response: what a person should do.
     """
 
     name: str
@@ -56,10 +63,12 @@ class Rule:
     severity: Severity = Severity.SEV3
     yellow_severity: Severity = Severity.SEV4
     for_s: float = 0.0
+    for_windows: int = 1
     keep_firing_for_s: float = 60.0
     hysteresis: float = 0.1
     owner: str = ""
     runbook: str = ""
+    response: str = ""
 
     def watches(self, field: str) -> bool:
         """Tell whether the rule is for this field."""

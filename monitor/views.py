@@ -212,6 +212,24 @@ class Views:
             view = replace(view, grouped=group_counts(counts, groups))
         return view, starts
 
+    def in_a_row(self, arena: Arena, row: int, span_s: float, at_most: int) -> View:
+        """Give one row over windows of span_s that follow each other up to now, as rows of a view, newest first.
+
+        Only those that the past reaches. They begin and end where buckets do, so older ones are as coarse as these.
+        """
+        view, starts = self.suffixes(arena, row)
+        reached = min(at_most, int((self._end_s - starts[-1]) / span_s + 1e-9))
+        places = np.arange(reached)
+        wanted = self._end_s - span_s * (places + 1.0)
+        at = np.abs(starts[None, :] - wanted[:, None]).argmin(axis=1)
+        at = np.maximum.accumulate(at - places) + places  # one bucket each at least
+        at = at[at < len(starts)]
+        whole, before = self.part(view, at), self.part(view, at[:-1])
+        sums = {name: getattr(whole, name).copy() for name in ("counts", "grouped", "rate_per_s")}
+        for name, values in sums.items():
+            values[1:] -= getattr(before, name)
+        return replace(whole, **sums)
+
 
 def _filled(old: FloatArray, capacity: int) -> FloatArray:
     new = np.full(capacity, np.nan)

@@ -49,6 +49,9 @@ class AlertSettings(BaseModel):
     runbook: str | None = Field(
         default=None, max_length=2000, description="Where the response is written down, for rules that have none."
     )
+    response: str | None = Field(
+        default=None, max_length=1000, description="What a person should do first, for rules that say nothing."
+    )
 
 
 class ModelSettings(BaseModel):
@@ -63,6 +66,9 @@ class ModelSettings(BaseModel):
     owner: str | None = Field(default=None, max_length=200, description="Who answers; default alerts.owner.")
     runbook: str | None = Field(
         default=None, max_length=2000, description="Where the response is written down; default alerts.runbook."
+    )
+    response: str | None = Field(
+        default=None, max_length=1000, description="What a person should do first; default alerts.response."
     )
     segments: Names = Field(
         default=(), max_length=16, description="Names of segments that are also watched apart, value by value."

@@ -11,11 +11,11 @@ from monitor.config.base import SECTION
 from monitor.config.builtin import BUILT_IN_RULES
 from monitor.config.guess import did_you_mean
 from monitor.config.refusals import Refusals, refusal, shorten, show_key
-from monitor.config.units import Duration, Limit, LimitValue, Names, SeverityValue, Window
+from monitor.config.units import Duration, Limit, LimitValue, Names, SeverityValue, Share, Window
 from monitor.domain import Severity
 from monitor.fields import FEATURE_PREFIX, PREDICTION, VOLUME
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT
+from monitor.rules import ANOMALY, DRIFT, SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,9 @@ _CHANGE: Final = 0.1
 # Inputs, outputs and workflow: drift of the way an answer came about counts as well.
 _DRIFTING: Final = (*_INPUTS, *_OUTPUTS, "finish_reason", "guardrail_action", "endpoint", "route")
 
+_APART: Final = frozenset({DRIFT, ANOMALY, *RIVER})
+"""Statistics that are judged by parts of their own, and not in windows."""
+BANDS: Final = ("yellow", "red")
 Direction = Literal["above", "below"]
 
 
@@ -53,8 +56,8 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
     DRIFT: Statistic((*_DRIFTING, *_AMOUNTS)),
     "psi": Statistic(_DRIFTING),
     "js": Statistic(_DRIFTING, high=1.0),
-    "ks": Statistic(_DRIFTING, high=1.0),
-    "wasserstein": Statistic(_DRIFTING),
+    "ks": Statistic((*_INPUTS, *_OUTPUTS), high=1.0),
+    "wasserstein": Statistic((*_INPUTS, *_OUTPUTS)),
     "chi_square": Statistic(_DRIFTING),
     "null_rate": Statistic((*_INPUTS, *_OUTPUTS), high=1.0),
     "invalid_rate": Statistic((*_INPUTS, *_OUTPUTS), high=1.0),
@@ -66,7 +69,7 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
     "p99": Statistic(("latency_s",), is_time=True, is_signed=True),
     "mean": Statistic(("latency_s",), is_time=True, is_signed=True),
     "volume": Statistic((VOLUME,)),
-    "silence": Statistic((VOLUME,), is_time=True),
+    SILENCE: Statistic((VOLUME,), is_time=True),
     ANOMALY: Statistic((VOLUME, "latency_s", "tokens_in", "tokens_out", "cost_usd", *_FLAGS), high=1.0, yellow=0.5),
     "adwin": Statistic(_OUTPUTS, yellow=_CHANGE),
     "page_hinkley": Statistic(_OUTPUTS, yellow=_CHANGE),
@@ -89,10 +92,15 @@ class Threshold(BaseModel):
     )
     fields: Names = Field(default=(), description="Globs of the fields it applies to; default by statistic.")
     yellow: LimitValue | None = Field(
-        default=None, description='Where yellow begins: a number, or "1.5x" for 1.5 times the reference\'s value.'
+        default=None,
+        description='Where yellow begins: a number, or "1.5x" for 1.5 times the reference\'s value; "1.5s + 15%".',
     )
     red: LimitValue | None = Field(
-        default=None, description='Where red begins: a number, or "1.5x" for 1.5 times the reference\'s value.'
+        default=None,
+        description='Where red begins: a number, or "1.5x" for 1.5 times the reference\'s value; "1.5s + 30%".',
+    )
+    margin: Share = Field(
+        default=0.0, ge=0, lt=1, description='How far beyond yellow and red the bands begin: a share, or "15%".'
     )
     direction: Direction = Field(default="above", description="Which side of the limits is bad: above or below.")
     windows: tuple[Window, ...] | None = Field(
@@ -108,6 +116,9 @@ class Threshold(BaseModel):
     for_s: Duration | None = Field(
         default=None, ge=0, le=7 * 86_400, description="How long a breach must last, in seconds; default alerts.for_s."
     )
+    for_windows: int = Field(
+        default=1, ge=1, le=10, description="How many windows in a row must be beyond the limit; works beside for_s."
+    )
     keep_firing_for_s: Duration | None = Field(
         default=None, ge=0, le=7 * 86_400, description="How long it must be quiet; default alerts.keep_firing_for_s."
     )
@@ -116,6 +127,9 @@ class Threshold(BaseModel):
     )
     owner: str | None = Field(default=None, max_length=200, description="Who answers; default the model's owner.")
     runbook: str | None = Field(default=None, max_length=2000, description="Where the response is written down.")
+    response: str | None = Field(
+        default=None, max_length=1000, description="What a person should do first, told with the alert."
+    )
     enabled: bool = Field(default=True, description="False turns the rule off for these models.")
 
     @model_validator(mode="after")
@@ -133,6 +147,13 @@ class Threshold(BaseModel):
         """How bad yellow and red are."""
         milder = Severity(max(Severity.SEV4, self.severity - 1))
         return (milder if self.yellow_severity is None else self.yellow_severity), self.severity
+
+    @property
+    def levels(self) -> tuple[Limit | None, Limit | None]:
+        """Where yellow and red begin, margin included."""
+        margin = self.margin if self.direction == "above" else -self.margin
+        yellow, red = (None if limit is None else limit.beyond(margin) for limit in (self.yellow, self.red))
+        return yellow, red
 
 
 def complete_rule(name: str, given: object) -> object:
@@ -168,7 +189,7 @@ def _drop_other_unit(inherited: dict[str, object], given: dict[str, object]) -> 
 
 
 def _is_relative(limit: object) -> bool:
-    return isinstance(limit, str) and limit.strip().endswith("x")
+    return isinstance(limit, str) and "x" in limit  # of all limits, only "1.5x" and "1.5x + 15%" have one
 
 
 def _refuse_statistic(statistic: str, found: Refusals) -> None:
@@ -186,11 +207,13 @@ def _check_limits(rule: Threshold, found: Refusals) -> None:
         found.add((), "has neither yellow nor red", "set at least one, or 'enabled: false' to turn the rule off")
     if not rule.fields:
         found.add(("fields",), "found an empty list", "name at least one field, or leave it out for the default")
-    for band, limit in (("yellow", rule.yellow), ("red", rule.red)):
+    for band, limit in zip(BANDS, rule.levels, strict=True):
         if limit is not None:
             _check_limit(rule.statistic, band, limit, found)
-    _check_order(rule, found)
-    if rule.statistic in {DRIFT, ANOMALY, *RIVER}:
+    _check_order(*rule.levels, rule.direction, found)
+    if rule.for_windows > 1 and rule.statistic in {*_APART, SILENCE}:
+        found.add(("for_windows",), f"{rule.statistic} is not judged in windows", "leave it out, or write for_s")
+    if rule.statistic in _APART:
         _check_apart(rule, found)
 
 
@@ -224,15 +247,15 @@ def _check_apart(rule: Threshold, found: Refusals) -> None:
             found.add((band,), message, f"write {least}, below which a change is negligible")
 
 
-def _check_order(rule: Threshold, found: Refusals) -> None:
-    if rule.yellow is None or rule.red is None:
+def _check_order(yellow: Limit | None, red: Limit | None, direction: Direction, found: Refusals) -> None:
+    if yellow is None or red is None:
         return
-    if rule.yellow.is_relative != rule.red.is_relative:
-        message = f"yellow {rule.yellow} and red {rule.red} have different units"
+    if yellow.is_relative != red.is_relative:
+        message = f"yellow {yellow} and red {red} have different units"
         found.add(("red",), message, 'write both as numbers or both as "1.5x"')
-    elif rule.direction == "above" and rule.yellow.value > rule.red.value:
-        message = f"yellow {rule.yellow} is above red {rule.red}, and above is bad"
+    elif direction == "above" and yellow.value > red.value:
+        message = f"yellow {yellow} is above red {red}, and above is bad"
         found.add(("red",), message, "make yellow the lower one (one you did not write is built in: write both)")
-    elif rule.direction == "below" and rule.yellow.value < rule.red.value:
-        message = f"yellow {rule.yellow} is below red {rule.red}, and below is bad"
+    elif direction == "below" and yellow.value < red.value:
+        message = f"yellow {yellow} is below red {red}, and below is bad"
         found.add(("red",), message, "make yellow the higher one (one you did not write is built in: write both)")

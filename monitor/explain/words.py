@@ -135,6 +135,8 @@ def _told(known: Known) -> Iterator[tuple[str, str]]:
         yield "reference", f"{alert.reference} (judged against it; see it with: driftd baseline show references/)"
     yield from alert.details.items()
     yield "owner", alert.owner or "nobody is named: set alerts.owner"
+    if alert.response:
+        yield "response", alert.response
     yield "runbook", alert.runbook or "none is named: set alerts.runbook"
     yield "named", f"dedup_key {alert.dedup_key}, incident {alert.incident}"
 
