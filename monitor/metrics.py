@@ -306,6 +306,7 @@ STREAM_STATISTICS: Final[Mapping[str, tuple[str, str]]] = {
     "driftd_stream_invalid_ratio": ("Share of values not finite or of the wrong type, 0 to 1.", "invalid_rate"),
     "driftd_stream_unseen_ratio": ("Share of categories the reference never saw, 0 to 1.", "unseen_rate"),
     "driftd_stream_out_of_range_ratio": ("Share of numbers beyond the reference's range, 0 to 1.", "out_of_range_rate"),
+    "driftd_stream_mode_ratio": ("Share of the reference's most frequent category, 0 to 1.", "mode_share"),
     "driftd_stream_samples": ("Values in the window that the statistics of the stream rest on.", "samples"),
 }
 """Metrics of every stream: help, and the name of the tables they are read from."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from monitor.config.base import SECTION
+from monitor.config.presets import with_preset
 from monitor.config.refusals import Refusals, told
 from monitor.config.thresholds import WINDOWS_MAX, Threshold, complete_rule
 from monitor.config.units import Duration, Names, Window
@@ -59,6 +60,9 @@ class ModelSettings(BaseModel):
 
     model_config = SECTION
 
+    preset: str | None = Field(
+        default=None, description="Rules for a kind of deployment, beneath your own: see `driftd presets`."
+    )
     match: str = Field(default="*", min_length=1, max_length=500, description="Glob for the names of models.")
     versions: str | None = Field(
         default=None, min_length=1, max_length=500, description="Glob for model versions; by default all."
@@ -80,6 +84,16 @@ class ModelSettings(BaseModel):
     thresholds: dict[str, Threshold] = Field(
         default_factory=dict, description="Rules by name; a built-in rule's name changes that rule."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _put_beneath(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        found = Refusals()
+        whole = with_preset(value, found)
+        found.raise_in_validator("models")
+        return whole
 
     @field_validator("thresholds", mode="before")
     @classmethod

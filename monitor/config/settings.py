@@ -227,7 +227,7 @@ class Settings(BaseSettings):
                 path = ("models", index, "thresholds", name)
                 _check_windows(path, rule.windows or (), self.time.pane_s, found)
                 if rule.enabled:
-                    _check_people(path, (rule, model, self.alerts), found)
+                    _check_people(("models", index, "preset") if model.preset else path, (rule, model, self.alerts), found)
         found.raise_in_validator("Settings")
         return self
 

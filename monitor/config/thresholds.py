@@ -64,6 +64,7 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
     "unseen_rate": Statistic(_INPUTS, high=1.0),
     "out_of_range_rate": Statistic(_INPUTS, high=1.0),
     "yes_rate": Statistic(("unsafe",), high=1.0),
+    "mode_share": Statistic(("route",), high=1.0),
     "p50": Statistic(("latency_s",), is_time=True, is_signed=True),
     "p95": Statistic(("latency_s",), is_time=True, is_signed=True),
     "p99": Statistic(("latency_s",), is_time=True, is_signed=True),
@@ -170,7 +171,7 @@ def complete_rule(name: str, given: object) -> object:
             f"the built-in rule {show_key(name)} judges {inherited['statistic']!r}",
             "give your own rule a name of its own",
         )
-    _drop_other_unit(inherited, given)
+    drop_other_unit(inherited, given)
     rule = {**inherited, **given}
     statistic = rule.get("statistic")
     if isinstance(statistic, str) and statistic in STATISTICS:
@@ -180,7 +181,7 @@ def complete_rule(name: str, given: object) -> object:
     return rule
 
 
-def _drop_other_unit(inherited: dict[str, object], given: dict[str, object]) -> None:
+def drop_other_unit(inherited: dict[str, object], given: dict[str, object]) -> None:
     """An absolute red beside an inherited relative yellow can't be put in order, so the first replaces both."""
     relative = {_is_relative(given[band]) for band in ("yellow", "red") if given.get(band) is not None}
     for band in ("yellow", "red"):

@@ -131,6 +131,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "logs": WIRING,
     "memory": WIRING,
     "power": WIRING,
+    "presets": WIRING,
     "redelivery": WIRING,
     "progress": WIRING,
     "reloading": WIRING,
