@@ -29,6 +29,9 @@ from monitor.domain import (
 )
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
+from monitor.join.joiner import Joiner
+from monitor.join.pending import Pending
+from monitor.joining import Joining
 from monitor.judge import Judge
 from monitor.kept import Section, State
 from monitor.lines import Terms
@@ -91,6 +94,9 @@ class Court:
         self._totals = Totals()
         self._subjects = SubjectTimes()
         self._missing = Missing()
+        pending, waiting = (Pending(terms.backing_of(name)) for name in ("inferences", "outcomes"))
+        joiner = Joiner(terms.join, lambda m, v: self._plan(m, v).watch.task, pending, waiting, terms.seed)
+        self._joining = Joining(self._table, self._folder, joiner, terms.time.pane_s)
         self._counting = Counting(
             table=self._table,
             folder=self._folder,
@@ -181,6 +187,12 @@ class Court:
         """Close every pane that holds anything: the input has ended."""
         step = Step()
         last = self._open.last
+        late = self._joining.ripen_all()
+        if last is None and any(late):
+            last = self._cadence.next or 0
+        for arena, held in zip(Arena, late, strict=True):
+            for part in held:
+                self._open.put(last or 0, arena, part)
         if last is not None:
             self._watermark.advance_to((last + 1) * self._terms.time.pane_s + self._terms.time.disorder_s)
             self._close(step)
@@ -206,7 +218,9 @@ class Court:
         start_s, end_s = pane * pane_s, (pane + 1) * pane_s
         if self._missing.is_any(start_s):
             self._judge.skip(start_s, end_s)
+        ripe = self._joining.ripen(pane)
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
+            hits.extend(ripe[arena.arena])
             counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
             self._ladders[arena.arena].append(start_s, end_s, counts)
             pairs = counts.pairs()
@@ -247,7 +261,12 @@ class Court:
             self._add_placed(*placed)
         times = self._subjects
         return [
-            self._table.freeze(s, source, (float(times.first_s[s.index]), float(end_s or times.last_s[s.index])))
+            self._table.freeze(
+                s,
+                source,
+                (float(times.first_s[s.index]), float(end_s or times.last_s[s.index])),
+                has_outcomes=end_s is None,
+            )
             for s in subjects
         ]
 
@@ -269,6 +288,7 @@ class Court:
     def sections(self) -> Iterator[Section]:
         """Give all that is known, piece by piece; to be made before the next message is taken in."""
         yield from self._counting.sections()
+        yield from self._joining.sections()
         yield from self._judge.sections()
         yield Section(NAME, None, self._state)
 
@@ -281,6 +301,7 @@ class Court:
         Raises StateError where it can't be read.
         """
         moves = self._counting.restore(states)
+        self._joining.restore(states, moves)
         own = states.get(NAME, {})
         self._looks = own.get("looks", 0)
         self._missing.restore(own.get("missing", {}))
@@ -295,6 +316,10 @@ class Court:
         self._terms = replace(self._terms, plan_of=terms.plan_of, budget=terms.budget)
         closed = self._cadence.next
         return self._judge.replan(NEVER_S if closed is None else closed * self._terms.time.pane_s, terms.budget)
+
+    def saved(self) -> None:
+        """Hear that all that `sections` gave is stored."""
+        self._joining.joiner.saved()
 
     # ---- what there is to see
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from monitor.detectors.base import Detector
+from monitor.join.pending import Backing, InMemory
+from monitor.join.terms import JoinTerms
 from monitor.rules import Budget, PlanOf
 from monitor.streams import StreamLimits
 
@@ -35,7 +37,10 @@ class LearnTerms:
 
 @dataclass(frozen=True, slots=True)
 class PipelineTerms:
-    """All that a pipeline is told. windows_s: of all rules together. seed: by which event ids are hashed, 64 bits."""
+    """All that a pipeline is told. windows_s: of all rules together. seed: by which event ids are hashed, 64 bits.
+
+    backing_of: gives where inferences and outcomes that wait for each other are kept, by a name.
+    """
 
     plan_of: PlanOf
     detectors: Mapping[str, Detector]
@@ -47,3 +52,5 @@ class PipelineTerms:
     event_ids_max: int = 200_000
     series_max: int = 50_000
     seed: int = 0
+    join: JoinTerms = JoinTerms()
+    backing_of: Callable[[str], Backing] = lambda _: InMemory()

@@ -17,7 +17,8 @@ from monitor.config import BUILT_IN_RULES, load_settings
 from monitor.config.http import PORT
 from monitor.config.settings import ReceiverSettings
 from monitor.config.thresholds import Threshold, complete_rule
-from monitor.decode.canonical import OUTCOME_KINDS, WIRE_NAMES
+from monitor.decode.canonical import WIRE_NAMES
+from monitor.decode.outcomes import OUTCOME_KINDS
 from monitor.detectors import DETECTORS
 from monitor.domain import Reason, Rejection
 from monitor.metrics import markdown_table
