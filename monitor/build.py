@@ -36,7 +36,7 @@ from monitor.pipeline_terms import LearnTerms, PipelineTerms, TimeTerms
 from monitor.reference_files import read_references
 from monitor.references import Reference
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT, DRIFT_KINDS, Budget, Level, Plan, Rule
+from monitor.rules import ANOMALY, BURN, DRIFT, DRIFT_KINDS, Budget, Burn, Level, Objective, Plan, Rule
 from monitor.selfwatch.terms import SelfTerms
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
@@ -81,6 +81,11 @@ class Plans:
         rules = [rule for _, plan in self.named() for rule in plan.rules]
         return tuple(sorted({window_s for rule in rules for window_s in rule.windows_s}))
 
+    def burn_windows_s(self) -> tuple[float, ...]:
+        """Give all windows that any rule of an error budget looks at, ascending."""
+        objectives = [rule.objective for _, plan in self.named() for rule in plan.rules if rule.objective is not None]
+        return tuple(sorted({window_s for objective in objectives for window_s in objective.windows_s}))
+
     def has_river(self) -> bool:
         """Tell whether any rule asks for one of river's detectors."""
         return any(rule.statistic in RIVER for _, plan in self.named() for rule in plan.rules)
@@ -99,6 +104,10 @@ def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
 def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettings) -> Rule:
     yellow_severity, severity = given.severities
     yellow, red = map(_level, given.levels)
+    objective = None
+    if given.statistic == BURN:
+        objective = _objective(given)
+        yellow, red = (_burn_level(objective, is_red=is_red) for is_red in (False, True))
     windows_s = tuple(given.windows or alerts.windows)
     _check_fields(name, given, entry)
     _check_reach(name, given, entry, windows_s)
@@ -120,7 +129,21 @@ def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettin
         owner=given.owner or entry.owner or alerts.owner or "",
         runbook=given.runbook or entry.runbook or alerts.runbook or "",
         response=given.response or entry.response or alerts.response or "",
+        objective=objective,
     )
+
+
+def _objective(given: Threshold) -> Objective:
+    assert given.objective is not None
+    burns = (Burn(each.factor, each.windows[1], each.windows[0], each.band == "red") for each in given.burns)
+    return Objective(given.objective, given.period_s, tuple(burns))
+
+
+def _burn_level(objective: Objective, *, is_red: bool) -> Level | None:
+    """Give where a band of an error budget begins: with the slowest burn that is told in it."""
+    own = [burn for burn in objective.burns if burn.is_red is is_red]
+    text = " or ".join(f"{b.factor:g}x in {span_text(b.long_s)} and {span_text(b.short_s)}" for b in own)
+    return Level(min(burn.factor for burn in own), text=text) if own else None
 
 
 def _given(own: T | None, default: T) -> T:
@@ -163,7 +186,12 @@ def _check_reach(name: str, given: Threshold, entry: ModelSettings, windows_s: S
 
 
 def _kinds(statistic: str) -> frozenset[Kind]:
-    apart = {DRIFT: DRIFT_KINDS, ANOMALY: ANOMALY_KINDS, **{name: own.kinds for name, own in RIVER.items()}}
+    apart = {
+        BURN: frozenset({Kind.YES_NO}),
+        DRIFT: DRIFT_KINDS,
+        ANOMALY: ANOMALY_KINDS,
+        **{name: own.kinds for name, own in RIVER.items()},
+    }
     return apart[statistic] if statistic in apart else DETECTORS[statistic].kinds
 
 
@@ -175,7 +203,13 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         plan_of=plans,
         detectors=DETECTORS,
         windows_s=plans.windows_s() or tuple(settings.alerts.windows),
-        budget=Budget(settings.alerts.false_alarm_budget, settings.alerts.budget_period_s, plans.has_river()),
+        burn_windows_s=plans.burn_windows_s(),
+        budget=Budget(
+            settings.alerts.false_alarm_budget,
+            settings.alerts.budget_period_s,
+            has_river=plans.has_river(),
+            has_burn=bool(plans.burn_windows_s()),
+        ),
         time=TimeTerms(time_.pane_s, time_.disorder_s, time_.grace_s, time_.future_s),
         learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min),
         limits=StreamLimits(

@@ -15,6 +15,7 @@ import numpy as np
 from monitor.alerts import AlertBook
 from monitor.anomalies import Anomalies
 from monitor.bins import Arena
+from monitor.burns import Burns
 from monitor.detectors.base import Detector
 from monitor.domain import Alert, IntArray, StreamKey, Transition
 from monitor.drifts import ARENAS, Drifts
@@ -32,7 +33,7 @@ from monitor.kept_rows import moved, reading
 from monitor.lines import LineMaker, Lines, Terms, Where
 from monitor.onsets import Onsets
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT, Budget, PlanOf, Rule
+from monitor.rules import ANOMALY, BURN, DRIFT, Budget, PlanOf, Rule
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
 from monitor.tracks import Countable, Limits, Tracks
@@ -60,7 +61,7 @@ class Docket:
         self._plan_of = plan_of
         self._terms = terms
         self._onsets = Onsets(views, detectors)
-        self._incomplete = Incomplete(KEPT_SPANS * terms.windows_s[-1])
+        self._incomplete = Incomplete(KEPT_SPANS * max(views.spans_s(Arena.FLAGS)))
         self._verdicts = Verdicts(views, detectors, self._incomplete)
         self._end_s = 0.0
         self._pasts = self._overs = 0
@@ -77,6 +78,7 @@ class Docket:
         self._gone: set[Identity] = set()
         self._drifts = Drifts(self._table, self._views, self._plan_of, self._terms.budget)
         self._watchmen = Watchmen(self._table, self._views, self._plan_of, self._terms.budget)
+        self.burns = Burns(self._table, self._views, self._plan_of, self._terms)
         self.book = AlertBook()
 
     # ---- which lines
@@ -92,6 +94,7 @@ class Docket:
             self._views.refresh(subject)
         self._drifts.refresh(subjects, self._end_s)
         self._watchmen.refresh(subjects)
+        self.burns.refresh(subjects)
         self.anomalies.refresh(subjects, self._end_s)
         self._set_lines(subjects)
 
@@ -200,6 +203,7 @@ class Docket:
             self._views.refresh(subject)
         self._watchmen.restore(states.get(f"{NAME}/river", {}), moves)
         self._watchmen.refresh(subjects)
+        self.burns.refresh(subjects)
         self.anomalies.refresh(subjects, end_s)
         self._drifts.refresh([s for s in self._table.subjects if s.index not in pending or s.index in known], end_s)
         waves = {by_name[m, v].index: (b, n) for m, v, b, n in state.get("waves", []) if (m, v) in by_name}
@@ -255,6 +259,8 @@ class Docket:
             return self._drifts.rule_of(arena, row, alert.rule)
         if alert.statistic == ANOMALY:
             return self.anomalies.rule_of(alert.key, alert.rule)
+        if alert.statistic == BURN:
+            return self.burns.rule_of(row, alert.rule)
         if alert.statistic in RIVER:
             return self._watchmen.rule_of(arena, row, alert.rule)
         number = self._line_of((alert.statistic, arena), row, alert.rule)

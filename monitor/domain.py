@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.intake import DeadLetterStatus, Intake, Origin
+from monitor.objectives import ErrorBudget
 from monitor.upkeep import HeartbeatStatus, ReloadStatus, StateStatus
 
 FloatArray = npt.NDArray[np.float64]
@@ -147,9 +148,8 @@ class Gap(NamedTuple):
 class Batch:
     """Messages as read, in the order of arrival; values, partitions and offsets are of one length, n.
 
-    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). offsets: of each
-    message in its partition, shape (n,); empty where a source has none. is_last: the source is exhausted. origins: of
-    each message, made when looked at; empty where a source has none.
+    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). is_last: the
+    source is exhausted. offsets, origins: of each message in its partition; empty where a source has none.
     """
 
     values: Sequence[bytes | None] = ()
@@ -314,6 +314,7 @@ class Picture:
     alerts: Sequence[Alert]
     transitions: Mapping[tuple[str, str], int]
     anomalies: Sequence[AnomalyScore] = ()
+    budgets: Sequence[ErrorBudget] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ class Judge(Docket):
             transitions += self.book.advance(self._observations(where, lines, alerted), end_s, self._date)
         for own in (self._drifts, self._watchmen):
             transitions += self.book.advance(own.look(self.book, end_s), end_s, self._date)
+        burning = self.burns.look(self.book, self._incomplete, pane, end_s)
+        transitions += self.book.advance(burning, end_s, self._date)
         odd = self.anomalies.look(self.book, end_s, self._incomplete)
         return transitions + self.book.advance(odd, end_s, self._date)
 

@@ -8,6 +8,7 @@ of are there from the first moment with 0, as the rate of a series can't see the
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from monitor.domain import (
     StatisticTable,
     StreamKey,
 )
+from monitor.objectives import ErrorBudget
 
 Labels: TypeAlias = tuple[str, ...]
 Sample: TypeAlias = tuple[Labels, float]
@@ -239,7 +241,8 @@ AMOUNTS: Final = frozenset({*LATENCY, *TTFT, *TOKENS, *COST})
 FLAGS: Final = frozenset({"unsafe", "refused", "fallback", "error"})
 
 _MODEL: Final = ("model", "model_version")
-_STREAM: Final = (*_MODEL, "field", "segment", "window")
+_SOURCE: Final = (*_MODEL, "field", "segment")
+_STREAM: Final = (*_SOURCE, "window")
 _WINDOW: Final = ("segment", "window")
 
 
@@ -293,6 +296,32 @@ def _of_others(statistics: Mapping[str, Labels], but: frozenset[str]) -> Reader[
 
     return read
 
+
+def _burns(snapshot: Snapshot) -> Iterator[Sample]:
+    for own in snapshot.picture.budgets:
+        yield from (((*own[:4], window, own.rule), burn) for window, burn in own.burns.items())
+
+
+def _budgets(value: Callable[[ErrorBudget], float]) -> Reader[Snapshot]:
+    """Read a number of every error budget; NaN, where there were no events, has no sample."""
+
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        found = (((*own[:4], own.rule), value(own)) for own in snapshot.picture.budgets)
+        return (sample for sample in found if not math.isnan(sample[1]))
+
+    return read
+
+
+_BUDGET_GAUGES: Final[Mapping[str, tuple[str, Callable[[ErrorBudget], float]]]] = {
+    "driftd_error_budget_left_ratio": (
+        "Share of a rule's error budget left in its period: 1 is all of it, 0 none, and below that it is overdrawn.",
+        lambda own: own.left,
+    ),
+    "driftd_uptime_ratio": (
+        "Share of good events in the period of a rule's objective, 0 to 1.",
+        lambda own: own.uptime,
+    ),
+}
 
 STREAM_STATISTICS: Final[Mapping[str, tuple[str, str]]] = {
     "driftd_stream_psi": ("Population stability index to the reference, less what chance makes of it.", "psi"),
@@ -614,6 +643,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         (*_MODEL, "field", "statistic"),
         lambda s: (((a.model, a.model_version, a.field, a.statistic), a.score) for a in s.picture.anomalies),
     ),
+    Family(
+        "driftd_error_budget_burn",
+        "gauge",
+        "How many times faster than its objective allows a rule's error budget is used up; 1 lasts exactly the period.",
+        (*_STREAM, "rule"),
+        _burns,
+    ),
+    *_families("gauge", (*_SOURCE, "rule"), _budgets, _BUDGET_GAUGES),
     *_families("gauge", (*_MODEL, *_WINDOW), _of_fields, _FIELD_GAUGES),
     *_families("summary", (*_MODEL, *_WINDOW, "quantile"), _of_fields, _FIELD_QUANTILES),
     Family(

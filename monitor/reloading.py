@@ -54,8 +54,8 @@ class Reloader:
         found = self._load()
         build.check_kafka(found)
         terms = build.pipeline_terms(found)
-        windows_s = build.pipeline_terms(self._started).windows_s
-        if terms.windows_s != windows_s:
+        started = build.pipeline_terms(self._started)
+        if (terms.windows_s, terms.burn_windows_s) != (started.windows_s, started.burn_windows_s):
             raise ConfigError(
                 "alerts.windows: the set of windows over all rules has changed, and counts are kept by window: restart"
                 " driftd to apply this file (counts, alerts and offsets survive)"

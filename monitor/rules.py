@@ -18,11 +18,15 @@ ANOMALY: Final = "anomaly"
 """The statistic of metric series, see anomalies."""
 SILENCE: Final = "silence"
 """The statistic whose span is not the window's: it reaches back to the last event."""
+BURN: Final = "burn"
+"""The statistic of error budgets, see burns."""
 DRIFT_KINDS: Final = frozenset({Kind.NUMERIC, Kind.CATEGORICAL, Kind.LOG})
 DRIFT_SHARE: Final = 0.5
 """Share of a model's budget that drift has; thresholds have the rest."""
 RIVER_SHARE: Final = 0.1
 """Share that rules of river's detectors are asked to keep to, taken from thresholds where there are such rules."""
+BURN_SHARE: Final = 0.1
+"""The same for rules of error budgets."""
 LOOKS_PER_WINDOW: Final = 10
 """Overlapping windows are looked at far more often than this, but are nearly the same data: about ten looks count as
 independent ones. Chosen to be on the safe side, for statistics that are judged in windows alone."""
@@ -44,12 +48,37 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Burn:
+    """How fast an error budget may be used up: so many times as fast as allowed, over the long and the short window."""
+
+    factor: float
+    long_s: float
+    short_s: float
+    is_red: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The share of good events that is promised over a period, and the burns that are told."""
+
+    share: float
+    period_s: float
+    burns: tuple[Burn, ...]
+
+    @property
+    def windows_s(self) -> tuple[float, ...]:
+        """Every window that is looked at, ascending; the last is the period."""
+        return tuple(sorted({self.period_s, *(span_s for b in self.burns for span_s in (b.long_s, b.short_s))}))
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One threshold with its consequences.
 
     fields: globs on the stream's field. is_above: breached above (else below) the levels. windows_s: judged from the
     shortest to the longest. for_windows: windows in a row, of one of these lengths, that must all be beyond the level
     before it fires. severity is of the red band, yellow_severity of the yellow one. response: what a person should do.
+    objective: of error budgets alone; their levels are where the slowest burn of each band begins.
     """
 
     name: str
@@ -69,6 +98,7 @@ class Rule:
     owner: str = ""
     runbook: str = ""
     response: str = ""
+    objective: Objective | None = None
 
     def watches(self, field: str) -> bool:
         """Tell whether the rule is for this field."""
@@ -96,12 +126,14 @@ PlanOf = Callable[[str, str], Plan]
 class Budget:
     """The false-alarm budget of one model: at most `pages` false alerts per `period_s`.
 
-    It is spread over the model's rules, streams and looks. has_river: whether any model has rules of river's detectors.
+    It is spread over the model's rules, streams and looks. has_river, has_burn: whether any model has rules of river's
+    detectors, or of error budgets.
     """
 
     pages: float = 1.0
     period_s: float = 30 * 86400.0
     has_river: bool = False
+    has_burn: bool = False
 
     def drift_nats(self, streams: int) -> float:
         """Give the evidence that one of a model's streams must reach alone for its drift to be told."""
@@ -118,7 +150,11 @@ class Budget:
 
     @property
     def _line_share(self) -> float:
-        return 1.0 - DRIFT_SHARE - (RIVER_SHARE if self.has_river else 0.0)
+        return 1.0 - DRIFT_SHARE - RIVER_SHARE * self.has_river - BURN_SHARE * self.has_burn
+
+    def burn_nats(self, burns: int, long_s: float) -> float:
+        """Give the nats that a look at one of a model's `burns` (a pair of windows on a stream) must reach."""
+        return math.log(max(2.0, burns * self.looks((long_s,)) / (self.pages * BURN_SHARE)))
 
     def river_interval_s(self, streams: int) -> float:
         """Give the seconds between false alarms that river's detector on one of a model's streams is asked for."""

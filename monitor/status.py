@@ -40,6 +40,7 @@ def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]
             {"model": model, "model_version": version, "ratio": ratio}
             for (model, version), ratio in sorted(snapshot.pages.spent.items(), key=lambda item: -item[1])[:ITEMS_MAX]
         ],
+        "error_budgets": [budget._asdict() for budget in picture.budgets[:ITEMS_MAX] if model in (None, budget.model)],
         "detection_delay": _delay(snapshot.pages.decided),
         "source_errors": snapshot.source_errors,
         "partitions_away": [f"{each.topic}/{each.partition}" for each in snapshot.away[:ITEMS_MAX]],

@@ -116,6 +116,10 @@ class Views:
             out[i, used] = own[-1]
         return out
 
+    def spans_s(self, arena: Arena) -> Sequence[float]:
+        """Give how long the windows of an arena are, in their order."""
+        return [window.span_s for window in self._ladders[arena].windows]
+
     def of(self, arena: Arena, window: int) -> View:
         """Give all rows of an arena in a window. Cost: one pass over its bins, once per pane."""
         view = self._cache.get((arena, window))

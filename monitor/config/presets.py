@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor import presets
 from monitor.config.guess import did_you_mean
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def with_preset(entry: dict[object, object], found: Refusals) -> dict[object, object]:
+def with_preset(entry: dict[Any, Any], found: Refusals) -> dict[Any, Any]:
     """Gives an entry of `models` with the preset that it names beneath it; found: what can't be done."""
     name = entry.get("preset")
     if name is None:
@@ -23,7 +23,7 @@ def with_preset(entry: dict[object, object], found: Refusals) -> dict[object, ob
         found.add(("preset",), f"found {told}, not a preset", did_you_mean(str(name), presets.names()))
         return entry
     beneath = presets.entry(name)
-    whole: dict[object, object] = {**beneath, **entry}
+    whole: dict[Any, Any] = {**beneath, **entry}
     given = entry.get("thresholds") or {}
     if isinstance(given, dict):
         whole["thresholds"] = _rules(name, beneath["thresholds"], given, found)
@@ -31,9 +31,9 @@ def with_preset(entry: dict[object, object], found: Refusals) -> dict[object, ob
 
 
 def _rules(
-    preset: str, beneath: Mapping[str, Mapping[str, object]], given: Mapping[object, object], found: Refusals
-) -> dict[object, object]:
-    rules: dict[object, object] = {**beneath, **given}
+    preset: str, beneath: Mapping[str, Mapping[str, object]], given: Mapping[Any, Any], found: Refusals
+) -> dict[Any, Any]:
+    rules: dict[Any, Any] = {**beneath, **given}
     for name, rule in given.items():
         own = {} if rule is None else rule
         if name not in beneath or not isinstance(own, dict):

@@ -11,11 +11,11 @@ from monitor.config.base import SECTION
 from monitor.config.builtin import BUILT_IN_RULES
 from monitor.config.guess import did_you_mean
 from monitor.config.refusals import Refusals, refusal, shorten, show_key
-from monitor.config.units import Duration, Limit, LimitValue, Names, SeverityValue, Share, Window
+from monitor.config.units import Duration, Limit, LimitValue, Names, SeverityValue, Share, Window, format_duration
 from monitor.domain import Severity
 from monitor.fields import FEATURE_PREFIX, PREDICTION, VOLUME
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT, SILENCE
+from monitor.rules import ANOMALY, BURN, DRIFT, SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +65,7 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
     "out_of_range_rate": Statistic(_INPUTS, high=1.0),
     "yes_rate": Statistic(("unsafe",), high=1.0),
     "mode_share": Statistic(("route",), high=1.0),
+    BURN: Statistic(("error",)),
     "p50": Statistic(("latency_s",), is_time=True, is_signed=True),
     "p95": Statistic(("latency_s",), is_time=True, is_signed=True),
     "p99": Statistic(("latency_s",), is_time=True, is_signed=True),
@@ -81,6 +82,28 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
     "hddm_w": Statistic(("error",), yellow=_CHANGE),
     "fhddm": Statistic(("error",), yellow=_CHANGE),
 }
+
+
+class BurnSettings(BaseModel):
+    """A burn of an error budget that is told: so many times too fast, over a long window and over a short one."""
+
+    model_config = SECTION
+
+    factor: float = Field(
+        default=14.4, gt=0, le=1e6, description="How many times faster than the objective allows; 1: as fast."
+    )
+    windows: tuple[Window, Window] = Field(
+        default=(300.0, 3600.0), description="The short window and the long one, such as [5m, 1h]."
+    )
+    band: Literal["yellow", "red"] = Field(default="red", description="Whether it is yellow or red.")
+
+
+BURNS: Final = (
+    BurnSettings(),
+    BurnSettings(factor=6.0, windows=(1800.0, 21_600.0)),
+    BurnSettings(factor=1.0, windows=(21_600.0, 259_200.0), band="yellow"),
+)
+"""A fiftieth of a month's budget in an hour, a twentieth in six, a tenth in three days."""
 
 
 class Threshold(BaseModel):
@@ -110,6 +133,18 @@ class Threshold(BaseModel):
     samples_min: int | None = Field(
         default=None, ge=1, le=10**9, description="Fewest samples for a verdict; default alerts.samples_min."
     )
+    objective: Share | None = Field(
+        default=None, gt=0, lt=1, description='For burn: the share of good events that is promised, such as "99.9%".'
+    )
+    period_s: Duration = Field(
+        default=30 * 86_400.0, ge=60, le=92 * 86_400, description="For burn: the period of the objective, in seconds."
+    )
+    burns: tuple[BurnSettings, ...] = Field(
+        default=BURNS,
+        min_length=1,
+        max_length=6,
+        description="For burn: what is told, fast burns red, slow ones yellow.",
+    )
     severity: SeverityValue = Field(default=Severity.SEV3, description="How bad red is: sev1 (worst) to sev4.")
     yellow_severity: SeverityValue | None = Field(
         default=None, description="How bad yellow is; by default one step milder than red."
@@ -138,6 +173,8 @@ class Threshold(BaseModel):
         found = Refusals()
         if self.statistic not in STATISTICS:
             _refuse_statistic(self.statistic, found)
+        elif self.enabled and self.statistic == BURN:
+            _check_burns(self, found)
         elif self.enabled:
             _check_limits(self, found)
         found.raise_in_validator("Threshold")
@@ -204,6 +241,8 @@ def _refuse_statistic(statistic: str, found: Refusals) -> None:
 
 
 def _check_limits(rule: Threshold, found: Refusals) -> None:
+    if rule.objective is not None:
+        found.add(("objective",), f"{rule.statistic} has none", "write 'statistic: burn', or leave it out")
     if rule.yellow is None and rule.red is None:
         found.add((), "has neither yellow nor red", "set at least one, or 'enabled: false' to turn the rule off")
     if not rule.fields:
@@ -216,6 +255,27 @@ def _check_limits(rule: Threshold, found: Refusals) -> None:
         found.add(("for_windows",), f"{rule.statistic} is not judged in windows", "leave it out, or write for_s")
     if rule.statistic in _APART:
         _check_apart(rule, found)
+
+
+def _check_burns(rule: Threshold, found: Refusals) -> None:
+    """The bands of an error budget are its burns; what other rules have would say the same twice."""
+    if rule.objective is None:
+        found.add((), "has no objective", 'add the share of good events that is promised, such as "objective: 99.9%"')
+    for name in ("yellow", "red", "windows", "margin"):
+        if getattr(rule, name):
+            found.add((name,), "burn's bands are its burns", "leave it out, or write 'burns:' with factor and windows")
+    if rule.for_windows > 1:
+        found.add(
+            ("for_windows",), "burn has a short window for that", "leave it out, or make the short windows longer"
+        )
+    for at, burn in enumerate(rule.burns):
+        short_s, long_s = burn.windows
+        if short_s >= long_s:
+            message = f"{format_duration(short_s)} is not shorter than {format_duration(long_s)}"
+            found.add(("burns", at, "windows"), message, "write the short window first, such as [5m, 1h]")
+        if long_s > rule.period_s:
+            message = f"{format_duration(long_s)} is longer than the period, {format_duration(rule.period_s)}"
+            found.add(("burns", at, "windows"), message, "write a shorter window, or a longer period_s")
 
 
 def _check_limit(name: str, band: str, limit: Limit, found: Refusals) -> None:

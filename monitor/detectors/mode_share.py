@@ -27,8 +27,7 @@ class ModeShare:
         """Give the share in the window."""
         hits, samples = self._tally(view, view.counts)
         low, high = wilson_interval(hits, samples)
-        value = np.divide(hits, samples, out=np.full(len(hits), np.nan), where=samples > 0)
-        return Measure(value=value, samples=samples, low=low, high=high)
+        return Measure(value=_ratio(hits, samples), samples=samples, low=low, high=high)
 
     def evidence(self, view: View, measure: Measure, threshold: FloatArray) -> FloatArray:
         """Give the signed evidence that the true share lies above the threshold."""
@@ -38,7 +37,7 @@ class ModeShare:
     def of_reference(self, view: View) -> FloatArray:
         """Give the share in the reference itself; NaN without one."""
         hits, samples = self._tally(view, view.reference)
-        return np.divide(hits, samples, out=np.full(len(hits), np.nan), where=samples > 0)
+        return _ratio(hits, samples)
 
     def _tally(self, view: View, counts: CountArray) -> tuple[FloatArray, FloatArray]:
         """Give hits and samples, each of shape (S,)."""
@@ -48,3 +47,8 @@ class ModeShare:
         samples = counts[:, :VALUE_BINS].sum(axis=1, dtype=np.int64).astype(np.float64)
         has_mode = known.any(axis=1)
         return np.where(has_mode, hits, 0.0), np.where(has_mode, samples, 0.0)
+
+
+def _ratio(hits: FloatArray, samples: FloatArray) -> FloatArray:
+    ratio: FloatArray = np.divide(hits, samples, out=np.full(len(hits), np.nan), where=samples > 0)
+    return ratio

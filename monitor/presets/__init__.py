@@ -1,7 +1,7 @@
 """Presets: the rules that a kind of deployment is told to have, as YAML beside this module.
 
-A preset is an entry of `models` without `match`, owner and runbook, which are the user's. Its first comment says what it
-is for. A new one is one file here, and one row in docs/presets.md.
+A preset is an entry of `models` without `match`, owner and runbook, which are the user's. Its first comment says what
+it is for. A new one is one file here, and one section in docs/presets.md.
 """
 
 from __future__ import annotations
