@@ -98,7 +98,7 @@ def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
         thresholds = {name: Threshold.model_validate(complete_rule(name, {})) for name in BUILT_IN_RULES}
     thresholds |= entry.thresholds
     rules = (_rule(name, given, entry, alerts) for name, given in thresholds.items() if given.enabled)
-    return Plan(Watch(tuple(entry.segments), tuple(entry.features.items())), tuple(rules))
+    return Plan(Watch(tuple(entry.segments), tuple(entry.features.items()), entry.outcomes.terms()), tuple(rules))
 
 
 def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettings) -> Rule:
@@ -220,6 +220,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         ),
         event_ids_max=settings.limits.event_ids_max,
         series_max=settings.limits.label_series_max,
+        join=settings.outcomes.terms(),
         seed=secrets.randbits(64),  # so that nobody can make ids that are taken for each other
     )
 

@@ -325,7 +325,8 @@ class Court:
 
     def picture(self) -> Picture:
         """Give all numbers as of the last closed pane, as values that do not change."""
-        return picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
+        found = picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
+        return replace(found, join=self._joining.joiner.status())
 
     @property
     def alerts(self) -> Sequence[Alert]:

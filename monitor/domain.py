@@ -289,6 +289,23 @@ class AnomalyScore(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class JoinStatus:
+    """Inferences and outcomes that are joined. See join.joiner for what becomes of outcomes, by kind and result.
+
+    pending: inferences that are remembered. waiting: outcomes' ids that wait for their inference. expired: those that
+    waited in vain. forgotten: inferences that had to go before their time. nbytes: what waits takes on disk.
+    """
+
+    is_on: bool = False
+    outcomes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    pending: int = 0
+    waiting: int = 0
+    expired: int = 0
+    forgotten: int = 0
+    nbytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """What the pipeline knows, as immutable values; the numbers of one event-time instant.
 
@@ -315,6 +332,7 @@ class Picture:
     transitions: Mapping[tuple[str, str], int]
     anomalies: Sequence[AnomalyScore] = ()
     budgets: Sequence[ErrorBudget] = ()
+    join: JoinStatus = field(default_factory=JoinStatus)
 
 
 @dataclass(frozen=True, slots=True)

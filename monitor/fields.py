@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -105,7 +105,7 @@ class Watch:
 
     segments: tuple[str, ...] = ()
     kinds: tuple[tuple[str, str], ...] = ()
-    task: Task = Task()
+    task: Task = field(default_factory=Task)
 
     def configured(self, feature: str) -> str | None:
         """Give the configured kind of a feature, None if it is to be told from the values."""

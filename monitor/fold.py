@@ -107,7 +107,7 @@ class Folder:
                 at = np.array([i for i, value in enumerate(column) if value is not None], dtype=np.int64)
                 own = Part(features=(), fields={}, scopes=part.scopes[at], panes=part.panes[at], events=part.events[at])
                 column = [value for value in column if value is not None]  # noqa: PLW2901 - the same, less its gaps
-            if len(column):
+            if column:
                 yield from self._fold_field(own, name, column)
 
     def segments(self, part: Part, segments: Sequence[Mapping[str, Any] | None]) -> Iterator[tuple[IntArray, IntArray]]:

@@ -54,7 +54,7 @@ class PipelineTerms:
     event_ids_max: int = 200_000
     series_max: int = 50_000
     seed: int = 0
-    join: JoinTerms = JoinTerms()
+    join: JoinTerms = field(default_factory=JoinTerms)
     backing_of: Callable[[str], Backing] = lambda _: InMemory()
     burn_windows_s: tuple[float, ...] = ()
 

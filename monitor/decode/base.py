@@ -30,8 +30,7 @@ class Outcomes:
     """m outcome events in order of arrival; every sequence has length m.
 
     messages: index of the message each came from. kinds: as in canonical.OUTCOME_KINDS. request_ids: which inference
-    each is about. times_s: shape (m,), event time. labels, values, evaluators, severities, failure_modes: as sent, None:
-    absent or null.
+    each is about. times_s: event time. labels, values, evaluators, severities, failure_modes: as sent; None: absent.
     """
 
     messages: list[int] = field(default_factory=list)

@@ -35,6 +35,7 @@ def times_of(column: Sequence[Any]) -> FloatArray | None:
 
 
 def time_or_rejection(value: Any) -> float | Rejection:
+    """Give one event time, or why it is none."""
     if value is None:
         return Rejection.NO_TIME
     if type(value) not in (float, int, str):

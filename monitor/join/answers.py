@@ -14,7 +14,7 @@ from monitor.join.records import Inference, Outcome
 from monitor.join.terms import NEGATIVE, POSITIVE, Task
 
 CLIP: Final = 1e-15
-"""The least probability that the log loss takes a score for; scikit-learn's, so that one certain error is no infinity."""
+"""The least probability that the log loss takes a score for, so that one certain error is no infinity."""
 YES: Final = frozenset({*POSITIVE, "up", "thumbs_up", "good", "pass", "passed", "accepted"})
 NO: Final = frozenset({*NEGATIVE, "down", "thumbs_down", "bad", "fail", "failed", "rejected"})
 """Texts that are yes or no."""

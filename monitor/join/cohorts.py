@@ -1,7 +1,7 @@
 """What an inference is unless somebody says otherwise in time: not overridden, not escalated, without a label.
 
-Nobody sends an event that says that nothing happened. So inferences are counted by the time at which they were made, and
-what came of them too; when a cohort is old enough, what came is yes, and the rest is no. No inference is kept for it.
+Nobody sends an event that says that nothing happened. So inferences are counted by the time at which they were made,
+and what came of them too; when a cohort is old enough, what came is yes, and the rest is no. No inference is kept.
 """
 
 from __future__ import annotations

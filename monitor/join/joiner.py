@@ -18,6 +18,7 @@ import numpy as np
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from monitor.decode.base import Columns, Outcomes
+from monitor.domain import JoinStatus
 from monitor.join.answers import Fields, judged_fields, kind_of_task, label_fields, success_of, text_of
 from monitor.join.pending import Pending
 from monitor.join.records import Inference, Outcome, encode, inference_of, outcomes_of
@@ -106,20 +107,17 @@ class Joiner:
         self.expired = 0
         self.forgotten = 0
 
-    @property
-    def pending(self) -> int:
-        """Inferences that wait for outcomes."""
-        return len(self._pending)
-
-    @property
-    def waiting(self) -> int:
-        """Outcomes' ids that wait for their inference."""
-        return len(self._waiting)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all that waits."""
-        return self._pending.nbytes + self._waiting.nbytes
+    def status(self) -> JoinStatus:
+        """Give what there is to see of it."""
+        return JoinStatus(
+            is_on=self.is_on,
+            outcomes=dict(self.counts),
+            pending=len(self._pending),
+            waiting=len(self._waiting),
+            expired=self.expired,
+            forgotten=self.forgotten + self._pending.forgotten + self._waiting.forgotten,
+            nbytes=self._pending.nbytes + self._waiting.nbytes,
+        )
 
     # ---- messages
 
@@ -392,8 +390,8 @@ class Joiner:
         self._waiting.restore(WAITING, states)
 
 
-def _sum(*parts: Any) -> Any:
-    numbers = [part for part in parts if type(part) in (int, float)]
+def _sum(*parts: object) -> float | None:
+    numbers = [part for part in parts if isinstance(part, (int, float)) and type(part) is not bool]
     return sum(numbers) if numbers else None
 
 

@@ -21,6 +21,8 @@ from monitor.kept import Section, State
 
 GONE: Final = b""
 """The value of an entry that was taken out."""
+CHANGES_MAX: Final = 2_000_000
+"""Changes that wait to be stored, and then for the backing: 250 bytes each."""
 DRAINED_AT_ONCE: Final = 20_000
 """Entries given to the backing between two batches: some 30 ms."""
 
@@ -32,8 +34,8 @@ class Backing(Protocol):
         """Give the value of each id of a generation, None where there is none."""
         ...
 
-    def put_many(self, generation: int, ids: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Set values; GONE takes the entry out."""
+    def put_many(self, generation: int, ids: Sequence[bytes], values: Sequence[bytes]) -> bool:
+        """Set values; GONE takes the entry out. False where there is no room: nothing was set."""
         ...
 
     def drop(self, generation: int) -> None:
@@ -61,7 +63,7 @@ class InMemory:
         """Give values."""
         return list(map(self._held.get(generation, {}).get, ids))
 
-    def put_many(self, generation: int, ids: Sequence[bytes], values: Sequence[bytes]) -> None:
+    def put_many(self, generation: int, ids: Sequence[bytes], values: Sequence[bytes]) -> bool:
         """Set values."""
         held = self._held.setdefault(generation, {})
         self.nbytes += sum(map(len, ids)) + sum(map(len, values))
@@ -69,6 +71,7 @@ class InMemory:
         if GONE in values:
             for each in [each for each, value in zip(ids, values, strict=True) if value == GONE]:
                 held.pop(each, None)
+        return True
 
     def drop(self, generation: int) -> None:
         """Forget a generation."""
@@ -83,7 +86,8 @@ class InMemory:
 class Pending:
     """Entries by id. An id is in one generation; the newest that has it counts.
 
-    Memory: about 250 bytes for each entry that changed since the last save; the rest is the backing's.
+    counts: entries by generation. forgotten: entries that had to go since the backing was full. Memory: about 250 bytes
+    for each entry that changed since the last save; the rest is the backing's.
     """
 
     def __init__(self, backing: Backing) -> None:
@@ -91,6 +95,7 @@ class Pending:
         self._fresh: dict[bytes, tuple[int, bytes]] = {}
         self._saved: dict[bytes, tuple[int, bytes]] = {}
         self.counts: Counter[int] = Counter()
+        self.forgotten = 0
 
     def __len__(self) -> int:
         return self.counts.total()
@@ -101,7 +106,13 @@ class Pending:
         return self._backing.nbytes
 
     def add(self, generations: Sequence[int], ids: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Set new entries. Cost: 0.2 microseconds each."""
+        """Set new entries; where too many wait to be stored, as nothing can be, they are forgotten.
+
+        Cost: 0.2 microseconds each.
+        """
+        if len(self._fresh) + len(self._saved) + len(ids) > CHANGES_MAX:
+            self.forgotten += len(ids)
+            return
         self._fresh.update(zip(ids, zip(generations, values, strict=True), strict=True))
         self.counts.update(generations)
 
@@ -146,10 +157,8 @@ class Pending:
 
     def saved(self) -> None:
         """Hear that the state is stored: what it holds may go to the backing."""
-        if not self._saved:
-            self._saved, self._fresh = self._fresh, {}
-            return
         self._saved.update(self._fresh)
+        self._saved = dict(sorted(self._saved.items()))  # so that what is drained at once lies together in the backing
         self._fresh = {}
 
     def drain(self, at_most: int = DRAINED_AT_ONCE) -> None:
@@ -165,12 +174,23 @@ class Pending:
             ids.append(each)
             values.append(value)
         for generation, (ids, values) in by_generation.items():
-            self._backing.put_many(generation, ids, values)
+            while not self._backing.put_many(generation, ids, values):
+                if not self._make_room():
+                    self.forgotten += len(ids)
+                    break
         if part is self._saved:
             self._saved = {}
         else:
             for each in part:
                 del self._saved[each]
+
+    def _make_room(self) -> bool:
+        """Drop the oldest generation that the backing has; tell whether there was one."""
+        oldest = min(self._backing.generations(), default=None)
+        if oldest is not None:
+            self._backing.drop(oldest)
+            self.forgotten += self.counts.pop(oldest, 0)
+        return oldest is not None
 
     # ---- what is kept
 

@@ -44,6 +44,7 @@ class JoinTerms:
     quick labels. absence_s: an inference that nobody has overridden or escalated by then was not. sample: share of
     requests that are joined, told by their id, so that both sides keep the same ones. pending_max: inferences that
     wait; beyond, the oldest are forgotten. key_by_event: an inference without a request_id has its event_id's.
+    learn_rows: values of a stream of outcomes from which its reference is learned.
     """
 
     mode: str = "off"
@@ -53,3 +54,4 @@ class JoinTerms:
     sample: float = 1.0
     pending_max: int = 10_000_000
     key_by_event: bool = True
+    learn_rows: int = 500
