@@ -49,6 +49,8 @@ from monitor.watermark import Watermark
 
 FREEZES_MAX: Final = 20
 """References frozen after one look: a model of 25 features takes about 10 ms."""
+OUTCOMES_FROZEN_EVERY: Final = 60
+"""Panes after which it is seen whether streams of outcomes have learned enough."""
 PAST_S: Final = 86_400.0
 """How long buckets are kept at least: of quiet streams, what a day or so brought says what changed, and since when."""
 NAME: Final = "pipeline"
@@ -231,6 +233,9 @@ class Court:
             if arena.arena is Arena.FLAGS:  # the last
                 self._views.close(end_s, start_s, counts)
         step.references += self._freeze(end_s)
+        if pane % OUTCOMES_FROZEN_EVERY == 0:
+            for index in sorted(self._table.with_outcomes):
+                self._table.freeze_outcomes(self._table.subjects[index], self._terms.join.learn_rows)
         step.transitions += self._judge.look(pane, end_s)
         self._looks += 1
 

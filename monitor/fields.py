@@ -57,6 +57,7 @@ OUTCOME_FIELDS: Final[Mapping[str, Kind]] = {
     "overridden": Kind.YES_NO,
     "escalated": Kind.YES_NO,
     "failure_mode": Kind.CATEGORICAL,
+    "critical_failure_mode": Kind.CATEGORICAL,
     "label_age_s": Kind.LOG,
     "success": Kind.YES_NO,
     "success_cost_usd": Kind.LOG,

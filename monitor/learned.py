@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from monitor.bins import Arena
+from monitor.bins import VALUE_SPANS, Arena
 from monitor.counts import Counts
 from monitor.domain import CountArray, IntArray, Kind
 from monitor.fields import is_of_outcomes
@@ -59,6 +60,31 @@ class Learned:
             events=int(self.flags.reference[self._events_row(subject), 0]),
             streams=tuple(streams),
         )
+        self.changed.add(subject.index)
+        for learner in self.learners:
+            learner.end()
+        return subject.reference
+
+    def freeze_outcomes(self, subject: Subject, rows_min: int) -> Reference | None:
+        """Add what the streams of outcomes have learned to a model's reference; None where none has learned enough.
+
+        rows_min: values of a stream that are enough. What was judged by the reference goes on: it holds the same.
+        """
+        if subject.reference is None:
+            return None
+        due = [
+            (arena, row)
+            for arena, row in subject.rows
+            if is_of_outcomes((rows := self.arenas[arena]).keys[row].field)
+            and rows.is_learning[row]
+            and int(rows.reference[row, : VALUE_SPANS[arena]].sum()) >= rows_min
+        ]
+        found = [stream for stream in (self._frozen(arena, row) for arena, row in due) if stream is not None]
+        if not found:
+            return None
+        streams = sorted((*subject.reference.streams, *found), key=lambda s: (s.field, s.segment))
+        base = subject.reference.base or subject.reference.identity
+        subject.reference = replace(subject.reference, streams=tuple(streams), base=base)
         self.changed.add(subject.index)
         for learner in self.learners:
             learner.end()

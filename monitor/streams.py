@@ -59,6 +59,7 @@ class StreamTable(Learned):
     changed: subjects whose streams or reference changed since the set was last emptied. order: the arena of each stream
     in the order in which they came. epoch: how often rows were moved, which happens between two processes alone.
     preset: grids of streams that are yet to come. scales: by subject, the power of two of what it predicts.
+    with_outcomes: subjects that have streams of outcomes.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class StreamTable(Learned):
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
         super().__init__(pane_s)
         self.subjects: list[Subject] = []
+        self.with_outcomes: set[int] = set()
         self.segment_names: set[str] = set()
         self.scopes: list[Scope] = []
         self.order = bytearray()
@@ -207,6 +209,8 @@ class StreamTable(Learned):
         subject.rows.append((arena, row))
         self.order.append(arena)
         self.changed.add(subject.index)
+        if is_of_outcomes(name):
+            self.with_outcomes.add(subject.index)
         if kind is Kind.CATEGORICAL:
             as_names = subject.watch.configured(name.removeprefix(FEATURE_PREFIX)) == Kind.CATEGORICAL
             self.values.categories[row] = Categories(numbers_are_names=as_names)

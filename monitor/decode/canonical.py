@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from monitor.decode.base import Columns, Limits
+from monitor.decode.guardrails import guardrail_fields
 from monitor.decode.lanes import LaneFeatures, Lanes
 from monitor.decode.outcomes import OUTCOME, Cells, add_outcomes, request_ids_of, take_outcomes
 from monitor.decode.times import time_or_rejection, times_of
@@ -201,6 +202,9 @@ class CanonicalAdapter:
         for name, column in cells.items():
             if name not in NOT_COUNTED and (column[0] is not None or column.count(None) < n):
                 columns.fields[name] = column
+        actions, unsafe = cells.get("guardrail_action", none), cells.get("unsafe", none)
+        if actions.count(None) < n:
+            columns.fields |= guardrail_fields(actions, unsafe)
         status, error = cells.get("status", none), cells.get("error_type", none)
         if status.count(None) < n or error.count(None) < n:
             columns.fields["error"] = _errors(status, error)

@@ -31,6 +31,8 @@ GENERATIONS: Final = 8
 WAITING_OF_ONE_MAX: Final = 32
 """Outcomes that wait for one inference; there are few marks, and somebody may send any."""
 NAME_CHARS_MAX: Final = 64
+CRITICAL: Final = "critical"
+"""The severity of failures whose modes are also counted apart."""
 EVALUATORS_MAX: Final = 200
 """Names of evaluators, all models together; those beyond are counted and say nothing."""
 JOIN, INFERENCES, WAITING = "join", "join/inferences", "join/waiting"
@@ -294,6 +296,8 @@ class Joiner:
                 joined.marked.append((MARKED[told.kind], asked))
         if told.failure_mode:
             fields["failure_mode"] = told.failure_mode
+            if told.severity == CRITICAL:
+                fields["critical_failure_mode"] = told.failure_mode
         success = success_of(fields, task)
         if success is not None and "success" not in asked.marks:
             asked.marks = (*asked.marks, "success")
