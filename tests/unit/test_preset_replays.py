@@ -1,29 +1,30 @@
-"""Every preset on a replay of events and outcomes with a failure of its kind planted: found, named, and nothing before.
+"""Every preset on a replay of events and outcomes with failures of its kind planted: found, named, nothing before.
 
-Twenty minutes at five requests a second; the failure begins at half time. Outcomes come two seconds after.
+Eight minutes at eight requests a second; at half time all that is planted for a preset goes wrong at once. Outcomes
+come two seconds after.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import pytest
 
-from monitor import build, presets
+from monitor import presets
 from monitor.config import load_settings
 from monitor.domain import AlertState, Band, Severity, Transition
 from monitor.replaying import Outputs, replay_files
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 NOON_S: Final = 1_780_000_000.0
-PER_S: Final = 5
-HALF_S: Final = 600
+PER_S: Final = 8
+HALF_S: Final = 240
 LATE_S: Final = 2.0
 TOPICS: Final = "kafka: {topics: [a]}\nalerts: {owner: me, runbook: book}\n"
 
@@ -62,7 +63,8 @@ def inferred(usual: Event, failing: Event, share: float = 1.0) -> Make:
     return make
 
 
-UNSAFE: Final = judged("evaluation", "critical_hallucination", 0.0, 0.05)
+INVENTED: Final = judged("evaluation", "critical_hallucination", 0.0, 0.05)
+ALLOWED: Final[Event] = {"guardrail_action": "allow", "unsafe": False}
 PLANTED: Final[Mapping[str, tuple[str, str, Make]]] = {
     "an agent acts without leave": (
         "workflow-agent", "kill_unauthorised_action", judged("evaluation", "unauthorised_action", 0.0, 0.03),
@@ -73,17 +75,18 @@ PLANTED: Final[Mapping[str, tuple[str, str, Make]]] = {
     "customers come back": (
         "customer-support-bot", "kill_repeat_contact", judged("feedback", "repeat_contact", 0.04, 0.4),
     ),
-    "a bot makes things up": ("customer-support-bot", "kill_critical_hallucination", UNSAFE),
+    "a bot makes things up": ("customer-support-bot", "kill_critical_hallucination", INVENTED),
     "refusals are wrong": (
         "customer-support-bot", "refusal_correct", judged("evaluation", "refusal_correct", 0.995, 0.8),
     ),
     "policy is violated": (
         "compliance-copilot", "kill_policy_violation", judged("evaluation", "policy_violation", 0.0, 0.04),
     ),
+    "a regulator is told what is not so": ("compliance-copilot", "kill_critical_hallucination", INVENTED),
     "critical fields are wrong for a regulator": (
         "compliance-copilot", "critical_field_accuracy", judged("evaluation", "critical_field_correct", 0.995, 0.8),
     ),
-    "an assistant makes things up": ("knowledge-assistant", "kill_critical_hallucination", UNSAFE),
+    "an assistant makes things up": ("knowledge-assistant", "kill_critical_hallucination", INVENTED),
     "citations lead nowhere": (
         "knowledge-assistant", "citation_valid", judged("evaluation", "citation_valid", 0.99, 0.7),
     ),
@@ -95,7 +98,17 @@ PLANTED: Final[Mapping[str, tuple[str, str, Make]]] = {
     ),
     "fraud gets through": ("fraud-classifier", "kill_missed_fraud", labelled(0.95, 0.2)),
     "critical fields are wrong": (
-        "document-extractor", "kill_critical_field_accuracy", judged("evaluation", "critical_field_correct", 0.995, 0.8),
+        "document-extractor",
+        "kill_critical_field_accuracy",
+        judged("evaluation", "critical_field_correct", 0.995, 0.8),
+    ),
+    "harm is shown": (
+        "content-moderator", "kill_delivered_unsafe", inferred(ALLOWED, {**ALLOWED, "unsafe": True}, 0.1),
+    ),
+    "the guardrail fails open": (
+        "workflow-agent",
+        "guardrail_bypassed",
+        inferred(ALLOWED, {**ALLOWED, "guardrail_action": "bypassed:timeout"}, 0.1),
     ),
     "harm slips through": ("content-moderator", "recall", labelled(0.97, 0.4)),
     "prohibited items are shown": (
@@ -110,42 +123,54 @@ PLANTED: Final[Mapping[str, tuple[str, str, Make]]] = {
 }  # fmt: skip
 
 
-def replayed(preset: str, make: Make, folder: Path) -> list[Transition]:
-    """Give what a replay under a preset fires, in the order of time."""
+def recording(makes: list[Make]) -> Iterator[Event]:
+    """Give events and outcomes of one model, in the order of time."""
     rng = random.Random(7)
-    events, outcomes = folder / "events.jsonl", folder / "outcomes.jsonl"
-    with events.open("w") as told, outcomes.open("w") as answered:
-        for number in range(2 * HALF_S * PER_S):
-            at_s = NOON_S + number / PER_S
+    coming: deque[Event] = deque()
+    for number in range(2 * HALF_S * PER_S):
+        at_s, name = NOON_S + number / PER_S, f"r{number}"
+        while coming and coming[0]["event_time"] <= at_s:
+            yield coming.popleft()
+        event = {"model": "m", "model_version": "1", "request_id": name, "event_time": at_s, "status": "ok"}
+        event["latency_s"] = rng.lognormvariate(-2.5, 0.3)
+        for make in makes:
             changes, outcome = make(rng, number >= HALF_S * PER_S)
-            event = {"model": "m", "model_version": "1", "request_id": f"r{number}", "event_time": at_s, "status": "ok"}
-            told.write(json.dumps({**event, "latency_s": rng.lognormvariate(-2.5, 0.3), **changes}) + "\n")
+            event |= changes
             if outcome is not None:
-                about = {"type": "outcome", "request_id": f"r{number}", "event_time": at_s + LATE_S}
-                answered.write(json.dumps({**about, **outcome}) + "\n")
-    config = folder / "driftd.yaml"
-    config.write_text(f"{TOPICS}models: [{{match: m, preset: {preset}}}]\n")
-    settings = load_settings(config, {})
-    summary = replay_files(settings, build.references(settings, str(folder)), [events, outcomes], Outputs())
+                coming.append({"type": "outcome", "request_id": name, "event_time": at_s + LATE_S, **outcome})
+        yield event
+
+
+@cache
+def fired(preset: str) -> list[Transition]:
+    """Give what a replay under a preset fires, in the order of time, with all that is planted for it."""
+    makes = [make for name, _, make in PLANTED.values() if name == preset]
+    with TemporaryDirectory() as folder:
+        events, config = Path(folder) / "events.jsonl", Path(folder) / "driftd.yaml"
+        events.write_text("".join(json.dumps(event) + "\n" for event in recording(makes)), encoding="utf-8")
+        config.write_text(f"{TOPICS}models: [{{match: m, preset: {preset}}}]\n", encoding="utf-8")
+        settings = load_settings(config, {})
+        summary = replay_files(settings, [], [events], Outputs())
     assert 0 == summary.rejected
-    return [t for t in summary.transitions if t.alert.state is AlertState.FIRING]
+    return [transition for transition in summary.transitions if transition.alert.state is AlertState.FIRING]
 
 
-@pytest.mark.parametrize(("preset", "rule", "make"), PLANTED.values(), ids=PLANTED.keys())
-def test_planted_failure_is_found_and_nothing_fires_before(preset: str, rule: str, make: Make, tmp_path: Path) -> None:
-    fired = replayed(preset, make, tmp_path)
-    by_rule: dict[str, list[Transition]] = defaultdict(list)
-    for transition in fired:
-        by_rule[transition.alert.rule].append(transition)
+@pytest.mark.parametrize(
+    ("preset", "rule"), [(preset, rule) for preset, rule, _ in PLANTED.values()], ids=PLANTED.keys()
+)
+def test_planted_failure_is_found(preset: str, rule: str) -> None:
+    first, *_, last = [t for t in fired(preset) if t.alert.rule == rule] * 2
 
-    assert all(t.time_s >= NOON_S + HALF_S for t in fired), "a false alarm"
-    assert rule in by_rule
-    alert = by_rule[rule][-1].alert
-    assert Band.RED is alert.band
-    assert NOON_S + HALF_S - 30 <= by_rule[rule][0].alert.since_s <= NOON_S + HALF_S + 60
-    assert alert.response == presets.entry(preset)["thresholds"][rule]["response"]
+    assert pytest.approx(NOON_S + HALF_S, abs=60) == first.alert.since_s
+    assert Band.RED is last.alert.band
+    assert presets.entry(preset)["thresholds"][rule]["response"] == last.alert.response
     if rule.startswith("kill_"):
-        assert Severity.SEV1 is alert.severity
+        assert Severity.SEV1 is last.alert.severity
+
+
+@pytest.mark.parametrize("preset", presets.names())
+def test_nothing_fires_while_all_is_well(preset: str) -> None:
+    assert all(transition.time_s >= NOON_S + HALF_S for transition in fired(preset))
 
 
 def test_every_preset_is_exercised_and_so_is_each_of_its_kill_switches() -> None:
