@@ -30,6 +30,7 @@ from monitor.references import Reference
 from monitor.reloads import Reloads, Swapped
 from monitor.rules import Budget
 from monitor.selfwatch import Watched
+from monitor.silences import SECTION as SILENCES
 from monitor.sources.base import Source
 from monitor.work import Work
 
@@ -203,7 +204,7 @@ class App:
         if step.transitions:
             now_s = self._clock()
             self.ledger.take(step.transitions, now_s)
-            self._keeper.hold(step.transitions, now_s)
+            self._keeper.hold(self._aides.silences.passed(step.transitions), now_s)
             self._due_publish_s = 0.0
 
     def _keep_reference(self, reference: Reference) -> None:
@@ -225,6 +226,7 @@ class App:
         self._delivery.replace(found.sinks, found.same)
         self._is_resume_due = True
         self._aides.watch.apply(found.watch)
+        self._aides.silences.apply(found.maintenance)
         self._aides.rejects.retry()
 
     # ---- what is kept
@@ -250,10 +252,11 @@ class App:
         self._learned += self._pipeline.references(states.get(LEARNED, {}).get("models", ()))
         self._aides.watch.restore(states.get(WATCH, {}))
         self._aides.rejects.restore(states, self._terms.topics)
+        self._aides.silences.restore(states.get(SILENCES, {}))
         self._delivery.restore({n.removeprefix(OUTBOX): s for n, s in states.items() if n.startswith(OUTBOX)}, now_s)
         for decided in self._keeper.restore(states.get(UNTOLD, {}), now_s):
             self._delivery.offer(decided.transitions, decided.wall_s)
-        self._delivery.resume(self._pipeline.alerts, now_s)
+        self._delivery.resume(self._aides.silences.audible(self._pipeline.alerts), now_s)
         about = {"partitions": len(stored.positions), "age_s": round(now_s - stored.saved_wall_s, 3)}
         log.info("state restored", seconds=round(self._clock() - now_s, 3), **about)
         return stored.positions
@@ -265,6 +268,7 @@ class App:
         yield Section(LEARNED, None, lambda: {"models": [[each.model, each.model_version] for each in self._learned]})
         yield Section(LEDGER, None, self.ledger.state)
         yield Section(WATCH, None, self._aides.watch.state)
+        yield Section(SILENCES, None, self._aides.silences.state)
 
     def _save(self, now_s: float) -> None:
         """Store where all stands, and tell what waited for it."""
@@ -280,7 +284,8 @@ class App:
         for each in decided:
             self._delivery.offer(each.transitions, each.wall_s)
         if self._is_resume_due:  # a receiver that is new hears of what fires already
-            self._delivery.resume([*self._pipeline.alerts, *self._aides.watch.alerts], now_s)
+            heard = self._aides.silences.audible(self._pipeline.alerts)
+            self._delivery.resume([*heard, *self._aides.watch.alerts], now_s)
             self._is_resume_due = False
 
     # ---- what others see
@@ -290,7 +295,8 @@ class App:
         picture, watch = self._pipeline.picture(), self._aides.watch
         self._has_looked = self._has_looked or picture.looks > 0
         why = reason or self._not_ready_because(picture)
-        now_s = self._clock()
+        now_s, silences = self._clock(), self._aides.silences
+        self._keeper.hold(silences.release(picture.watermark_s), now_s)
         snapshot = Snapshot(
             wall_s=now_s,
             started_wall_s=self._started_s,
@@ -312,6 +318,7 @@ class App:
             dead_letters=self._aides.rejects.status(),
             heartbeat=self._aides.heartbeat_status(),
             stalls=self._aides.stalls_seen(),
+            silences=silences.status(picture.watermark_s),
         )
         own = watch.advance(snapshot, Watched(self.source.trouble(), snapshot.away, *self._aides.usage()))
         self._keeper.hold(own, now_s)

@@ -38,6 +38,7 @@ from monitor.references import Reference
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, BURN, DRIFT, DRIFT_KINDS, Budget, Burn, Level, Objective, Plan, Rule
 from monitor.selfwatch.terms import SelfTerms
+from monitor.silences import Maintenance
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
 from monitor.sources.kafka_terms import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
@@ -153,7 +154,7 @@ def _given(own: T | None, default: T) -> T:
 def _level(limit: Limit | None) -> Level | None:
     if limit is None:
         return None
-    return Level(limit.value, is_relative=limit.is_relative, text=str(limit) if limit.margin else "")
+    return Level(limit.value, is_relative=limit.is_relative, text=str(limit) if limit.margin or limit.is_duration else "")
 
 
 def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
@@ -366,6 +367,14 @@ def fold_terms(settings: Settings) -> KafkaTerms:
 def self_terms(settings: Settings, terms: PipelineTerms) -> SelfTerms:
     """Give what driftd tells of itself."""
     return settings.selfwatch.terms(settings.alerts.owner or "", max(terms.windows_s))
+
+
+def maintenance(settings: Settings) -> list[Maintenance]:
+    """Give when nobody is told of alerts."""
+    return [
+        Maintenance(each.start or 0.0, each.end or 0.0, tuple(each.models), each.reason)
+        for each in settings.alerts.maintenance
+    ]
 
 
 def only_learning(settings: Settings) -> PipelineTerms:

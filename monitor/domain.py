@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from monitor.intake import DeadLetterStatus, Intake, Origin
 from monitor.objectives import ErrorBudget
-from monitor.upkeep import HeartbeatStatus, ReloadStatus, StateStatus
+from monitor.upkeep import HeartbeatStatus, ReloadStatus, SilenceStatus, StateStatus
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -416,3 +416,4 @@ class Snapshot:
     dead_letters: DeadLetterStatus = field(default_factory=DeadLetterStatus)
     heartbeat: HeartbeatStatus = field(default_factory=HeartbeatStatus)
     stalls: int = 0
+    silences: SilenceStatus = field(default_factory=SilenceStatus)

@@ -376,6 +376,11 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
         "When the configuration in force was read, seconds since the epoch.",
         lambda s: s.reload.at_wall_s,
     ),
+    "driftd_maintenance_windows": ("Maintenance windows in force.", lambda s: len(s.silences.windows)),
+    "driftd_silenced_alerts": (
+        "Alerts that fire and nobody is told of, because of maintenance.",
+        lambda s: len(s.silences.held),
+    ),
     "driftd_partitions_away": (
         "Partitions that were read here and that another member of the group has now.",
         lambda s: len(s.away),
@@ -421,6 +426,10 @@ _SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]
         lambda s: s.intake.repeated,
     ),
     "driftd_looks_total": ("Closed panes that were judged.", lambda s: s.picture.looks),
+    "driftd_silenced_transitions_total": (
+        "Changes of alerts that nobody was told of, because of maintenance.",
+        lambda s: s.silences.silenced,
+    ),
     "driftd_loop_stalls_total": (
         "Times that the main loop stood still for half of http.stall_s; its stacks are in the log.",
         lambda s: s.stalls,

@@ -49,3 +49,15 @@ class ReloadStatus:
     is_good: bool = True
     at_wall_s: float = 0.0
     needs_restart: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceStatus:
+    """Maintenance. windows: those in force: start and end (event time), globs of models, and why.
+
+    held: by dedup_key of alerts that fire and nobody is told of, why. silenced: changes that nobody was told of.
+    """
+
+    windows: tuple[tuple[float, float, tuple[str, ...], str], ...] = ()
+    held: Mapping[str, str] = field(default_factory=dict)
+    silenced: int = 0

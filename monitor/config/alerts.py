@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from monitor.config.base import SECTION
+from monitor.config.maintenance import MaintenanceSettings
 from monitor.config.outcomes import TaskSettings
 from monitor.config.presets import with_preset
 from monitor.config.refusals import Refusals, told
@@ -53,6 +54,9 @@ class AlertSettings(BaseModel):
     )
     response: str | None = Field(
         default=None, max_length=1000, description="What a person should do first, for rules that say nothing."
+    )
+    maintenance: tuple[MaintenanceSettings, ...] = Field(
+        default=(), max_length=100, description="Times in which nobody is told: from, to, models and reason of each."
     )
 
 

@@ -56,6 +56,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "rules": PARTS,
     "scopes": PARTS,
     "sequential": PARTS,
+    "silences": PARTS,
     "snapshot_writer": PARTS,
     "snapshots": PARTS,
     "series": PARTS,

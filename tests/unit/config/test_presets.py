@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from typer.testing import CliRunner
@@ -17,9 +18,9 @@ from monitor.errors import ConfigError
 from tests.unit.config.broken import PEOPLE, TOPICS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from monitor.rules import Rule
+
+ANYONE: Final = "owner: me, runbook: book"
 
 KNOWN = ("compliance-copilot", "customer-support-bot", "developer-copilot", "fraud-classifier", "knowledge-assistant")
 NAMED = pytest.mark.parametrize("name", presets.names())
@@ -142,3 +143,37 @@ def test_printed_preset_is_an_entry_of_models(tmp_path: Path) -> None:
     written, named = load(f"match: m\n    {text}", tmp_path), load("preset: knowledge-assistant", tmp_path)
 
     assert rules(written) == rules(named)
+
+
+# ---- the page
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "presets.md").read_text(encoding="utf-8")
+
+
+def row(preset: str, name: str) -> str:
+    """Give a rule as a row of the page."""
+    settings = load_settings(None, {"DRIFTD_KAFKA__TOPICS": "t", "DRIFTD_MODELS": f"[{{preset: {preset}, {ANYONE}}}]"})
+    rule = next(each for each in build.Plans(settings)("m", "").rules if each.name == name)
+    side = ">" if rule.is_above else "<"
+    limits = ["" if level is None else f"{side} {level}" for level in (rule.yellow, rule.red)]
+    fields = ", ".join(f"`{field}`" for field in rule.fields)
+    return f"| `{name}` | `{rule.statistic}` of {fields} | {' | '.join(limits)} | {rule.severity.label} |"
+
+
+@NAMED
+def test_page_has_every_rule_as_it_is(name: str) -> None:
+    _, _, rest = PAGE.partition(f"\n## {name}\n")
+    section, _, _ = rest.partition("\n## ")
+
+    assert [row(name, rule) for rule in presets.entry(name)["thresholds"]] == [
+        line for line in section.splitlines() if line.startswith("| `")
+    ]
+    assert presets.summary(name) in section
+
+
+@NAMED
+def test_page_says_what_every_field_that_is_read_means(name: str) -> None:
+    _, _, reads = PAGE.partition("\n## What they read\n")
+    given = [rule.get("fields", ()) for rule in presets.entry(name)["thresholds"].values()]
+
+    assert [] == [field for fields in given for field in fields if f"`{field}`" not in reads]
