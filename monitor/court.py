@@ -34,6 +34,7 @@ from monitor.join.pending import Pending
 from monitor.joining import Joining
 from monitor.judge import Judge
 from monitor.kept import Section, State
+from monitor.kpi_cells import Cells
 from monitor.lines import Terms
 from monitor.panes import Cadence, OpenPanes
 from monitor.pictures import picture_of
@@ -86,7 +87,8 @@ class Court:
         self._ladders = tuple(Ladder(terms.spans_s(arena), PAST_S) for arena in Arena)
         self._views = Views(self._table, self._ladders)
         judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
-        self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms)
+        self._cells = Cells(self._table, self._ladders, judge_terms.windows_s)
+        self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms, self._cells)
         self._tables = Tables(self._table, self._views, terms.detectors, judge_terms.windows_s, terms.series_max)
         self._watermark = Watermark(terms.time.disorder_s)
         self._duplicates = Duplicates(terms.event_ids_max, terms.seed)
@@ -331,7 +333,10 @@ class Court:
     def picture(self) -> Picture:
         """Give all numbers as of the last closed pane, as values that do not change."""
         found = picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
-        return replace(found, join=self._joining.joiner.status())
+        kpis, left_out = self._cells.values()
+        if left_out:
+            found = replace(found, overflow={**found.overflow, "kpi_cells": left_out})
+        return replace(found, join=self._joining.joiner.status(), kpis=kpis)
 
     @property
     def alerts(self) -> Sequence[Alert]:

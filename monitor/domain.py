@@ -278,6 +278,23 @@ class StatisticTable:
     values: FloatArray
 
 
+class KpiValue(NamedTuple):
+    """A KPI of one model version and segment in one window, with its interval of 95 %. See monitor.kpis.
+
+    segment: "" for all traffic, name=value, or the name alone where its values are compared. name: of the KPI.
+    """
+
+    model: str
+    model_version: str
+    segment: str
+    window: str
+    name: str
+    value: float
+    low: float
+    high: float
+    samples: int
+
+
 class AnomalyScore(NamedTuple):
     """How odd the last point of a metric series is, 0 to 1 (0.5: an alarm). statistic: volume, p50, p95, mean, rate."""
 
@@ -333,6 +350,7 @@ class Picture:
     anomalies: Sequence[AnomalyScore] = ()
     budgets: Sequence[ErrorBudget] = ()
     join: JoinStatus = field(default_factory=JoinStatus)
+    kpis: Sequence[KpiValue] = ()
 
 
 @dataclass(frozen=True, slots=True)

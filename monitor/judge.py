@@ -79,6 +79,9 @@ class Judge(Docket):
             transitions += self.book.advance(own.look(self.book, end_s), end_s, self._date)
         burning = self.burns.look(self.book, self._incomplete, pane, end_s)
         transitions += self.book.advance(burning, end_s, self._date)
+        if self._kpis is not None:
+            kpis = self._kpis.look(self.book, due, end_s, self._incomplete)
+            transitions += self.book.advance(kpis, end_s, self._date)
         odd = self.anomalies.look(self.book, end_s, self._incomplete)
         return transitions + self.book.advance(odd, end_s, self._date)
 

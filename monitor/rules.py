@@ -20,6 +20,8 @@ SILENCE: Final = "silence"
 """The statistic whose span is not the window's: it reaches back to the last event."""
 BURN: Final = "burn"
 """The statistic of error budgets, see burns."""
+KPI: Final = "kpi"
+"""The statistic of rules whose fields are KPIs, see kpi_watch."""
 DRIFT_KINDS: Final = frozenset({Kind.NUMERIC, Kind.CATEGORICAL, Kind.LOG})
 DRIFT_SHARE: Final = 0.5
 """Share of a model's budget that drift has; thresholds have the rest."""

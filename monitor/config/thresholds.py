@@ -12,6 +12,7 @@ from monitor.config.builtin import BUILT_IN_RULES
 from monitor.config.guess import did_you_mean
 from monitor.config.refusals import Refusals, refusal, shorten, show_key
 from monitor.config.units import Duration, Limit, LimitValue, Names, SeverityValue, Share, Window, format_duration
+from monitor.detectors import DETECTORS
 from monitor.domain import Severity
 from monitor.fields import FEATURE_PREFIX, PREDICTION, VOLUME
 from monitor.river import RIVER
@@ -251,7 +252,7 @@ def _check_limits(rule: Threshold, found: Refusals) -> None:
         if limit is not None:
             _check_limit(rule.statistic, band, limit, found)
     _check_order(*rule.levels, rule.direction, found)
-    if rule.for_windows > 1 and rule.statistic in {*_APART, SILENCE}:
+    if rule.for_windows > 1 and (rule.statistic not in DETECTORS or rule.statistic == SILENCE):
         found.add(("for_windows",), f"{rule.statistic} is not judged in windows", "leave it out, or write for_s")
     if rule.statistic in _APART:
         _check_apart(rule, found)

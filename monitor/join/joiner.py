@@ -158,7 +158,8 @@ class Joiner:
         """
         joined = Joined()
         told = self._told(outcomes)
-        if told and len({each for _, each in sampled}) < len(sampled):
+        last = {each: columns.messages[i] for i, each in sampled} if told else {}
+        if any(one.message < last.get(one.asked, 0) for one in told):
             self._take_in_order(columns, sampled, told, joined)
         else:
             self._remember(columns, sampled, joined)
@@ -168,7 +169,7 @@ class Joiner:
     def _take_in_order(
         self, columns: Columns, sampled: Sequence[tuple[int, bytes]], told: Sequence[Told], joined: Joined
     ) -> None:
-        """Take in one message after the other: an id that comes again tells outcomes before it from those after."""
+        """Take in one message after the other: an id that comes again parts outcomes before it from those after."""
         left = list(told)
         for each in sampled:
             before = [one for one in left if one.message < columns.messages[each[0]]]

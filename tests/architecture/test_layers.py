@@ -87,6 +87,8 @@ LAYERS: Final[Mapping[str, int]] = {
     "work": WHOLE,
     "delta_court": WHOLE,
     "delta_fold": WHOLE,
+    "kpi_cells": WHOLE,
+    "kpi_watch": WHOLE,
     "lines": WHOLE,
     "onsets": WHOLE,
     "metrics": WHOLE,
