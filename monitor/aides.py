@@ -10,6 +10,7 @@ from monitor.breakers import Breakers, BreakerTerms
 from monitor.rejects import Rejects
 from monitor.selfwatch import SelfWatch
 from monitor.selfwatch.terms import Usage
+from monitor.silences import Silences
 from monitor.upkeep import HeartbeatStatus
 
 Usages = tuple[Usage | None, Usage | None]
@@ -55,13 +56,14 @@ def _no_usage() -> Usages:
 
 @dataclass(frozen=True, slots=True)
 class Aides:
-    """All of them. usage: gives how much memory and disk is in use."""
+    """All of them. usage: gives how much memory and disk is in use. silences: what nobody is told of."""
 
     rejects: Rejects = field(default_factory=lambda: Rejects(Breakers(BreakerTerms())))
     watch: SelfWatch = field(default_factory=SelfWatch)
     heartbeat: Beating | None = None
     stalls: Standing | None = None
     usage: Callable[[], Usages] = _no_usage
+    silences: Silences = field(default_factory=Silences)
 
     def threads(self) -> Iterator[Running]:
         """Give those with threads."""

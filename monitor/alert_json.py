@@ -42,6 +42,7 @@ def alert_dict(alert: Alert) -> dict[str, object]:
         "dedup_key": alert.dedup_key,
         "owner": alert.owner,
         "runbook": alert.runbook,
+        "response": alert.response,
         "drill": alert.is_drill,
     }
 
@@ -116,6 +117,7 @@ def alert_of(told: Mapping[str, Any]) -> Alert:
         together=int(told.get("together") or 1),
         histogram=_histogram(told.get("histogram")),
         is_drill=bool(told.get("drill")),
+        response=str(told.get("response") or ""),
         details={str(name): str(value) for name, value in (told.get("details") or {}).items()},
     )
 

@@ -16,7 +16,7 @@ from monitor.kept import State
 _AS_THEY_ARE: Final = (
     *("rule", "statistic", "value", "threshold", "samples", "evidence", "evidence_needed", "window_s", "since_s"),
     *("pending_s", "firing_s", "resolved_s", "incident", "dedup_key", "owner", "runbook", "reference", "summary"),
-    *("change", "rank", "together", "is_drill"),
+    *("change", "rank", "together", "is_drill", "response"),
 )
 """The fields of an alert that are plain values themselves."""
 _Result = TypeVar("_Result")

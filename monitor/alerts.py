@@ -75,7 +75,8 @@ class Observation:
     """One look at one stream under one rule, with its evidence.
 
     threshold: of the band seen (of the lowest, if none). where, row: statistic, arena and row, for dating the onset.
-    since_s: the onset, None while it is to be dated. change, rank, together, histogram: as in Alert.
+    since_s: the onset, None while it is to be dated. windows: that are beyond the threshold in a row, up to now; at
+    most as many as the rule asks for. change, rank, together, histogram: as in Alert.
     """
 
     rule: Rule
@@ -92,6 +93,7 @@ class Observation:
     where: tuple[str, Arena]
     row: int
     since_s: float | None = None
+    windows: int = 1
     change: str = ""
     rank: int = 1
     together: int = 1
@@ -242,6 +244,7 @@ class AlertBook:
             together=seen.together,
             histogram=seen.histogram,
             is_drill=model == DRILL_MODEL,
+            response=seen.rule.response,
         )
 
     # ---- from one process to the next
@@ -304,7 +307,7 @@ def _event(entry: Entry, seen: Observation, now_s: float) -> Event:
     rule, alert = entry.rule, entry.alert
     if seen.seen >= Seen.YELLOW:
         if alert.state is not State.FIRING:
-            lasted = entry.breach_s is not None and now_s - entry.breach_s >= rule.for_s
+            lasted = seen.windows >= rule.for_windows and _lasted(entry.breach_s, rule.for_s, now_s)
             return Event.LASTING_BREACH if lasted else Event.BREACH
         if _band(seen.seen) > alert.band:
             return Event.WORSE

@@ -31,6 +31,7 @@ from monitor.references import Reference
 from monitor.reloads import Reloads, Swapped
 from monitor.rules import Budget
 from monitor.selfwatch import Watched
+from monitor.silences import SECTION as SILENCES
 from monitor.sources.base import Source
 from monitor.work import Work
 
@@ -216,7 +217,7 @@ class App:
         if step.transitions:
             now_s = self._clock()
             self.ledger.take(step.transitions, now_s)
-            self._keeper.hold(step.transitions, now_s)
+            self._keeper.hold(self._aides.silences.passed(step.transitions), now_s)
             self._due_publish_s = 0.0
 
     def _keep_reference(self, reference: Reference) -> None:
@@ -238,6 +239,7 @@ class App:
         self._delivery.replace(found.sinks, found.same)
         self._is_resume_due = True
         self._aides.watch.apply(found.watch)
+        self._aides.silences.apply(found.maintenance)
         self._aides.rejects.retry()
 
     # ---- what is kept
@@ -269,10 +271,11 @@ class App:
         self._learned += self._pipeline.references(states.get(LEARNED, {}).get("models", ()))
         self._aides.watch.restore(states.get(WATCH, {}))
         self._aides.rejects.restore(states, self._terms.topics)
+        self._aides.silences.restore(states.get(SILENCES, {}))
         self._delivery.restore(dict(under(OUTBOX, states)), now_s)
         for decided in self._keeper.restore(states.get(UNTOLD, {}), now_s):
             self._delivery.offer(decided.transitions, decided.wall_s)
-        self._delivery.resume(self._pipeline.alerts, now_s)
+        self._delivery.resume(self._aides.silences.audible(self._pipeline.alerts), now_s)
         about = {"partitions": len(stored.positions), "age_s": round(now_s - stored.saved_wall_s, 3)}
         log.info("state restored", seconds=round(self._clock() - now_s, 3), **about)
 
@@ -284,6 +287,7 @@ class App:
         yield Section(LEDGER, None, self.ledger.state)
         yield Section(WATCH, None, self._aides.watch.state)
         yield Section(SOURCE, None, lambda: {"topic_ids": dict(self.source.topic_ids())})
+        yield Section(SILENCES, None, self._aides.silences.state)
 
     def _save(self, now_s: float) -> None:
         """Store where all stands, and tell what waited for it."""
@@ -300,7 +304,8 @@ class App:
             told = [transition for transition in each.transitions if self._terms.may_tell(transition.alert)]
             self._delivery.offer(told, each.wall_s)
         if self._is_resume_due:  # a receiver that is new hears of what fires already
-            self._delivery.resume([*self._pipeline.alerts, *self._aides.watch.alerts], now_s)
+            heard = self._aides.silences.audible(self._pipeline.alerts)
+            self._delivery.resume([*heard, *self._aides.watch.alerts], now_s)
             self._is_resume_due = False
 
     # ---- what others see
@@ -311,7 +316,8 @@ class App:
         self._has_looked = self._has_looked or picture.looks > 0
         self._waits_for = reason or self._waiting_for()
         why = self._waits_for or self._not_ready_because(picture)
-        now_s = self._clock()
+        now_s, silences = self._clock(), self._aides.silences
+        self._keeper.hold(silences.release(picture.watermark_s), now_s)
         snapshot = Snapshot(
             wall_s=now_s,
             started_wall_s=self._started_s,
@@ -334,6 +340,7 @@ class App:
             heartbeat=self._aides.heartbeat_status(),
             stalls=self._aides.stalls_seen(),
             step_s=self._step_s,
+            silences=silences.status(picture.watermark_s),
         )
         own = watch.advance(snapshot, Watched(self.source.trouble(), snapshot.away, *self._aides.usage()))
         self._keeper.hold(own, now_s)

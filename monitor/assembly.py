@@ -26,6 +26,7 @@ from monitor.rejects import Rejects
 from monitor.reloading import Reloader
 from monitor.reports import ErrorLog
 from monitor.selfwatch import SelfWatch
+from monitor.silences import Silences
 from monitor.sources.kafka import KafkaSource
 from monitor.stalls import StallWatch
 from monitor.store import Store
@@ -118,6 +119,7 @@ def _aides(settings: Settings, board: Board, terms: PipelineTerms) -> Aides:
         heartbeat=heartbeat,
         stalls=StallWatch(lambda: board.turns, settings.http.stall_s / 2, board.is_busy),
         usage=usage,
+        silences=Silences(build.maintenance(settings)),
     )
 
 

@@ -25,6 +25,7 @@ from monitor.config.guess import did_you_mean
 from monitor.config.kafka import KafkaSettings
 from monitor.config.thresholds import Threshold, complete_rule
 from monitor.config.units import Limit
+from monitor.court import PAST_S
 from monitor.dead_letters import CLIENT_OPTIONS
 from monitor.decode import ADAPTERS, Limits
 from monitor.detectors import DETECTORS
@@ -36,12 +37,14 @@ from monitor.pipeline_terms import LearnTerms, PipelineTerms, TimeTerms
 from monitor.reference_files import read_references
 from monitor.references import Reference
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT, DRIFT_KINDS, Budget, Level, Plan, Rule
+from monitor.rules import ANOMALY, BURN, DRIFT, DRIFT_KINDS, Budget, Burn, Level, Objective, Plan, Rule
 from monitor.selfwatch.terms import SelfTerms
+from monitor.silences import Maintenance
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
 from monitor.sources.kafka_terms import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
 from monitor.streams import StreamLimits
+from monitor.tables import span_text
 
 T = TypeVar("T")
 
@@ -80,6 +83,11 @@ class Plans:
         rules = [rule for _, plan in self.named() for rule in plan.rules]
         return tuple(sorted({window_s for rule in rules for window_s in rule.windows_s}))
 
+    def burn_windows_s(self) -> tuple[float, ...]:
+        """Give all windows that any rule of an error budget looks at, ascending."""
+        objectives = [rule.objective for _, plan in self.named() for rule in plan.rules if rule.objective is not None]
+        return tuple(sorted({window_s for objective in objectives for window_s in objective.windows_s}))
+
     def has_river(self) -> bool:
         """Tell whether any rule asks for one of river's detectors."""
         return any(rule.statistic in RIVER for _, plan in self.named() for rule in plan.rules)
@@ -97,24 +105,47 @@ def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
 
 def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettings) -> Rule:
     yellow_severity, severity = given.severities
+    yellow, red = map(_level, given.levels)
+    objective = None
+    if given.statistic == BURN:
+        objective = _objective(given)
+        yellow, red = (_burn_level(objective, is_red=is_red) for is_red in (False, True))
+    windows_s = tuple(given.windows or alerts.windows)
     _check_fields(name, given, entry)
+    _check_reach(name, given, entry, windows_s)
     return Rule(
         name=name,
         statistic=given.statistic,
         fields=tuple(given.fields),
-        yellow=_level(given.yellow),
-        red=_level(given.red),
-        windows_s=tuple(given.windows or alerts.windows),
+        yellow=yellow,
+        red=red,
+        windows_s=windows_s,
         is_above=given.direction == "above",
         samples_min=_given(given.samples_min, alerts.samples_min),
         severity=severity,
         yellow_severity=yellow_severity,
         for_s=_given(given.for_s, alerts.for_s),
+        for_windows=given.for_windows,
         keep_firing_for_s=_given(given.keep_firing_for_s, alerts.keep_firing_for_s),
         hysteresis=_given(given.hysteresis, alerts.hysteresis),
         owner=given.owner or entry.owner or alerts.owner or "",
         runbook=given.runbook or entry.runbook or alerts.runbook or "",
+        response=given.response or entry.response or alerts.response or "",
+        objective=objective,
     )
+
+
+def _objective(given: Threshold) -> Objective:
+    assert given.objective is not None
+    burns = (Burn(each.factor, each.windows[1], each.windows[0], each.band == "red") for each in given.burns)
+    return Objective(given.objective, given.period_s, tuple(burns))
+
+
+def _burn_level(objective: Objective, *, is_red: bool) -> Level | None:
+    """Give where a band of an error budget begins: with the slowest burn that is told in it."""
+    own = [burn for burn in objective.burns if burn.is_red is is_red]
+    text = " or ".join(f"{b.factor:g}x in {span_text(b.long_s)} and {span_text(b.short_s)}" for b in own)
+    return Level(min(burn.factor for burn in own), text=text) if own else None
 
 
 def _given(own: T | None, default: T) -> T:
@@ -122,7 +153,11 @@ def _given(own: T | None, default: T) -> T:
 
 
 def _level(limit: Limit | None) -> Level | None:
-    return None if limit is None else Level(limit.value, is_relative=limit.is_relative)
+    if limit is None:
+        return None
+    return Level(
+        limit.value, is_relative=limit.is_relative, text=str(limit) if limit.margin or limit.is_duration else ""
+    )
 
 
 def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
@@ -143,8 +178,24 @@ def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
             )
 
 
+def _check_reach(name: str, given: Threshold, entry: ModelSettings, windows_s: Sequence[float]) -> None:
+    """Refuse windows in a row that reach back beyond what is kept: they would never be seen to be all bad."""
+    kept_s = max(PAST_S, *windows_s)
+    if given.for_windows * min(windows_s) > kept_s:
+        raise ConfigError(
+            f"models[{entry.match}].thresholds.{name}.for_windows: {given.for_windows} windows of"
+            f" {span_text(min(windows_s))} reach back further than the {span_text(kept_s)} that counts are kept for;"
+            " write fewer, or give the rule shorter windows"
+        )
+
+
 def _kinds(statistic: str) -> frozenset[Kind]:
-    apart = {DRIFT: DRIFT_KINDS, ANOMALY: ANOMALY_KINDS, **{name: own.kinds for name, own in RIVER.items()}}
+    apart = {
+        BURN: frozenset({Kind.YES_NO}),
+        DRIFT: DRIFT_KINDS,
+        ANOMALY: ANOMALY_KINDS,
+        **{name: own.kinds for name, own in RIVER.items()},
+    }
     return apart[statistic] if statistic in apart else DETECTORS[statistic].kinds
 
 
@@ -156,7 +207,13 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         plan_of=plans,
         detectors=DETECTORS,
         windows_s=plans.windows_s() or tuple(settings.alerts.windows),
-        budget=Budget(settings.alerts.false_alarm_budget, settings.alerts.budget_period_s, plans.has_river()),
+        burn_windows_s=plans.burn_windows_s(),
+        budget=Budget(
+            settings.alerts.false_alarm_budget,
+            settings.alerts.budget_period_s,
+            has_river=plans.has_river(),
+            has_burn=bool(plans.burn_windows_s()),
+        ),
         time=TimeTerms(time_.pane_s, time_.disorder_s, time_.grace_s, time_.future_s),
         learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min),
         limits=StreamLimits(
@@ -322,6 +379,14 @@ def fold_terms(settings: Settings) -> KafkaTerms:
 def self_terms(settings: Settings, terms: PipelineTerms) -> SelfTerms:
     """Give what driftd tells of itself."""
     return settings.selfwatch.terms(settings.alerts.owner or "", max(terms.windows_s))
+
+
+def maintenance(settings: Settings) -> list[Maintenance]:
+    """Give when nobody is told of alerts."""
+    return [
+        Maintenance(each.start or 0.0, each.end or 0.0, tuple(each.models), each.reason)
+        for each in settings.alerts.maintenance
+    ]
 
 
 def only_learning(settings: Settings) -> PipelineTerms:

@@ -124,7 +124,10 @@ def _rule_text(rule: Rule) -> str:
         )
         if level is not None
     ]
-    windows = f"; windows {'/'.join(span_text(w) for w in rule.windows_s)}" if rule.statistic in DETECTORS else ""
+    lasting = f", {rule.for_windows} in a row" if rule.for_windows > 1 else ""
+    windows = (
+        f"; windows {'/'.join(span_text(w) for w in rule.windows_s)}{lasting}" if rule.statistic in DETECTORS else ""
+    )
     return f"{rule.name:<18} {rule.statistic} of {', '.join(rule.fields)}: {', '.join(bands)}{windows}"
 
 
@@ -145,6 +148,8 @@ def _rule_dict(rule: Rule) -> dict[str, Any]:
         "windows_s": list(rule.windows_s),
         "samples_min": rule.samples_min,
         "for_s": rule.for_s,
+        "for_windows": rule.for_windows,
         "owner": rule.owner,
         "runbook": rule.runbook,
+        "response": rule.response,
     }

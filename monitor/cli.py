@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 
 from monitor import __version__, build, logs
+from monitor import presets as ready
 from monitor.board import Board
 from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, errors, settings_of
 from monitor.config import settings_schema
+from monitor.config.guess import did_you_mean
 from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
 from monitor.errors import ConfigError
@@ -283,6 +285,16 @@ def drill(  # noqa: PLR0913, PLR0917 - one parameter per option
 def _say(text: str) -> None:
     """Tell how the work goes on, beside what it gives."""
     typer.echo(text, err=True)
+
+
+@cli.command()
+def presets(name: Annotated[str | None, typer.Argument(help="The one to print; none: a list.")] = None) -> None:
+    """List the rules that are ready for a kind of deployment, or print one of them, to be read or changed."""
+    with errors():
+        if name is not None and name not in ready.names():
+            raise typer.BadParameter(f"{name}: not a preset; {did_you_mean(name, ready.names())}")
+        listed = (f"{each:<22} {ready.summary(each)}" for each in ready.names())
+        typer.echo("\n".join(listed) if name is None else ready.text(name).rstrip())
 
 
 @cli.command()

@@ -87,7 +87,7 @@ class Court:
         self._terms = terms
         self._table = StreamTable(terms.limits, lambda m, v: self._plan(m, v).watch, references, terms.time.pane_s)
         self._folder = Folder(self._table)
-        self._ladders = tuple(Ladder(sorted(set(terms.windows_s)), PAST_S) for _ in Arena)
+        self._ladders = tuple(Ladder(terms.spans_s(arena), PAST_S) for arena in Arena)
         self._views = Views(self._table, self._ladders)
         judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
         self._cells = Cells(self._table, self._ladders, judge_terms.windows_s)

@@ -15,6 +15,7 @@ import numpy as np
 from monitor.alerts import AlertBook
 from monitor.anomalies import Anomalies
 from monitor.bins import Arena
+from monitor.burns import Burns
 from monitor.detectors.base import Detector
 from monitor.domain import Alert, IntArray, StreamKey, Transition
 from monitor.drifts import ARENAS, Drifts
@@ -35,7 +36,7 @@ from monitor.kpi_watch import KpiWatch
 from monitor.lines import LineMaker, Lines, Terms, Where
 from monitor.onsets import Onsets
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT, KPI, Budget, PlanOf, Rule
+from monitor.rules import ANOMALY, BURN, DRIFT, KPI, Budget, PlanOf, Rule
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
 from monitor.tracks import Countable, Limits, Tracks
@@ -69,7 +70,7 @@ class Docket:
         self._plan_of = plan_of
         self._terms = terms
         self._onsets = Onsets(views, detectors)
-        self._incomplete = Incomplete(KEPT_SPANS * terms.windows_s[-1])
+        self._incomplete = Incomplete(KEPT_SPANS * max(views.spans_s(Arena.FLAGS)))
         self._verdicts = Verdicts(views, detectors, self._incomplete)
         self._end_s = 0.0
         self._pasts = self._overs = 0
@@ -87,6 +88,7 @@ class Docket:
         self._gone: set[Identity] = set()
         self._drifts = Drifts(self._table, self._views, self._plan_of, self._terms.budget)
         self._watchmen = Watchmen(self._table, self._views, self._plan_of, self._terms.budget)
+        self.burns = Burns(self._table, self._views, self._plan_of, self._terms)
         self._kpis = (
             None if self._cells is None else KpiWatch(self._table, self._views, self._plan_of, self._terms, self._cells)
         )
@@ -105,6 +107,7 @@ class Docket:
             self._views.refresh(subject)
         self._drifts.refresh(subjects, self._end_s)
         self._watchmen.refresh(subjects)
+        self.burns.refresh(subjects)
         self.anomalies.refresh(subjects, self._end_s)
         self._set_lines(subjects)
 
@@ -213,6 +216,7 @@ class Docket:
             self._views.refresh(subject)
         self._watchmen.restore(states.get(f"{NAME}/river", {}), moves)
         self._watchmen.refresh(subjects)
+        self.burns.refresh(subjects)
         self.anomalies.refresh(subjects, end_s)
         self._drifts.refresh([s for s in self._table.subjects if s.index not in pending or s.index in known], end_s)
         waves = {by_name[m, v].index: (b, n) for m, v, b, n in state.get("waves", []) if (m, v) in by_name}
@@ -275,6 +279,8 @@ class Docket:
             return self._drifts.rule_of(arena, row, alert.rule)
         if alert.statistic == ANOMALY:
             return self.anomalies.rule_of(alert.key, alert.rule)
+        if alert.statistic == BURN:
+            return self.burns.rule_of(row, alert.rule)
         if alert.statistic in RIVER:
             return self._watchmen.rule_of(arena, row, alert.rule)
         number = self._line_of((alert.statistic, arena), row, alert.rule)

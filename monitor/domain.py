@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.intake import DeadLetterStatus, Intake, Origin
+from monitor.objectives import ErrorBudget
 from monitor.quality import AnomalyScore, JoinStatus, KpiValue
-from monitor.upkeep import HalfStatus, HeartbeatStatus, ReloadStatus, StateStatus
+from monitor.upkeep import HalfStatus, HeartbeatStatus, ReloadStatus, SilenceStatus, StateStatus
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -148,9 +149,8 @@ class Gap(NamedTuple):
 class Batch:
     """Messages as read, in the order of arrival; values, partitions and offsets are of one length, n.
 
-    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). offsets: of each
-    message in its partition, shape (n,); empty where a source has none. is_last: the source is exhausted. origins: of
-    each message, made when looked at; empty where a source has none.
+    values: payloads (None: a tombstone). partitions: index into `sources` of each message, shape (n,). is_last: the
+    source is exhausted. offsets, origins: of each message in its partition; empty where a source has none.
     """
 
     values: Sequence[bytes | None] = ()
@@ -188,7 +188,7 @@ class Alert:
     time of the decisions, None if not reached. reference: identity of the reference judged against, "" for an absolute
     threshold without one. change: what kind of drift it is (location, scale, shape, ...), "" where the statistic itself
     says it. rank: 1 for the strongest evidence of those that began together in one model, of `together`. histogram: of
-    what was judged, where the stream has one. is_drill: begun by a drill, not by real traffic.
+    what was judged, where the stream has one. is_drill: begun by a drill. response: what a person should do, or "".
     """
 
     rule: str
@@ -219,6 +219,7 @@ class Alert:
     together: int = 1
     histogram: Histogram | None = None
     is_drill: bool = False
+    response: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -305,6 +306,7 @@ class Picture:
     transitions: Mapping[tuple[str, str], int]
     anomalies: Sequence[AnomalyScore] = ()
     half: HalfStatus = field(default_factory=HalfStatus)
+    budgets: Sequence[ErrorBudget] = ()
     join: JoinStatus = field(default_factory=JoinStatus)
     kpis: Sequence[KpiValue] = ()
 
@@ -391,3 +393,4 @@ class Snapshot:
     heartbeat: HeartbeatStatus = field(default_factory=HeartbeatStatus)
     stalls: int = 0
     step_s: float = 0.0
+    silences: SilenceStatus = field(default_factory=SilenceStatus)

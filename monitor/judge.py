@@ -77,6 +77,8 @@ class Judge(Docket):
             transitions += self.book.advance(self._observations(where, lines, alerted), end_s, self._date)
         for own in (self._drifts, self._watchmen):
             transitions += self.book.advance(own.look(self.book, end_s), end_s, self._date)
+        burning = self.burns.look(self.book, self._incomplete, pane, end_s)
+        transitions += self.book.advance(burning, end_s, self._date)
         if self._kpis is not None:
             kpis = self._kpis.look(self.book, due, end_s, self._incomplete)
             transitions += self.book.advance(kpis, end_s, self._date)
@@ -164,6 +166,18 @@ class Judge(Docket):
         self._memory.over[rule.name, key] = self._end_s, over
         return over
 
+    def _windows(self, where: Where, lines: Lines, line: int) -> int:
+        """Give how many windows in a row are beyond a line's limit, of the length of which most are."""
+        rule = self._rules[int(lines.rule[line])]
+        limit = self._limit(where, lines, line, float(lines.lowest[line]))
+        whole = [
+            window_s
+            for window_s in rule.windows_s
+            if not self._incomplete.touch(self._end_s - rule.for_windows * window_s, self._end_s)
+        ]
+        asked = (self._onsets.in_a_row(limit, window_s, rule.samples_min, rule.for_windows) for window_s in whole)
+        return max(asked, default=0) if rule.for_windows > 1 else 1
+
     def _reached(self, where: Where, lines: Lines) -> Iterator[Observation]:
         """Give the lines whose threshold is certainly passed by all that came since, whatever the windows say."""
         tracks, keys = self._tracks[where], self._table.arenas[where[1]].keys
@@ -214,6 +228,7 @@ class Judge(Docket):
             where=where,
             row=row,
             since_s=passed.since_s,
+            windows=self._windows(where, lines, line),
             change=CHANGES.get(where[0], ""),
         )
 
@@ -259,6 +274,7 @@ class Judge(Docket):
                 reference=self._reference_of(lines, line),
                 where=where,
                 row=int(rows[i]),
+                windows=self._windows(where, lines, line) if seen >= Seen.YELLOW else 0,
                 change=CHANGES.get(where[0], ""),
             )
 

@@ -8,6 +8,7 @@ of are there from the first moment with 0, as the rate of a series can't see the
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from monitor.domain import (
     StatisticTable,
     StreamKey,
 )
+from monitor.objectives import ErrorBudget
 from monitor.upkeep import CourtStatus, HalfStatus
 
 Labels: TypeAlias = tuple[str, ...]
@@ -259,7 +261,8 @@ AMOUNTS: Final = frozenset({*LATENCY, *TTFT, *TOKENS, *COST})
 FLAGS: Final = frozenset({"unsafe", "refused", "fallback", "error"})
 
 _MODEL: Final = ("model", "model_version")
-_STREAM: Final = (*_MODEL, "field", "segment", "window")
+_SOURCE: Final = (*_MODEL, "field", "segment")
+_STREAM: Final = (*_SOURCE, "window")
 _WINDOW: Final = ("segment", "window")
 
 
@@ -314,6 +317,32 @@ def _of_others(statistics: Mapping[str, Labels], but: frozenset[str]) -> Reader[
     return read
 
 
+def _burns(snapshot: Snapshot) -> Iterator[Sample]:
+    for own in snapshot.picture.budgets:
+        yield from (((*own[:4], window, own.rule), burn) for window, burn in own.burns.items())
+
+
+def _budgets(value: Callable[[ErrorBudget], float]) -> Reader[Snapshot]:
+    """Read a number of every error budget; NaN, where there were no events, has no sample."""
+
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        found = (((*own[:4], own.rule), value(own)) for own in snapshot.picture.budgets)
+        return (sample for sample in found if not math.isnan(sample[1]))
+
+    return read
+
+
+_BUDGET_GAUGES: Final[Mapping[str, tuple[str, Callable[[ErrorBudget], float]]]] = {
+    "driftd_error_budget_left_ratio": (
+        "Share of a rule's error budget left in its period: 1 is all of it, 0 none, and below that it is overdrawn.",
+        lambda own: own.left,
+    ),
+    "driftd_uptime_ratio": (
+        "Share of good events in the period of a rule's objective, 0 to 1.",
+        lambda own: own.uptime,
+    ),
+}
+
 STREAM_STATISTICS: Final[Mapping[str, tuple[str, str]]] = {
     "driftd_stream_psi": ("Population stability index to the reference, less what chance makes of it.", "psi"),
     "driftd_stream_psi_raw": ("Population stability index as other tools compute it, chance included.", "psi_raw"),
@@ -326,6 +355,7 @@ STREAM_STATISTICS: Final[Mapping[str, tuple[str, str]]] = {
     "driftd_stream_invalid_ratio": ("Share of values not finite or of the wrong type, 0 to 1.", "invalid_rate"),
     "driftd_stream_unseen_ratio": ("Share of categories the reference never saw, 0 to 1.", "unseen_rate"),
     "driftd_stream_out_of_range_ratio": ("Share of numbers beyond the reference's range, 0 to 1.", "out_of_range_rate"),
+    "driftd_stream_mode_ratio": ("Share of the reference's most frequent category, 0 to 1.", "mode_share"),
     "driftd_stream_samples": ("Values in the window that the statistics of the stream rest on.", "samples"),
 }
 """Metrics of every stream: help, and the name of the tables they are read from."""
@@ -365,6 +395,11 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
     "driftd_config_last_reload_success_timestamp_seconds": (
         "When the configuration in force was read, seconds since the epoch.",
         lambda s: s.reload.at_wall_s,
+    ),
+    "driftd_maintenance_windows": ("Maintenance windows in force.", lambda s: len(s.silences.windows)),
+    "driftd_silenced_alerts": (
+        "Alerts that fire and nobody is told of, because of maintenance.",
+        lambda s: len(s.silences.held),
     ),
     "driftd_partitions_away": (
         "Partitions that were read here and that another member of the group has now.",
@@ -439,6 +474,10 @@ _SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]
         lambda s: s.intake.repeated,
     ),
     "driftd_looks_total": ("Closed panes that were judged.", lambda s: s.picture.looks),
+    "driftd_silenced_transitions_total": (
+        "Changes of alerts that nobody was told of, because of maintenance.",
+        lambda s: s.silences.silenced,
+    ),
     "driftd_loop_stalls_total": (
         "Times that the main loop stood still for half of http.stall_s; its stacks are in the log.",
         lambda s: s.stalls,
@@ -705,6 +744,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         (*_MODEL, "field", "statistic"),
         lambda s: (((a.model, a.model_version, a.field, a.statistic), a.score) for a in s.picture.anomalies),
     ),
+    Family(
+        "driftd_error_budget_burn",
+        "gauge",
+        "How many times faster than its objective allows a rule's error budget is used up; 1 lasts exactly the period.",
+        (*_STREAM, "rule"),
+        _burns,
+    ),
+    *_families("gauge", (*_SOURCE, "rule"), _budgets, _BUDGET_GAUGES),
     *_families("gauge", (*_MODEL, *_WINDOW), _of_fields, _FIELD_GAUGES),
     *_families("summary", (*_MODEL, *_WINDOW, "quantile"), _of_fields, _FIELD_QUANTILES),
     Family(

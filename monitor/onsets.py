@@ -82,6 +82,13 @@ class Onsets:
         since_s = float(starts[int(np.argmax(is_good))]) if is_good.any() else None
         return Over(since_s, is_silent=not np.any(measure.samples[starts >= spoke_s] > 0))
 
+    def in_a_row(self, limit: Limit, window_s: float, samples_min: float, at_most: int) -> int:
+        """Give how many windows that follow each other up to now are beyond the limit, each with samples enough."""
+        statistic, arena = limit.where
+        measure = self._detectors[statistic].measure(self._views.in_a_row(arena, limit.row, window_s, at_most))
+        is_beyond = (measure.samples >= samples_min) & (limit.sign * (measure.value - limit.threshold) > 0)
+        return int(np.logical_and.accumulate(is_beyond).sum())
+
     def date(self, limit: Limit) -> float | None:
         """Give where the suffix with the strongest evidence begins, None where no suffix has any."""
         starts, _, evidence = self._through(limit)

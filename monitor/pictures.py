@@ -36,6 +36,7 @@ def picture_of(counting: Counting, judge: Judge, tables: Tables, looks: int, lea
         alerts=tuple(judge.book.alerts),
         transitions=dict(judge.book.transitions),
         anomalies=judge.anomalies.scores(),
+        budgets=judge.burns.budgets(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from monitor.bins import Arena
 from monitor.detectors.base import Detector
 from monitor.join.pending import Backing, InMemory
 from monitor.join.terms import JoinTerms
@@ -39,7 +40,8 @@ class LearnTerms:
 class PipelineTerms:
     """All that a pipeline is told. windows_s: of all rules together. seed: by which event ids are hashed, 64 bits.
 
-    backing_of: gives where inferences and outcomes that wait for each other are kept, by a name.
+    burn_windows_s: of error budgets besides, over the counts of yes/no streams alone, which are small. backing_of:
+    gives where inferences and outcomes that wait for each other are kept, by a name.
     """
 
     plan_of: PlanOf
@@ -54,3 +56,10 @@ class PipelineTerms:
     seed: int = 0
     join: JoinTerms = field(default_factory=JoinTerms)
     backing_of: Callable[[str], Backing] = lambda _: InMemory()
+    burn_windows_s: tuple[float, ...] = ()
+
+    def spans_s(self, arena: Arena) -> tuple[float, ...]:
+        """Give how long the windows over an arena's counts are: first those of all arenas, ascending."""
+        common = sorted(set(self.windows_s))
+        own = sorted(set(self.burn_windows_s) - set(common)) if arena is Arena.FLAGS else ()
+        return (*common, *own)

@@ -18,6 +18,7 @@ from monitor.config.refusals import show_path
 from monitor.errors import ConfigError
 from monitor.pipeline_terms import PipelineTerms
 from monitor.selfwatch.terms import SelfTerms
+from monitor.silences import Maintenance
 from monitor.sinks.base import Sink
 
 LIVE: Final = ("alerts.", "models", "receivers.", "log.level", "selfwatch.")
@@ -37,6 +38,7 @@ class Reloaded:
     sinks: Sequence[Sink]
     same: frozenset[str]
     watch: SelfTerms
+    maintenance: Sequence[Maintenance]
     changed: tuple[str, ...]
     needs_restart: tuple[str, ...]
 
@@ -54,8 +56,8 @@ class Reloader:
         found = self._load()
         build.check_kafka(found)
         terms = build.pipeline_terms(found)
-        windows_s = build.pipeline_terms(self._started).windows_s
-        if terms.windows_s != windows_s:
+        started = build.pipeline_terms(self._started)
+        if (terms.windows_s, terms.burn_windows_s) != (started.windows_s, started.burn_windows_s):
             raise ConfigError(
                 "alerts.windows: the set of windows over all rules has changed, and counts are kept by window: restart"
                 " driftd to apply this file (counts, alerts and offsets survive)"
@@ -76,7 +78,16 @@ class Reloader:
             needs_restart += ("models (features and segments, of models that were seen already)",)
         self._settings = found
         logs.set_level(found.log.level)
-        return Reloaded(found, terms, sinks, frozenset(same), build.self_terms(found, terms), changed, needs_restart)
+        return Reloaded(
+            settings=found,
+            terms=terms,
+            sinks=sinks,
+            same=frozenset(same),
+            watch=build.self_terms(found, terms),
+            maintenance=build.maintenance(found),
+            changed=changed,
+            needs_restart=needs_restart,
+        )
 
 
 def _counted(settings: Settings) -> list[tuple[object, ...]]:

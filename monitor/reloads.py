@@ -13,6 +13,7 @@ import structlog
 from monitor.errors import DriftdError
 from monitor.pipeline_terms import PipelineTerms
 from monitor.selfwatch.terms import SelfTerms
+from monitor.silences import Maintenance
 from monitor.sinks.base import Sink
 from monitor.upkeep import ReloadStatus
 
@@ -41,6 +42,11 @@ class Swapped(Protocol):
     @property
     def watch(self) -> SelfTerms:
         """Of driftd's own alerts."""
+        ...
+
+    @property
+    def maintenance(self) -> Sequence[Maintenance]:
+        """When nobody is told of alerts."""
         ...
 
     @property

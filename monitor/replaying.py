@@ -146,6 +146,7 @@ def transition_dict(transition: Transition) -> dict[str, Any]:
         "reference": alert.reference,
         "owner": alert.owner,
         "runbook": alert.runbook,
+        "response": alert.response,
         "band": alert.band.label,
         "summary": alert.summary,
         "change": alert.change,

@@ -29,7 +29,14 @@ def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]
         "models_count": len(models),
         "models": models[:ITEMS_MAX],
         "alerts_count": len(alerts),
-        "alerts": [alert_dict(alert) for alert in alerts[:ITEMS_MAX]],
+        "alerts": [
+            {**alert_dict(alert), "silenced": snapshot.silences.held.get(alert.dedup_key)}
+            for alert in alerts[:ITEMS_MAX]
+        ],
+        "maintenance": [
+            {"from": start_s, "to": end_s, "models": globs, "reason": reason}
+            for start_s, end_s, globs, reason in snapshot.silences.windows
+        ],
         "partitions": [
             {"topic": p.source.topic, "partition": p.source.partition, "lag_records": p.lag_records, "lag_s": p.lag_s}
             | {"position": p.position, "stalled_s": p.stalled_s}
@@ -40,6 +47,7 @@ def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]
             {"model": model, "model_version": version, "ratio": ratio}
             for (model, version), ratio in sorted(snapshot.pages.spent.items(), key=lambda item: -item[1])[:ITEMS_MAX]
         ],
+        "error_budgets": [budget._asdict() for budget in picture.budgets[:ITEMS_MAX] if model in (None, budget.model)],
         "detection_delay": _delay(snapshot.pages.decided),
         "source_errors": snapshot.source_errors,
         "partitions_away": [f"{each.topic}/{each.partition}" for each in snapshot.away[:ITEMS_MAX]],

@@ -25,6 +25,7 @@ SHOWN: Final[Mapping[Arena, tuple[str, ...]]] = {
         "invalid_rate",
         "unseen_rate",
         "out_of_range_rate",
+        "mode_share",
     ),
     Arena.LOGS: ("p50", "p95", "p99", "mean", "null_rate", "invalid_rate"),
     Arena.FLAGS: ("yes_rate", "volume"),

@@ -96,3 +96,15 @@ class HalfStatus:
         if self.waiting_s > ACKNOWLEDGED_S:
             return f"counts: not acknowledged by the topic of deltas for {self.waiting_s:.0f} s"
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceStatus:
+    """Maintenance. windows: those in force: start and end (event time), globs of models, and why.
+
+    held: by dedup_key of alerts that fire and nobody is told of, why. silenced: changes that nobody was told of.
+    """
+
+    windows: tuple[tuple[float, float, tuple[str, ...], str], ...] = ()
+    held: Mapping[str, str] = field(default_factory=dict)
+    silenced: int = 0

@@ -12,12 +12,11 @@ from monitor.detectors.base import Detector, View
 from monitor.domain import BoolArray, IntArray, Seen
 from monitor.incomplete import Incomplete
 from monitor.lines import Lines, Where
+from monitor.rules import SILENCE
 from monitor.views import Views
 
 CLEAR_EVIDENCE: Final = 6.9
 """Nats that the good side must be proven with (one in a thousand) before an alert may end."""
-SILENCE: Final = "silence"
-"""The statistic whose span is not the window's: it reaches back to the last event."""
 
 SeenArray = npt.NDArray[np.int8]
 

@@ -117,6 +117,10 @@ class Views:
         out[numeric, used] = edges[:, -1]
         return out
 
+    def spans_s(self, arena: Arena) -> Sequence[float]:
+        """Give how long the windows of an arena are, in their order."""
+        return [window.span_s for window in self._ladders[arena].windows]
+
     def of(self, arena: Arena, window: int) -> View:
         """Give all rows of an arena in a window. Cost: one pass over its bins, once per pane."""
         view = self._cache.get((arena, window))
@@ -212,6 +216,24 @@ class Views:
             groups = np.repeat(self._table.values.groups[row][None, :], len(buckets), axis=0)
             view = replace(view, grouped=group_counts(counts, groups))
         return view, starts
+
+    def in_a_row(self, arena: Arena, row: int, span_s: float, at_most: int) -> View:
+        """Give one row over windows of span_s that follow each other up to now, as rows of a view, newest first.
+
+        Only those that the past reaches. They begin and end where buckets do, so older ones are as coarse as these.
+        """
+        view, starts = self.suffixes(arena, row)
+        reached = min(at_most, int((self._end_s - starts[-1]) / span_s + 1e-9))
+        places = np.arange(reached)
+        wanted = self._end_s - span_s * (places + 1.0)
+        at = np.abs(starts[None, :] - wanted[:, None]).argmin(axis=1)
+        at = np.maximum.accumulate(at - places) + places  # one bucket each at least
+        at = at[at < len(starts)]
+        whole, before = self.part(view, at), self.part(view, at[:-1])
+        sums = {name: getattr(whole, name).copy() for name in ("counts", "grouped", "rate_per_s")}
+        for name, values in sums.items():
+            values[1:] -= getattr(before, name)
+        return replace(whole, **sums)
 
 
 def _filled(old: FloatArray, capacity: int) -> FloatArray:

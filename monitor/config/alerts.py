@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from monitor.config.base import SECTION
+from monitor.config.maintenance import MaintenanceSettings
 from monitor.config.outcomes import TaskSettings
+from monitor.config.presets import with_preset
 from monitor.config.refusals import Refusals, told
 from monitor.config.thresholds import WINDOWS_MAX, Threshold, complete_rule
 from monitor.config.units import Duration, Names, Window
@@ -50,6 +52,12 @@ class AlertSettings(BaseModel):
     runbook: str | None = Field(
         default=None, max_length=2000, description="Where the response is written down, for rules that have none."
     )
+    response: str | None = Field(
+        default=None, max_length=1000, description="What a person should do first, for rules that say nothing."
+    )
+    maintenance: tuple[MaintenanceSettings, ...] = Field(
+        default=(), max_length=100, description="Times in which nobody is told: from, to, models and reason of each."
+    )
 
 
 class ModelSettings(BaseModel):
@@ -57,6 +65,9 @@ class ModelSettings(BaseModel):
 
     model_config = SECTION
 
+    preset: str | None = Field(
+        default=None, description="Rules for a kind of deployment, beneath your own: see `driftd presets`."
+    )
     match: str = Field(default="*", min_length=1, max_length=500, description="Glob for the names of models.")
     versions: str | None = Field(
         default=None, min_length=1, max_length=500, description="Glob for model versions; by default all."
@@ -64,6 +75,9 @@ class ModelSettings(BaseModel):
     owner: str | None = Field(default=None, max_length=200, description="Who answers; default alerts.owner.")
     runbook: str | None = Field(
         default=None, max_length=2000, description="Where the response is written down; default alerts.runbook."
+    )
+    response: str | None = Field(
+        default=None, max_length=1000, description="What a person should do first; default alerts.response."
     )
     segments: Names = Field(
         default=(), max_length=16, description="Names of segments that are also watched apart, value by value."
@@ -78,6 +92,16 @@ class ModelSettings(BaseModel):
     thresholds: dict[str, Threshold] = Field(
         default_factory=dict, description="Rules by name; a built-in rule's name changes that rule."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _put_beneath(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        found = Refusals()
+        whole = with_preset(value, found)
+        found.raise_in_validator("models")
+        return whole
 
     @field_validator("thresholds", mode="before")
     @classmethod

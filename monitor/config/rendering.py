@@ -6,6 +6,8 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+from pydantic import BaseModel
+
 from monitor.config.alerts import ModelSettings
 from monitor.config.builtin import BUILT_IN_RULES
 from monitor.config.settings import Settings
@@ -16,7 +18,6 @@ from monitor.domain import Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
 _WIDTH: Final = 120
@@ -110,10 +111,16 @@ def _write(name: str, value: object) -> str:
     if isinstance(value, int) and "bytes" in name:
         return format_size(value)
     if isinstance(value, tuple):
-        items = [format_duration(item) if isinstance(item, float) else json.dumps(item) for item in value]
-        return f"[{', '.join(items)}]"
+        return f"[{', '.join(map(_write_item, value))}]"
     if value is None or isinstance(value, bool | dict):
         return json.dumps(value)
     if isinstance(value, int | float):
         return f"{value:_}" if isinstance(value, int) and value >= 10_000 else f"{value:g}"
     return str(value)
+
+
+def _write_item(item: object) -> str:
+    if isinstance(item, BaseModel):
+        inner = (f"{name}: {_write(name, getattr(item, name))}" for name in type(item).model_fields)
+        return f"{{{', '.join(inner)}}}"
+    return format_duration(item) if isinstance(item, float) else json.dumps(item)

@@ -20,6 +20,7 @@ from monitor.config.scaleout import ScaleoutSettings
 from monitor.config.selfwatch import HeartbeatSettings, SelfWatchSettings
 from monitor.config.state import StateSettings
 from monitor.config.units import Duration, format_duration, parse_duration
+from monitor.rules import BURN
 
 ENV_PREFIX: Final = "DRIFTD_"
 ENV_DELIMITER: Final = "__"
@@ -230,8 +231,12 @@ class Settings(BaseSettings):
             for name, rule in model.thresholds.items():
                 path = ("models", index, "thresholds", name)
                 _check_windows(path, rule.windows or (), self.time.pane_s, found)
+                for at, burn in enumerate(rule.burns if rule.statistic == BURN else ()):
+                    _check_windows((*path, "burns", at), burn.windows, self.time.pane_s, found)
                 if rule.enabled:
-                    _check_people(path, (rule, model, self.alerts), found)
+                    _check_people(
+                        ("models", index, "preset") if model.preset else path, (rule, model, self.alerts), found
+                    )
         found.raise_in_validator("Settings")
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer, WithJsonSchema
@@ -24,6 +24,7 @@ _SIZE: Final = re.compile(rf"({_NUMBER}) ?(B|kB|MB|GB|KiB|MiB|GiB)")
 _PLAIN: Final = re.compile(rf"-?{_NUMBER}(?:[eE]-?[0-9]{{1,2}})?")
 _TIMES: Final = re.compile(rf"({_NUMBER}) ?x")
 _PERCENT: Final = re.compile(rf"({_NUMBER}) ?%")
+_MARGIN: Final = re.compile(rf"(.+?) ?([+-]) ?({_NUMBER}) ?%")
 
 
 def parse_duration(value: object) -> object:
@@ -51,6 +52,18 @@ def parse_size(value: object) -> object:
             raise refusal(f"found {shorten(value)}, not a size", "write bytes, or text such as 64KiB, 16MiB, 1GiB")
         return float(text)
     return _number(value, "write bytes, or text such as 64KiB, 16MiB, 1GiB")
+
+
+def parse_share(value: object) -> object:
+    """Gives a share of 1 for 0.15 or "15%"."""
+    if isinstance(value, str):
+        text = value.strip()
+        if match := _PERCENT.fullmatch(text):
+            return float(match[1]) / 100
+        if not _PLAIN.fullmatch(text):
+            raise refusal(f"found {shorten(value)}, not a share", 'write a share such as 0.15, or "15%"')
+        return float(text)
+    return _number(value, 'write a share such as 0.15, or "15%"')
 
 
 def split_commas(value: object) -> object:
@@ -90,20 +103,32 @@ def format_size(size: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Where a band begins. is_relative: value times the reference's own. is_duration: it was written as 5m, 500ms."""
+    """Where a band begins: a base, and how much further in shares of it.
 
-    value: float
+    is_relative: base times the reference's own. is_duration: it was written as 5m, 500ms. margin: 0.15 for "+ 15%".
+    """
+
+    base: float
     is_relative: bool = False
     is_duration: bool = False
+    margin: float = 0.0
+
+    @property
+    def value(self) -> float:
+        """Where the band begins, margin included."""
+        return self.base * (1.0 + self.margin)
 
     def __str__(self) -> str:
-        if self.is_duration:
-            return format_duration(self.value)
-        return f"{self.value:g}x" if self.is_relative else f"{self.value:g}"
+        text = format_duration(self.base) if self.is_duration else f"{self.base:g}" + "x" * self.is_relative
+        return text + margin_text(self.margin)
+
+    def beyond(self, margin: float) -> Limit:
+        """Gives the limit with a margin; its own stays."""
+        return self if self.margin else replace(self, margin=margin)
 
     @classmethod
     def parse(cls, value: object) -> Limit:
-        """Gives the limit for 0.25, "1.5x" or "500ms"."""
+        """Gives the limit for 0.25, "1.5x", "500ms" or "1.5s + 15%"."""
         if isinstance(value, Limit):
             return value
         if isinstance(value, str):
@@ -116,6 +141,11 @@ class Limit:
     @classmethod
     def _from_text(cls, value: str) -> Limit:
         text = value.strip()
+        if match := _MARGIN.fullmatch(text):
+            margin = float(match[3]) / 100 * (1 if match[2] == "+" else -1)
+            if margin <= -1.0:
+                raise refusal(f"found {shorten(value)}, which leaves nothing", "take off less than 100%")
+            return cls._from_text(match[1]).beyond(margin)
         if _PLAIN.fullmatch(text):
             return cls(float(text))
         if match := _TIMES.fullmatch(text):
@@ -138,18 +168,27 @@ class Limit:
         )
 
 
+def margin_text(margin: float) -> str:
+    """Gives " + 15%" for 0.15, and nothing for 0."""
+    return f" {'+' if margin > 0 else '-'} {abs(100 * margin):g}%" if margin else ""
+
+
 _LIMIT_CURE: Final = 'write a number, or "1.5x" for 1.5 times the reference\'s value'
 
 _DURATION_SCHEMA: Final = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^([0-9.]+(ms|s|m|h|d|w))+$"}]}
 _SIZE_SCHEMA: Final = {
     "anyOf": [{"type": "integer"}, {"type": "string", "pattern": r"^[0-9.]+ ?(B|kB|MB|GB|KiB|MiB|GiB)$"}]
 }
-_LIMIT_SCHEMA: Final = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9.]+ ?(x|ms|s|m|h|d|w)$"}]}
+_LIMIT_SCHEMA: Final = {
+    "anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9.]+ ?(x|ms|s|m|h|d|w)?( ?[+-] ?[0-9.]+ ?%)?$"}]
+}
+_SHARE_SCHEMA: Final = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[0-9.]+ ?%$"}]}
 _LIST_SCHEMA: Final = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
 _SEVERITY_SCHEMA: Final = {"type": "string", "enum": [severity.label for severity in sorted(Severity, reverse=True)]}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
 Window = Annotated[Duration, Field(gt=0, le=92 * 86_400)]
+Share = Annotated[float, BeforeValidator(parse_share), WithJsonSchema(_SHARE_SCHEMA)]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
 LimitValue = Annotated[Limit, WithJsonSchema(_LIMIT_SCHEMA)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_commas), WithJsonSchema(_LIST_SCHEMA)]
@@ -171,4 +210,4 @@ def _number(value: object, cure: str) -> float:
 
 
 def _plain_limit(limit: Limit) -> float | str:
-    return str(limit) if limit.is_relative or limit.is_duration else limit.value
+    return str(limit) if limit.is_relative or limit.is_duration or limit.margin else limit.base

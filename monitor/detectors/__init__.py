@@ -8,6 +8,7 @@ from monitor.detectors.chi_square import ChiSquare
 from monitor.detectors.js import JensenShannon
 from monitor.detectors.ks import KolmogorovSmirnov
 from monitor.detectors.mean import Mean
+from monitor.detectors.mode_share import ModeShare
 from monitor.detectors.psi import Psi
 from monitor.detectors.quantiles import P50, P95, P99
 from monitor.detectors.rates import INVALID_RATE, NULL_RATE, OUT_OF_RANGE_RATE, UNSEEN_RATE, YES_RATE
@@ -30,6 +31,7 @@ DETECTORS: Final[Mapping[str, Detector]] = {
     "unseen_rate": UNSEEN_RATE,
     "out_of_range_rate": OUT_OF_RANGE_RATE,
     "yes_rate": YES_RATE,
+    "mode_share": ModeShare(),
     "p50": P50,
     "p95": P95,
     "p99": P99,

@@ -21,7 +21,7 @@ from monitor.detectors.evidence import FACT_NATS
 from monitor.domain import Alert, AlertState, Histogram
 from monitor.explain.finding import Known
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT
+from monitor.rules import ANOMALY, BURN, DRIFT
 from monitor.sequential.budget import OVERSHOOT
 from monitor.sinks.message import DRILL, clean
 from monitor.tracks import Countable
@@ -40,6 +40,7 @@ CHANGES: Final[Mapping[str, str]] = {
     "out of range": "values came where the reference has hardly any",
     "missing values": "values are missing where there were some",
     "collapse": "many values have gathered in one place, or beyond nearly all there were",
+    "error budget": "bad events use up what the objective allows, this many times faster than lasts for its period",
     "error rate": "the share of yes is not what it was",
 }
 """What each kind of change means; a kind that is not here speaks for itself."""
@@ -135,6 +136,8 @@ def _told(known: Known) -> Iterator[tuple[str, str]]:
         yield "reference", f"{alert.reference} (judged against it; see it with: driftd baseline show references/)"
     yield from alert.details.items()
     yield "owner", alert.owner or "nobody is named: set alerts.owner"
+    if alert.response:
+        yield "response", alert.response
     yield "runbook", alert.runbook or "none is named: set alerts.runbook"
     yield "named", f"dedup_key {alert.dedup_key}, incident {alert.incident}"
 
@@ -180,7 +183,7 @@ def is_of_odds(alert: Alert) -> bool:
 
 def is_of_look(alert: Alert) -> bool:
     """Tell whether exp(-evidence) bounds the chance of one look: where only windows judge."""
-    return alert.statistic in DETECTORS and not _has_odds(alert.statistic)
+    return alert.statistic in {BURN, *DETECTORS} and not _has_odds(alert.statistic)
 
 
 def _has_odds(statistic: str) -> bool:

@@ -92,6 +92,7 @@ def _annotations(alert: Alert) -> dict[str, str]:
     annotations = {
         "summary": clean((DRILL if alert.is_drill else "") + summary, SUMMARY_CHARACTERS_MAX),
         "description": clean(_description(alert), DESCRIPTION_CHARACTERS_MAX),
+        "response": alert.response,
         "runbook_url" if is_address else "runbook": alert.runbook,
         "statistic": alert.statistic,
         "value": _number(alert.value),

@@ -23,6 +23,7 @@ from monitor.domain import (
 )
 from monitor.intake import DeadLetterStatus, Intake
 from monitor.metrics import STATISTICS
+from monitor.objectives import ErrorBudget
 from monitor.quality import AnomalyScore
 from monitor.upkeep import StateStatus
 
@@ -122,6 +123,7 @@ def picture() -> Picture:
         alerts=(alert_of(), alert_of(AlertState.PENDING, "latency_p95", KEYS[5])),
         transitions={("psi", "firing"): 1, ("psi", "pending"): 2},
         anomalies=(AnomalyScore("ranker", "7", "latency_s", "p95", 0.2),),
+        budgets=(ErrorBudget("ranker", "7", "error", "", "availability", {"5m": 2.0, "1h": 0.5}, 0.25, 0.9993),),
     )
 
 

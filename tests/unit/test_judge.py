@@ -45,11 +45,12 @@ class Court:
     rules: tuple[Rule, ...]
     budget: Budget = field(default_factory=lambda: Budget(pages=10.0, period_s=3600.0))
     windows_s: tuple[float, ...] = WINDOWS
+    past_s: float = 0.0
 
     def __post_init__(self) -> None:
         plan = Plan(Watch(), self.rules)
         self.table = StreamTable(StreamLimits(), lambda _m, _v: plan.watch)
-        self.ladders = tuple(Ladder(self.windows_s) for _ in Arena)
+        self.ladders = tuple(Ladder(self.windows_s, self.past_s) for _ in Arena)
         self.views = Views(self.table, self.ladders)
         terms = Terms.of(self.budget, self.windows_s, 1.0)
         self.judge = Judge(self.table, self.views, DETECTORS, lambda _m, _v: plan, terms)
@@ -332,3 +333,63 @@ def test_view_has_the_streams_that_appeared_since_the_pane_closed() -> None:
     court.table.field_rows("refused", [True], court.scope)
 
     assert before + 1 == len(court.views.of(Arena.FLAGS, 0).counts)
+
+
+class TestWindowsInARow:
+    """`for_windows`: a breach is told once so many windows in a row were beyond the limit."""
+
+    def test_breach_waits_until_the_second_window_is_beyond_as_well(self) -> None:
+        court = Court((rule(windows_s=(SHORT,), for_windows=2),))
+        court.seconds(100, no=100)
+
+        pending, firing = court.seconds(25, no=60, yes=40)
+
+        assert (101, AlertState.PENDING) == (pending.time_s, pending.alert.state)
+        assert (AlertState.FIRING, Reason.LASTED, Band.RED) == (firing.alert.state, firing.reason, firing.alert.band)
+        assert 100 + SHORT < firing.time_s <= 100 + 2 * SHORT
+        assert 100 == firing.alert.since_s
+
+    def test_breach_of_one_window_passes_without_a_page(self) -> None:
+        court = Court((rule(windows_s=(SHORT,), for_windows=2, yellow=Level(0.3)),))
+        court.seconds(100, no=100)
+        changes = court.seconds(5, no=20, yes=80) + court.seconds(60, no=100)
+
+        assert [(AlertState.PENDING, Reason.BREACHED), (AlertState.RESOLVED, Reason.PASSED)] == [
+            (t.alert.state, t.reason) for t in changes
+        ]
+
+    def test_it_works_beside_for_s(self) -> None:
+        court = Court((rule(windows_s=(SHORT,), for_windows=2, for_s=60.0),))
+        court.seconds(100, no=100)
+
+        *_, firing = court.seconds(80, no=60, yes=40)
+
+        assert (161, AlertState.FIRING) == (firing.time_s, firing.alert.state)
+
+    def test_any_of_its_windows_may_say_so(self) -> None:
+        """Too few samples in the short ones, so the longer ones speak."""
+        court = Court((rule(samples_min=150, for_windows=2),), past_s=500.0)
+        court.seconds(300, no=10)
+
+        *_, firing = court.seconds(250, no=5, yes=5)
+
+        assert AlertState.FIRING == firing.alert.state
+        assert 300 + LONG < firing.time_s <= 300 + 2 * LONG
+
+    @pytest.mark.parametrize("windows", [2, 3, 5])
+    def test_more_windows_take_longer(self, windows: int) -> None:
+        court = Court((rule(windows_s=(SHORT,), for_windows=windows),))
+        court.seconds(100, no=100)
+
+        *_, firing = court.seconds(100, no=60, yes=40)
+
+        assert (windows - 1.4) * SHORT <= firing.time_s - 100 <= (windows + 0.7) * SHORT
+
+    def test_windows_that_lack_messages_are_no_windows(self) -> None:
+        court = Court((rule(windows_s=(SHORT,), for_windows=2),))
+        court.seconds(100, no=100)
+        court.judge.skip(104.0, 105.0)
+
+        *_, firing = court.seconds(60, no=60, yes=40)
+
+        assert (AlertState.FIRING, True) == (firing.alert.state, firing.time_s >= 105 + 2 * SHORT)

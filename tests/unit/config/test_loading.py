@@ -20,7 +20,7 @@ from monitor.domain import Severity
 from monitor.errors import ConfigError
 from monitor.fields import FEATURE_PREFIX, FIELDS, PREDICTION, VOLUME
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT
+from monitor.rules import ANOMALY, BURN, DRIFT
 from monitor.sinks import SINKS
 from tests.unit.config.broken import BROKEN, PEOPLE, SECRET, TOPICS
 
@@ -101,7 +101,7 @@ def test_receiver_types_are_those_that_exist() -> None:
 
 
 def test_statistics_are_those_that_exist() -> None:
-    assert set(STATISTICS) == {DRIFT, ANOMALY, *DETECTORS, *RIVER}
+    assert set(STATISTICS) == {DRIFT, ANOMALY, BURN, *DETECTORS, *RIVER}
 
 
 def test_fields_of_statistics_exist() -> None:

@@ -19,7 +19,7 @@ from monitor.judge import Judge
 from monitor.kept import Moves, State
 from monitor.lines import Terms
 from monitor.references import Reference, StreamReference, categorical_groups, numeric_groups
-from monitor.rules import Budget, Level, Plan, Rule
+from monitor.rules import Budget, Burn, Level, Objective, Plan, Rule
 from monitor.streams import StreamLimits, StreamTable
 from monitor.views import Views
 from tests.unit.courts import EXPONENT, GRID, NAMES, category_bins, drift_rule, log_bins, numeric_bins
@@ -46,6 +46,7 @@ def rule(statistic: str, fields: str, yellow: float | None, red: float | None = 
     return replace(made, **changes)  # type: ignore[arg-type] # a builder for tests: names are checked by Rule
 
 
+OBJECTIVE: Final = Objective(0.95, 240.0, (Burn(2.0, 60.0, 10.0, is_red=True), Burn(1.2, 240.0, 60.0, is_red=False)))
 RULES: Final = (
     replace(drift_rule(), windows_s=WINDOWS_S, keep_firing_for_s=5.0),
     rule("psi", "features.*", 0.3, 0.8),
@@ -54,6 +55,8 @@ RULES: Final = (
     rule("p95", "latency_s", None, 8.0, name="slow"),
     rule("volume", VOLUME, 0.5, 0.2, is_above=False, name="traffic"),
     rule("silence", VOLUME, 8.0, None, name="silence", samples_min=1),
+    rule("null_rate", "features.*", 0.05, 0.3, name="null_twice", windows_s=WINDOWS_S[:1], for_windows=2),
+    rule("burn", "unsafe", 2.0, name="budget", objective=OBJECTIVE),
     rule("adwin", "features.x", 0.2),
     rule("page_hinkley", "latency_s", 0.2),
     rule("kswin", "features.x", 0.2),
