@@ -41,6 +41,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "freezing": PARTS,
     "kept": PARTS,
     "layouts": PARTS,
+    "kpis": PARTS,
     "ledger": PARTS,
     "panes": PARTS,
     "probes": PARTS,

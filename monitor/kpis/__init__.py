@@ -1,0 +1,149 @@
+"""KPIs: what the counts of one window say of a model's success, safety and cost. A new one is one line here.
+
+docs/kpis.md has a row for each: what it is, its formula and interval, and what it needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from monitor.kpis.base import Kpi, KpiAcross
+from monitor.kpis.calibration import (
+    CLASSES,
+    CONFIDENCE,
+    CalibrationError,
+    MaxCalibrationError,
+    MeanScore,
+    ScoreGap,
+)
+from monitor.kpis.classification import F1, Auc, AucResolution, MacroF1
+from monitor.kpis.compare import GroupDifference, GroupRatio, SelectionRate, WorstDifference
+from monitor.kpis.diversity import DistinctModes, Entropy, Herfindahl, LargestShare
+from monitor.kpis.economics import PerSuccess, Tokens
+from monitor.kpis.means import Mean, Quantile, RootMeanSquare, SignedMean
+from monitor.kpis.shares import CategoryShare, Finding, Share
+from monitor.kpis.traffic import OutOfDistribution, Throughput
+
+LOG_LOSS_MAX: Final = -math.log(1e-15)
+"""Of a probability clipped at 1e-15."""
+FINDINGS: Final = ("evaluation.", "feedback.")
+"""Fields named so are KPIs of their own, by that name, whoever the evaluator."""
+
+_ACCURACY: Final = Share("accuracy", "correct")
+_RECALL: Final = Share("recall", "recall")
+_SPECIFICITY: Final = Share("specificity", "specificity")
+_SELECTION: Final = SelectionRate()
+
+_ALL: Final[tuple[Kpi, ...]] = (
+    # classes told
+    Share("task_success", "success"),
+    _ACCURACY,
+    Share("precision", "precision"),
+    _RECALL,
+    _SPECIFICITY,
+    F1(),
+    MacroF1(),
+    Auc(),
+    AucResolution(),
+    Mean("log_loss", "nats", "log_loss", ceiling=LOG_LOSS_MAX),
+    Mean("brier", "ratio", "brier", ceiling=1.0),
+    _SELECTION,
+    # amounts told
+    Mean("mae", "label", "abs_error"),
+    RootMeanSquare("rmse", "label", "squared_error"),
+    SignedMean("bias", "label", "over_error", "under_error"),
+    # scores that mean what they say
+    CalibrationError("ece", CLASSES),
+    MaxCalibrationError("max_calibration_error", CLASSES),
+    ScoreGap("calibration_bias", CLASSES),
+    CalibrationError("confidence_ece", CONFIDENCE),
+    MaxCalibrationError("confidence_max_error", CONFIDENCE),
+    MeanScore("confidence", CONFIDENCE),
+    ScoreGap("confidence_gap", CONFIDENCE),
+    Share("abstention_precision", "abstention"),
+    Mean("severity_weighted_error", "weight", "severity_error"),
+    # failures, by their mode
+    DistinctModes(),
+    DistinctModes("distinct_critical_modes", "critical_failure_mode"),
+    Entropy(),
+    LargestShare(),
+    Herfindahl(),
+    # evaluations: silent failures and safety
+    Finding("critical_field_accuracy", "evaluation.critical_field", is_higher_better=True),
+    Finding("required_entity_presence", "evaluation.required_entity", is_higher_better=True),
+    Finding("prohibited_content_rate", "evaluation.prohibited_content", is_higher_better=False),
+    Finding("citation_validity", "evaluation.citation", is_higher_better=True),
+    Finding("schema_conformity", "evaluation.schema", is_higher_better=True),
+    Finding("tool_use_correctness", "evaluation.tool_use", is_higher_better=True),
+    Finding("refusal_correctness", "evaluation.refusal", is_higher_better=True),
+    Finding("policy_violation_rate", "evaluation.policy_violation", is_higher_better=False),
+    Finding("jailbreak_success_rate", "evaluation.jailbreak", is_higher_better=False),
+    Finding("hallucination_rate", "evaluation.hallucination", is_higher_better=False),
+    Finding("unauthorised_action_rate", "evaluation.unauthorised_action", is_higher_better=False),
+    # safety, from events alone
+    Share("unsafe_rate", "unsafe", is_higher_better=False),
+    Share("refusal_rate", "refused", is_higher_better=None),
+    Share("blocked_rate", "blocked", is_higher_better=None),
+    Share("bypassed_rate", "bypassed", is_higher_better=False),
+    Share("delivered_unsafe_rate", "delivered_unsafe", is_higher_better=False),
+    # people
+    Share("override_rate", "overridden", is_higher_better=False),
+    Share("trust", "overridden", is_higher_better=True, is_complement=True),
+    Share("escalation_rate", "escalated", is_higher_better=False),
+    Finding("user_feedback", "feedback", is_higher_better=True),
+    Finding("user_harm_rate", "feedback.harm", is_higher_better=False),
+    Finding("opt_out_rate", "feedback.opt_out", is_higher_better=False),
+    Finding("repeat_contact_rate", "feedback.repeat_contact", is_higher_better=False),
+    Finding("conversion_rate", "feedback.conversion", is_higher_better=True),
+    Finding("acceptance_rate", "feedback.acceptance", is_higher_better=True),
+    Finding("resolution_rate", "feedback.resolution", is_higher_better=True),
+    Finding("deflection_rate", "feedback.deflection", is_higher_better=True),
+    Finding("review_turnaround", "evaluation.review_turnaround_s", is_higher_better=False, unit="s"),
+    # labels
+    Share("label_coverage", "labelled"),
+    Quantile("label_age_p50", "s", "label_age_s", 0.50),
+    Quantile("label_age_p95", "s", "label_age_s", 0.95),
+    # unit economics
+    Mean("cost_per_prediction", "usd", "cost_usd"),
+    Mean("cost_per_1000", "usd", "cost_usd", per=1000.0),
+    PerSuccess("cost_per_success", "usd", "success_cost_usd"),
+    Tokens(),
+    PerSuccess("tokens_per_success", "tokens", "success_tokens"),
+    # latency, reliability, traffic
+    *(Quantile(f"latency_p{round(q * 100)}", "s", "latency_s", q) for q in (0.50, 0.95, 0.99)),
+    *(Quantile(f"ttft_p{round(q * 100)}", "s", "ttft_s", q) for q in (0.50, 0.95, 0.99)),
+    Share("error_rate", "error", is_higher_better=False),
+    Share("fallback_rate", "fallback", is_higher_better=False),
+    CategoryShare("fast_path_share", "route", frozenset({"fast"})),
+    OutOfDistribution(),
+    Share("model_drift_rate", "drifted", is_higher_better=False),
+    Throughput(),
+)
+
+KPIS: Final[Mapping[str, Kpi]] = {kpi.name: kpi for kpi in _ALL}
+"""By name: indicators of one cell."""
+
+_DIFFERENCES: Final = {
+    "recall": GroupDifference("equal_opportunity_difference", _RECALL),
+    "specificity": GroupDifference("specificity_difference", _SPECIFICITY),
+}
+
+_ACROSS: Final[tuple[KpiAcross, ...]] = (
+    GroupDifference("demographic_parity_difference", _SELECTION),
+    GroupRatio("demographic_parity_ratio", _SELECTION),
+    GroupDifference("error_rate_difference", _ACCURACY),
+    *_DIFFERENCES.values(),
+    WorstDifference("equalised_odds_difference", tuple(_DIFFERENCES.values())),
+)
+
+KPIS_ACROSS: Final[Mapping[str, KpiAcross]] = {kpi.name: kpi for kpi in _ACROSS}
+"""By name: indicators that compare the segments of one model version (fairness)."""
+
+
+def kpi_named(name: str) -> Kpi | None:
+    """Give the KPI of that name: one of KPIS, or a field that starts as FINDINGS do; None if there is none."""
+    if name in KPIS:
+        return KPIS[name]
+    return Finding(name, name) if name.startswith(FINDINGS) and name not in FINDINGS else None

@@ -1,0 +1,78 @@
+"""How much came, and how much of it the model was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.bins import ABOVE, BELOW, UNSEEN
+from monitor.domain import Kind
+from monitor.fields import FEATURE_PREFIX, VOLUME
+from monitor.kpis.base import UNKNOWN, Cell, Estimate, StreamCounts
+from monitor.kpis.limits import count_limits, scaled, share_limits
+
+HOUR_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Events of the cell, a count; per_hour of it is predictions per hour.
+
+    Interval: Garwood's, of the mean behind a Poisson count. Guarantee: each side misses with at most alpha/2 for
+    Poisson arrivals; traffic that comes in bursts varies more. Source: limits.count_limits. Zero is 0, not unknown.
+    """
+
+    name: str = "throughput"
+    unit: str = "count"
+    fields: tuple[str, ...] = (VOLUME,)
+    is_higher_better: bool | None = None
+
+    def estimate(self, cell: Cell, alpha: float) -> Estimate:
+        """Give the count; unknown where events are not counted."""
+        stream = cell.get(VOLUME)
+        if stream is None or stream.kind is not Kind.VOLUME:
+            return UNKNOWN
+        count = int(stream.counts[0])
+        return Estimate(float(count), *count_limits(count, alpha), count)
+
+
+def per_hour(estimate: Estimate, span_s: float) -> Estimate:
+    """Give a count of a stretch of `span_s` seconds as a rate per hour."""
+    return scaled(estimate, HOUR_S / span_s)
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfDistribution:
+    """Share of all feature values that lie outside of what the reference saw; ratio.
+
+    Outside: below or above the numeric range, or an unseen category. Nulls are in neither count. Interval:
+    limits.share_limits for as many events as a feature has on average, as if the features of one event were outside
+    together: it holds however they depend on each other. Guarantee: so for independent events, conservative.
+    """
+
+    name: str = "ood_rate"
+    unit: str = "ratio"
+    fields: tuple[str, ...] = (f"{FEATURE_PREFIX}*",)
+    is_higher_better: bool | None = False
+
+    def estimate(self, cell: Cell, alpha: float) -> Estimate:
+        """Give the share; unknown without features."""
+        outside, values, features = 0, 0, 0
+        for hits, samples in _features(cell):
+            outside, values, features = outside + hits, values + samples, features + (samples > 0)
+        if values == 0:
+            return UNKNOWN
+        low, high = share_limits(outside / features, values / features, alpha)
+        return Estimate(outside / values, low, high, values // features)
+
+
+def _features(cell: Cell) -> Iterator[tuple[int, int]]:
+    """Give values outside and values of each feature."""
+    for field, stream in cell.items():
+        if field.startswith(FEATURE_PREFIX) and stream.kind in (Kind.NUMERIC, Kind.CATEGORICAL):
+            yield sum(int(stream.counts[bin_]) for bin_ in _outside(stream)), stream.samples()
+
+
+def _outside(stream: StreamCounts) -> tuple[int, ...]:
+    return (BELOW, ABOVE) if stream.kind is Kind.NUMERIC else (UNSEEN,)
