@@ -1,12 +1,13 @@
-"""How often is the gate wrong when it is looked at all the time, and how soon does it decide?
+"""The gate under continuous looking: how often it is wrong, and how soon it decides.
 
     python -m benchmarks.gate [--quick]
 
 Simulated A/B traffic, many runs of each kind of criterion, looked at 60 times in the events that a test of fixed size
-would take, up to five times as many. At the margin itself, where it is hardest: false_pass and false_fail are the shares
-of runs that ever said so, each at the alpha that stands for it. At the design effect on either side of the margin:
-events_ratio is the mean of the events at the decision over those that a test of fixed size, of the same alpha and a power
-of 0.8, needs; runs that had not decided count with all they saw. Exits with 1 where a figure breaks its bar.
+would take, up to five times as many. At the margin itself, where it is hardest: false_pass and false_fail are the
+shares of runs that ever said so, each at the alpha that stands for it. At the design effect on either side of the
+margin: events_ratio is the mean of the events at the decision over those that a test of fixed size, of the same alpha
+and a power of 0.8, needs; runs that had not decided count with all they saw. Exits with 1 where a figure breaks its
+bar.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ QUANTILE: Final = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One kind of criterion. traffic: the incumbent's events for each of the candidate's. level: of the incumbent: a rate,
-    or the standard deviation of a log-normal value's logarithm.
+    """One kind of criterion.
+
+    traffic: the incumbent's events for each of the candidate's. level: of the incumbent: a rate, or the standard
+    deviation of a log-normal value's logarithm.
     """
 
     name: str
@@ -77,7 +80,8 @@ class Result(NamedTuple):
 
 
 Simulate = Callable[[Case, float, IntArray, np.random.Generator], Contrast]
-"""Case, the candidate's true value relative to the incumbent's (or its rate), events at the looks: one run's contrasts."""
+"""Case, the candidate's true value relative to the incumbent's (or its rate), events at the looks: one run's
+contrasts."""
 
 
 def rates(case: Case, true: float, events: IntArray, rng: np.random.Generator) -> Contrast:
@@ -117,14 +121,15 @@ def quantiles(case: Case, true: float, events: IntArray, rng: np.random.Generato
     own, other = (_counts(value, case.level, at, rng) for value, at in ((true, events), (1.0, _others(case, events))))
     log_grid = np.log(log_edges(EXPONENT))
     found = [
-        quantile_contrast(
-            *(Distribution(log_grid, counts.cumsum()[:-1] / counts.sum(), float(counts.sum())) for counts in pair),
-            QUANTILE,
-            case.margin,
-        )
-        for pair in zip(own, other, strict=True)
+        quantile_contrast(_distribution(mine, log_grid), _distribution(theirs, log_grid), QUANTILE, case.margin)
+        for mine, theirs in zip(own, other, strict=True)
     ]
     return Contrast(*(np.array([float(getattr(each, name)[0]) for each in found]) for name in Contrast._fields))
+
+
+def _distribution(counts: FloatArray, log_grid: FloatArray) -> Distribution:
+    samples = counts.sum()
+    return Distribution(log_grid, counts.cumsum()[:-1] / samples, float(samples))
 
 
 def _counts(median: float, sigma: float, at: IntArray, rng: np.random.Generator) -> FloatArray:
@@ -221,8 +226,7 @@ def main() -> int:
             found = run(case, simulate, runs, rng)
             shares = found.false_pass / runs, found.false_fail / runs
             rows[case.name] = (
-                f"above {shares[0]:.3f}  below {shares[1]:.3f}  of {runs} runs at the margin, alpha {ALPHA};"
-                f"  events {found.events_ratio:.2f} of {found.fixed_events:,.0f};  wrong at the effect {found.wrong:.3f}"
+                f"above {shares[0]:.3f}  below {shares[1]:.3f}  of {runs} runs at the margin;  events {found.events_ratio:.2f} of {found.fixed_events:,.0f};  wrong at the effect {found.wrong:.3f}"
             )
             is_lower_better = case.name.startswith(("violations", "cost", "latency"))
             passed, failed = shares[::-1] if is_lower_better else shares

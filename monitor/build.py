@@ -159,6 +159,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         ),
         event_ids_max=settings.limits.event_ids_max,
         series_max=settings.limits.label_series_max,
+        releases=settings.releases.terms(),
         seed=secrets.randbits(64),  # so that nobody can make ids that are taken for each other
     )
 

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration."""
+"""The command line. Exit codes: 0 good, 1 failed, 2 wrong usage, 3 insufficient evidence, 78 wrong configuration."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from monitor.app import App, calm_the_collector
 from monitor.baseline import Input, build_references, diff_text, kafka_range, show_text
 from monitor.board import Board
 from monitor.checking import report
-from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, errors, settings_of
+from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, daemon_url, errors, settings_of
 from monitor.config import Settings, settings_schema
 from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
 from monitor.drill.report import Order
 from monitor.errors import ConfigError
 from monitor.explain import finding, words
+from monitor.gate_cli import gate
 from monitor.power.analysis import Traffic
 from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
 from monitor.replaying import Outputs, replay_files
@@ -40,12 +41,13 @@ cli = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Watches what your models serve: reads events from Kafka, and wakes the right person when it matters.",
-    epilog="Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration.",
+    epilog="Exit codes: 0 good, 1 failed, 2 wrong usage, 3 insufficient evidence, 78 wrong configuration.",
 )
 baseline = typer.Typer(no_args_is_help=True, help="Build, show and compare references: what is normal for a model.")
 cli.add_typer(baseline, name="baseline")
 cli.add_typer(state, name="state")
 cli.add_typer(dlq, name="dlq")
+cli.command()(gate)
 
 
 def _show_version(wanted: bool) -> None:
@@ -161,7 +163,7 @@ def score(
 
 
 @cli.command()
-def replay(
+def replay(  # noqa: PLR0913, PLR0917 - one parameter per option
     inputs: Annotated[
         list[Path], typer.Option("--input", "-i", help="Events, JSON lines, plain or gzip; may be repeated.")
     ],
@@ -175,6 +177,9 @@ def replay(
     metrics_out: Annotated[
         Path | None, typer.Option(help="Where to write the metrics as they stand at the end.")
     ] = None,
+    counts_out: Annotated[
+        Path | None, typer.Option(help="Where to write what versions have counted, for `driftd gate --counts`.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run recorded events through the whole pipeline on their own time: what would have fired, and when."""
@@ -182,7 +187,7 @@ def replay(
         settings = settings_of(config, topics_required=False)
         logs.set_up("warning", settings.log.format)
         loaded = build.references(settings, None if references is None else str(references))
-        summary = replay_files(settings, loaded, inputs, Outputs(alerts_out, metrics_out))
+        summary = replay_files(settings, loaded, inputs, Outputs(alerts_out, metrics_out, counts_out))
         typer.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
 
 
@@ -201,19 +206,12 @@ def explain(
 ) -> None:
     """Say in words what an alert found and why it fired, with reference and current values side by side."""
     with errors():
-        known = finding.from_file(alerts) if alerts else finding.from_daemon(url or _daemon_url(config))
+        known = finding.from_file(alerts) if alerts else finding.from_daemon(url or daemon_url(config))
         if alert is None and not as_json:
             typer.echo("\n".join(finding.listed(known) or ["no alert is active, and none ended lately"]))
             return
         found = known if alert is None else finding.select(known, alert)
         typer.echo(words.to_json(found) if as_json else words.to_text(found))
-
-
-def _daemon_url(config: Path | None) -> str:
-    """Give where the configured daemon is asked from the machine it runs on."""
-    http = settings_of(config, topics_required=False).http
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(http.host, http.host)  # noqa: S104 - told apart, not listened on
-    return f"http://{host}:{http.port}"
 
 
 @cli.command()
@@ -273,7 +271,7 @@ def drill(  # noqa: PLR0913, PLR0917 - one parameter per option
             given = twin.recorded(inputs, model) if inputs else twin.generated()
             result = twin.drill(settings, given, order, _say)
         else:
-            result = live.drill(settings, order, (url or _daemon_url(config), topic), _say)
+            result = live.drill(settings, order, (url or daemon_url(config), topic), _say)
         typer.echo(json.dumps(result.to_dict()) if as_json else result.to_text())
         raise typer.Exit(0 if result.is_good else FAILED)
 

@@ -36,6 +36,7 @@ from monitor.panes import Cadence, OpenPanes
 from monitor.pictures import picture_of
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Grid, Reference
+from monitor.releases import Releases
 from monitor.rules import Plan
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
@@ -91,6 +92,7 @@ class Court:
         self._totals = Totals()
         self._subjects = SubjectTimes()
         self._missing = Missing()
+        self._releases = Releases(self._table, terms.releases)
         self._counting = Counting(
             table=self._table,
             folder=self._folder,
@@ -206,6 +208,7 @@ class Court:
         start_s, end_s = pane * pane_s, (pane + 1) * pane_s
         if self._missing.is_any(start_s):
             self._judge.skip(start_s, end_s)
+        self._releases.begin(start_s)
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
             counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
             self._ladders[arena.arena].append(start_s, end_s, counts)
@@ -214,6 +217,7 @@ class Court:
             late = self._open.take_late(arena.arena)
             judged = Counts.of_hits([*hits, *late], arena.size).pairs() if late else pairs
             self._judge.count(arena.arena, judged, end_s)
+            self._releases.count(arena.arena, judged)
             if arena.arena is Arena.FLAGS:  # the last
                 self._views.close(end_s, start_s, counts)
         step.references += self._freeze(end_s)
@@ -270,6 +274,7 @@ class Court:
         """Give all that is known, piece by piece; to be made before the next message is taken in."""
         yield from self._counting.sections()
         yield from self._judge.sections()
+        yield from self._releases.sections()
         yield Section(NAME, None, self._state)
 
     def _state(self) -> State:
@@ -285,7 +290,9 @@ class Court:
         self._looks = own.get("looks", 0)
         self._missing.restore(own.get("missing", {}))
         closed = self._cadence.next
-        self._judge.restore(states, moves, NEVER_S if closed is None else closed * self._terms.time.pane_s)
+        end_s = NEVER_S if closed is None else closed * self._terms.time.pane_s
+        self._judge.restore(states, moves, end_s)
+        self._releases.restore(states, moves, end_s)
 
     def replan(self, terms: PipelineTerms) -> list[Transition]:
         """Go by other plans and another budget from the next look on; give the alerts that this ends.
@@ -300,7 +307,8 @@ class Court:
 
     def picture(self) -> Picture:
         """Give all numbers as of the last closed pane, as values that do not change."""
-        return picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
+        found = picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
+        return replace(found, releases=self._releases.totals(), overflow={**found.overflow, **self._releases.overflow})
 
     @property
     def alerts(self) -> Sequence[Alert]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from monitor.intake import DeadLetterStatus, Intake, Origin
 from monitor.upkeep import HeartbeatStatus, ReloadStatus, StateStatus
+from monitor.versions import GateStatus, ModelTotals
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -313,6 +314,7 @@ class Picture:
     alerts: Sequence[Alert]
     transitions: Mapping[tuple[str, str], int]
     anomalies: Sequence[AnomalyScore] = ()
+    releases: Sequence[ModelTotals] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,3 +398,4 @@ class Snapshot:
     dead_letters: DeadLetterStatus = field(default_factory=DeadLetterStatus)
     heartbeat: HeartbeatStatus = field(default_factory=HeartbeatStatus)
     stalls: int = 0
+    gates: Sequence[GateStatus] = ()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from monitor.detectors.base import Detector
+from monitor.releases import ReleaseTerms
 from monitor.rules import Budget, PlanOf
 from monitor.streams import StreamLimits
 
@@ -47,3 +48,4 @@ class PipelineTerms:
     event_ids_max: int = 200_000
     series_max: int = 50_000
     seed: int = 0
+    releases: ReleaseTerms = field(default_factory=ReleaseTerms)

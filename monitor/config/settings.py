@@ -15,6 +15,7 @@ from monitor.config.dead_letters import DeadLetterSettings
 from monitor.config.http import HttpSettings
 from monitor.config.kafka import KafkaSettings
 from monitor.config.refusals import Refusals, mask, reveal, show_key, told
+from monitor.config.releases import ReleaseSettings
 from monitor.config.scaleout import ScaleoutSettings
 from monitor.config.selfwatch import HeartbeatSettings, SelfWatchSettings
 from monitor.config.state import StateSettings
@@ -185,6 +186,9 @@ class Settings(BaseSettings):
     selfwatch: SelfWatchSettings = Field(default_factory=SelfWatchSettings, description="Alerts about driftd itself.")
     heartbeat: HeartbeatSettings = Field(
         default_factory=HeartbeatSettings, description="A dead man's switch, told regularly that driftd does its work."
+    )
+    releases: ReleaseSettings = Field(
+        default_factory=ReleaseSettings, description="When a candidate may take the incumbent's place."
     )
     scaleout: ScaleoutSettings = Field(default_factory=ScaleoutSettings, description="Past one process.")
     http: HttpSettings = Field(default_factory=HttpSettings, description="/metrics, probes and the status page.")

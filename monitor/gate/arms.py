@@ -51,7 +51,8 @@ def stream_of(cells: Cells, segment: str, criterion: Criterion) -> StreamCounts 
 def strata_of(candidate: Cells, incumbent: Cells, criterion: Criterion, segment: str, mix: Mix) -> Strata | None:
     """Give the strata of two versions by the values of a segment name, "" for one stratum; None where nothing is there.
 
-    Weights are shares of events, as streams of values may be sampled. Events without a value of the segment are in none.
+    Weights are shares of events, as streams of values may be sampled. Events without a value of the segment are in
+    none.
     """
     if not segment:
         own, other = stream_of(candidate, "", criterion), stream_of(incumbent, "", criterion)

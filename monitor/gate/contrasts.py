@@ -23,8 +23,9 @@ class Scale(StrEnum):
 class Contrast(NamedTuple):
     """Candidate against incumbent, beside one supposed change; both of shape (n,).
 
-    z: standard errors by which the candidate lies above what the change would make of the incumbent, about normal if the
-    change is the true one. info: 1 / variance of the change as estimated, in the change's unit; it grows with events.
+    z: standard errors by which the candidate lies above what the change would make of the incumbent, about normal if
+    the change is the true one. info: 1 / variance of the change as estimated, in the change's unit; it grows with
+    events.
     """
 
     z: FloatArray

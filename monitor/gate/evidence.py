@@ -7,9 +7,9 @@ on the wrong side of the margin
 
     E = sum_k w_k * exp(theta_k * B - theta_k^2 * info / 2),    theta_k > 0
 
-is then a supermartingale that begins at 1, so P(E ever >= 1/alpha) <= alpha (Ville 1939): the mixture of Robbins (1970),
-as an asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2021). It is a function of totals
-alone: no path is kept, and an interval is what the same sum does not exclude.
+is then a supermartingale that begins at 1, so P(E ever >= 1/alpha) <= alpha (Ville 1939): the mixture of Robbins
+(1970), as an asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2021). It is a function of
+totals alone: no path is kept, and an interval is what the same sum does not exclude.
 
 The weights lie around the design effect, so that a decision there takes about as many events as a test of fixed size
 would (`python -m benchmarks.gate`). Smaller and larger effects have a share: whatever differs is decided in the end.

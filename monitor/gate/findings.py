@@ -39,10 +39,11 @@ class Verdict(StrEnum):
 class Finding:
     """What was found of one criterion, of all traffic or of a segment.
 
-    candidate, incumbent: the values, of the mix; NaN where unknown. change: of the incumbent's value, with what the true
-    one lies within: low and high hold at all looks together, the end that proves a pass but for the policy's alpha, the
-    other but for the criterion's share of it. samples: values, of candidate and incumbent. more_events: values of the
-    candidate that are likely missing for a verdict, None where it is there or nothing tells. reason: in words.
+    candidate, incumbent: the values, of the mix; NaN where unknown. change: of the incumbent's value, with what the
+    true one lies within: low and high hold at all looks together, the end that proves a pass but for the policy's
+    alpha, the other but for the criterion's share of it. samples: values, of candidate and incumbent. more_events:
+    values of the candidate that are likely missing for a verdict, None where it is there or nothing tells. reason: in
+    words.
     """
 
     criterion: Criterion
@@ -91,8 +92,9 @@ def find(criterion: Criterion, strata: Strata | None, demand: Demand, segment: s
         Verdict.INSUFFICIENT,
         "the incumbent's value is 0: no change is relative to it",
         segment,
-        *values,
-        change,
+        candidate=values[0],
+        incumbent=values[1],
+        change=change,
         samples=samples,
         coverage=strata.coverage,
     )

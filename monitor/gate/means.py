@@ -13,8 +13,8 @@ from monitor.gate.contrasts import TINY, Contrast, Scale
 class Mean(NamedTuple):
     """A mean as estimated, and the shape of what it was estimated from; all of shape (n,).
 
-    variance, third: central moments of the values. share, share_third: what the estimate has of them: 1 / n and 1 / n^2 of
-    one stratum.
+    variance, third: central moments of the values. share, share_third: what the estimate has of them: 1 / n and 1 / n^2
+    of one stratum.
     """
 
     value: FloatArray
@@ -27,11 +27,11 @@ class Mean(NamedTuple):
 def mean_contrast(candidate: Mean, incumbent: Mean, change: FloatArray, scale: Scale) -> Contrast:
     """Compare two means by their difference in standard errors, with its skewness taken out.
 
-    H0: m_c = m_i * (1 + change), or m_i + change. Where values are skewed, a sample that lacks large ones has a low mean
-    and a low variance, so that a plain t proves "cheaper" too often. So each version's variance and third moment are at
-    least those of both together (about their own means, in units of the mean where the change is relative), as they are
-    alike where H0 holds; and Hall's (1992) cubic takes the first-order error out: t + g (2 t^2 + 1) / 6 + g^2 t^3 / 27, g
-    the skewness of the difference.
+    H0: m_c = m_i * (1 + change), or m_i + change. Where values are skewed, a sample that lacks large ones has a low
+    mean and a low variance, so that a plain t proves "cheaper" too often. So each version's variance and third moment
+    are at least those of both together (about their own means, in units of the mean where the change is relative), as
+    they are alike where H0 holds; and Hall's (1992) cubic takes the first-order error out: t + g (2 t^2 + 1) / 6 + g^2
+    t^3 / 27, g the skewness of the difference.
     Guarantee: asymptotic, for values with a third moment. Cost: a few passes.
     """
     is_relative = scale is Scale.RELATIVE

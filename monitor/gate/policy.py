@@ -25,10 +25,10 @@ class Measure(StrEnum):
 class Criterion:
     """One thing that the candidate must be better at, or not worse at than by a margin.
 
-    margin: change of the incumbent's value, up where that is positive, at which the verdict turns. effect: distance from
-    the margin at which a decision should come soon, > 0. quantile: of Measure.QUANTILE. share: of the chance of a false
-    fail, relative to the other criteria. is_required: False: told, and decides nothing. component, full: what of the score
-    it is, "" for nothing, and the change that counts as 100.
+    margin: change of the incumbent's value, up where that is positive, at which the verdict turns. effect: distance
+    from the margin at which a decision should come soon, > 0. quantile: of Measure.QUANTILE. share: of the chance of a
+    false fail, relative to the other criteria. is_required: False: told, and decides nothing. component, full: what of
+    the score it is, "" for nothing, and the change that counts as 100.
     """
 
     name: str
@@ -59,11 +59,11 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType({"quality": 0.40, "cost":
 class Policy:
     """How a release is judged.
 
-    alpha: chance, over all looks together, that a candidate passes which misses a margin, and that one fails which misses
-    none. power: of the fixed test that needs are told by. samples_min: values of either version below which nothing is
-    said. segment: traffic is compared value by value of it, and brought to one mix; "": as it came. mix: of both versions
-    together, or the incumbent's. coverage_min: least share of that mix which both have served. critical: segments
-    ("region=eu") in which a failure fails the release. weights: of the score's components.
+    alpha: chance, over all looks together, that a candidate passes which misses a margin, and that one fails which
+    misses none. power: of the fixed test that needs are told by. samples_min: values of either version below which
+    nothing is said. segment: traffic is compared value by value of it, and brought to one mix; "": as it came. mix: of
+    both versions together, or the incumbent's. coverage_min: least share of that mix which both have served. critical:
+    segments ("region=eu") in which a failure fails the release. weights: of the score's components.
     """
 
     criteria: tuple[Criterion, ...] = UPGRADE
@@ -79,7 +79,8 @@ class Policy:
     def alpha_pass(self) -> float:
         """Give what one criterion's pass may be wrong with.
 
-        All must pass, so a false pass is at least that of the criterion that is missed (Berger 1982): nothing is shared.
+        All must pass, so a false pass is at least that of the criterion that is missed (Berger 1982): nothing is
+        shared.
         """
         return self.alpha
 

@@ -29,7 +29,7 @@ class Distribution(NamedTuple):
 
     def share(self, log_x: FloatArray) -> FloatArray:
         """Give the share of values below; even within a bin in log terms."""
-        return np.interp(log_x, self.log_edges, self.below)
+        return np.asarray(np.interp(log_x, self.log_edges, self.below), dtype=np.float64)
 
     def at(self, share: float) -> float:
         """Give the log value below which this share lies."""
@@ -43,8 +43,7 @@ class Distribution(NamedTuple):
         """Give 2 * log likelihood ratio of that x is not the quantile over that it is."""
         share = np.clip(self.share(log_x), 0.0, 1.0)
         inside = xlogy(share, share / quantile) + xlogy(1.0 - share, (1.0 - share) / (1.0 - quantile))
-        deviance: FloatArray = 2.0 * self.samples * inside
-        return deviance
+        return np.asarray(2.0 * self.samples * inside, dtype=np.float64)
 
     def variance(self, quantile: float) -> float:
         """Give the variance of the log of the quantile, read from how far apart the values around it lie."""
@@ -59,9 +58,9 @@ def quantile_contrast(candidate: Distribution, incumbent: Distribution, quantile
     """Compare a quantile, relative: H0 says that the candidate's is (1 + change) times the incumbent's.
 
     That a value is the quantile is a rate (a share 1 - quantile of values lies above), so its likelihood needs no
-    assumption on the shape; the common quantile is fitted between the two (profile empirical likelihood). z is the signed
-    root of the deviance. Continuous looking: the rate's increments are those of monitor.gate.evidence; where Howard and
-    Ramdas (2022) bound all quantiles at once, for any n, this one asks for one quantile and for large n.
+    assumption on the shape; the common quantile is fitted between the two (profile empirical likelihood). z is the
+    signed root of the deviance. Continuous looking: the rate's increments are those of monitor.gate.evidence; where
+    Howard and Ramdas (2022) bound all quantiles at once, for any n, this one asks for one quantile and for large n.
     info: of the log ratio. Guarantee: asymptotic, for a density that is continuous at the quantile. Cost: 0.2 ms.
     """
     shift = float(np.log1p(change))

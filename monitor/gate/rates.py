@@ -26,7 +26,8 @@ def rate_contrast(candidate: Rate, incumbent: Rate, change: FloatArray, scale: S
     """Compare two rates by the ratio of their likelihoods, with the other rate fitted (profile likelihood).
 
     H0: p_c = p_i * (1 + change), or p_i + change. z is the signed root of the deviance: near normal also where hits are
-    few, and where one version has a twentieth of the other's traffic. Variance at the fit (Farrington and Manning 1990).
+    few, and where one version has a twentieth of the other's traffic. Variance at the fit (Farrington and Manning
+    1990).
     Cost: 44 halvings, 3 us each and 0.1 us per comparison.
     """
     is_relative = scale is Scale.RELATIVE

@@ -40,10 +40,10 @@ class Release:
 def judge_release(candidate: Cells, incumbent: Cells, policy: Policy) -> Release:
     """Judge a candidate against an incumbent by their counts over the same stretch of time. Never raises on counts.
 
-    May be asked as often as one likes: of all looks together, a candidate that misses a margin passes with a chance of at
-    most policy.alpha, and one that misses none fails with at most policy.alpha. Segments are judged apart at alpha
-    divided by how many there are (Bonferroni), so that what is said of all of them together is wrong with at most alpha;
-    they decide nothing but for those that policy.critical names, which have a part of the criteria's own alpha.
+    May be asked as often as one likes: of all looks together, a candidate that misses a margin passes with a chance of
+    at most policy.alpha, and one that misses none fails with at most policy.alpha. Segments are judged apart at alpha
+    divided by how many there are (Bonferroni), so that what is said of all of them together is wrong with at most
+    alpha; they decide nothing but for those that policy.critical names, which have a part of the criteria's own alpha.
     Source: see monitor.gate.evidence. Cost: some milliseconds per criterion and segment.
     """
     findings = tuple(
