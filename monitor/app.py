@@ -311,6 +311,7 @@ class App:
             dead_letters=self._aides.rejects.status(),
             heartbeat=self._aides.heartbeat_status(),
             stalls=self._aides.stalls_seen(),
+            gates=self._aides.gates_status(),
         )
         own = watch.advance(snapshot, Watched(self.source.trouble(), snapshot.away, *self._aides.usage()))
         self._keeper.hold(own, now_s)

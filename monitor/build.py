@@ -150,7 +150,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         windows_s=plans.windows_s() or tuple(settings.alerts.windows),
         budget=Budget(settings.alerts.false_alarm_budget, settings.alerts.budget_period_s, plans.has_river()),
         time=TimeTerms(time_.pane_s, time_.disorder_s, time_.grace_s, time_.future_s),
-        learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min),
+        learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min, learn.new_version == "incumbent"),
         limits=StreamLimits(
             streams_max=settings.limits.streams_max,
             models_max=settings.limits.models_max,

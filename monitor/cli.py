@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 good, 1 failed, 2 wrong usage, 3 insufficient evidence, 78 wrong configuration."""
+"""The command line. Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ cli = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Watches what your models serve: reads events from Kafka, and wakes the right person when it matters.",
-    epilog="Exit codes: 0 good, 1 failed, 2 wrong usage, 3 insufficient evidence, 78 wrong configuration.",
+    epilog="Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration.",
 )
 baseline = typer.Typer(no_args_is_help=True, help="Build, show and compare references: what is normal for a model.")
 cli.add_typer(baseline, name="baseline")

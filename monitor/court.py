@@ -16,7 +16,7 @@ import numpy as np
 from monitor.absences import Missing
 from monitor.bins import Arena
 from monitor.counting_state import Counting
-from monitor.counts import EMPTY, Counts, Ladder
+from monitor.counts import EMPTY, Counts, Ladder, Pairs
 from monitor.decode import Columns
 from monitor.domain import (
     Alert,
@@ -78,6 +78,7 @@ class Court:
     def __init__(self, terms: PipelineTerms, references: Iterable[Reference] = ()) -> None:
         self._terms = terms
         self._table = StreamTable(terms.limits, lambda m, v: self._plan(m, v).watch, references, terms.time.pane_s)
+        self._table.is_inherited = terms.learn.is_inherited
         self._folder = Folder(self._table)
         self._ladders = tuple(Ladder(sorted(set(terms.windows_s)), PAST_S) for _ in Arena)
         self._views = Views(self._table, self._ladders)
@@ -208,7 +209,7 @@ class Court:
         start_s, end_s = pane * pane_s, (pane + 1) * pane_s
         if self._missing.is_any(start_s):
             self._judge.skip(start_s, end_s)
-        self._releases.begin(start_s)
+        closed: dict[Arena, Pairs] = {}
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
             counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
             self._ladders[arena.arena].append(start_s, end_s, counts)
@@ -217,9 +218,10 @@ class Court:
             late = self._open.take_late(arena.arena)
             judged = Counts.of_hits([*hits, *late], arena.size).pairs() if late else pairs
             self._judge.count(arena.arena, judged, end_s)
-            self._releases.count(arena.arena, judged)
+            closed[arena.arena] = judged
             if arena.arena is Arena.FLAGS:  # the last
                 self._views.close(end_s, start_s, counts)
+        self._releases.close(start_s, closed)
         step.references += self._freeze(end_s)
         step.transitions += self._judge.look(pane, end_s)
         self._looks += 1

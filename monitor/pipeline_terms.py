@@ -27,11 +27,15 @@ class TimeTerms:
 
 @dataclass(frozen=True, slots=True)
 class LearnTerms:
-    """When a model's reference is learned: after so many events, or so long with at least events_min."""
+    """When a model's reference is learned: after so many events, or so long with at least events_min.
+
+    is_inherited: a new version of a known model takes the incumbent's instead.
+    """
 
     events: int = 10_000
     seconds: float = 86_400.0
     events_min: int = 500
+    is_inherited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

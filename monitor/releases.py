@@ -17,9 +17,10 @@ import numpy as np
 
 from monitor.bins import WIDTHS, Arena
 from monitor.counts import Pairs
-from monitor.domain import DRILL_MODEL, IntArray
+from monitor.domain import DRILL_MODEL, CountArray, IntArray
 from monitor.fields import VOLUME
 from monitor.kept import Moves, Section, State
+from monitor.rows import grown
 from monitor.scopes import Subject
 from monitor.streams import NONE, StreamTable
 from monitor.versions import ModelTotals, StreamTotal, VersionTotals
@@ -91,6 +92,15 @@ class _Sums:
         if slot != NONE:
             self.rows[slot] = self.slot_of[row] = NONE
 
+    def add(self, flat: IntArray, counts: CountArray) -> bool:
+        """Add counts of bins, each of which is there once; tell whether any was of a row that is added up."""
+        if not self.rows or not flat.size:
+            return False
+        slots = self.slot_of[flat // self.width]
+        at = slots != NONE
+        self.sums[slots[at], flat[at] % self.width] += counts[at]
+        return bool(at.any())
+
     def of(self, row: int) -> IntArray | None:
         """Give the totals of a row, to be copied; None where it is not added up."""
         slot = int(self.slot_of[row]) if row < len(self.slot_of) else NONE
@@ -107,13 +117,13 @@ class _Version:
 
 
 class Releases:
-    """Adds up the counts of closed panes. Called in the loop thread: `begin` before a pane's counts, then `count`."""
+    """Adds up the counts of closed panes. Called in the loop thread, by `close`."""
 
     def __init__(self, table: StreamTable, terms: ReleaseTerms) -> None:
         self._table = table
         self._terms = terms
         self._models: dict[str, list[_Version]] = {}
-        self._seen = 0
+        self._met = np.zeros(0, dtype=bool)
         self._sums = {arena: _Sums(WIDTHS[arena]) for arena in ARENAS}
         self._changes = 0
         self._pictured: tuple[int, tuple[ModelTotals, ...]] = (-1, ())
@@ -121,19 +131,30 @@ class Releases:
 
     # ---- counting
 
-    def begin(self, start_s: float) -> None:
-        """Take in which versions and streams there are, before the counts of the pane that starts at start_s."""
+    def close(self, start_s: float, counts: Mapping[Arena, Pairs]) -> None:
+        """Add the counts of the pane that began at start_s; by them alone it is told which versions there are.
+
+        Cost: a pass over the bins that were hit.
+        """
         if not self._terms.fields:
             return
-        for subject in self._table.subjects[self._seen :]:
-            self._meet(subject, start_s)
-        self._seen = len(self._table.subjects)
+        self._look_out(start_s, counts[Arena.FLAGS][0])
         for arena, sums in self._sums.items():
             rows = self._table.arenas[arena]
             sums.reach(len(rows))
             for row in range(sums.scanned, len(rows)):
                 self._add(arena, row)
             sums.scanned = len(rows)
+            self._changes += sums.add(*counts[arena])
+
+    def _look_out(self, start_s: float, flags: IntArray) -> None:
+        """Meet the versions that have events in a pane for the first time."""
+        if len(self._met) < len(self._table.subjects):
+            self._met = grown(self._met, len(self._table.subjects) * 3 // 2)
+        heard = self._table.flags.subjects[flags // WIDTHS[Arena.FLAGS]]
+        for index in np.unique(heard[~self._met[heard]]).tolist():
+            self._met[index] = True
+            self._meet(self._table.subjects[index], start_s)
 
     def _meet(self, subject: Subject, start_s: float) -> None:
         """Take in a version: one that is not the first of its model is compared with the others from here on."""
@@ -177,20 +198,6 @@ class Releases:
         if is_compared and self._terms.wants(key.field) and not self._sums[arena].begin(row):
             self.overflow[OVERFLOW] += 1
 
-    def count(self, arena: Arena, pairs: Pairs) -> None:
-        """Add the counts of a pane. Cost: a pass over its bins where anything is compared, else nothing."""
-        sums = self._sums.get(arena)
-        if sums is None or not sums.rows or not pairs[0].size:
-            return
-        flat, counts = pairs
-        rows = flat // sums.width
-        sums.reach(int(rows[-1]) + 1)
-        slots = sums.slot_of[rows]
-        at = slots != NONE
-        if at.any():
-            sums.sums[slots[at], flat[at] % sums.width] += counts[at]  # each bin is there once
-            self._changes += 1
-
     # ---- what there is to see
 
     def totals(self) -> tuple[ModelTotals, ...]:
@@ -232,6 +239,11 @@ class Releases:
 
     def _state(self) -> State:
         return {
+            "met": [
+                [each.model, each.model_version]
+                for each, met in zip(self._table.subjects, self._met, strict=False)
+                if met
+            ],
             "versions": [
                 {
                     "model": name,
@@ -260,7 +272,10 @@ class Releases:
         if state is None or not self._terms.fields:
             return
         by_name = {(each.model, each.model_version): each for each in self._table.subjects}
-        self._seen = len(self._table.subjects)
+        self._met = np.zeros(len(self._table.subjects), dtype=bool)
+        for model, version in state["met"]:
+            if (model, version) in by_name:
+                self._met[by_name[model, version].index] = True
         gone = {model for arena, row, model, *_ in state["sums"] if moves[Arena(arena)][row] < 0}
         for found in state["versions"]:
             name, subject = found["model"], by_name.get((found["model"], found["version"]))

@@ -60,15 +60,13 @@ class GateSettings(BaseModel):
 
     model_config = SECTION
 
-    model: str = Field(min_length=1, max_length=500, description="Served model.")
+    model: str = Field(
+        default="*", min_length=1, max_length=500, description="Glob for the names of models that have two versions."
+    )
     incumbent: str = Field(
         default=PREVIOUS, max_length=500, description="Its version, or previous: the one before the candidate."
     )
     candidate: str = Field(default=NEWEST, max_length=500, description="Its version, or newest: the one seen last.")
-
-
-def _default_criteria() -> dict[str, CriterionSettings]:
-    return {each.name: CriterionSettings.model_validate(_written(each)) for each in UPGRADE}
 
 
 def _written(criterion: Criterion) -> dict[str, object]:
@@ -97,7 +95,8 @@ def _default_weights() -> dict[Component, float]:
     }
 
 
-_BUILT_IN: Final = {each.name: _written(each) for each in UPGRADE}
+BUILT_IN_CRITERIA: Final = {each.name: _written(each) for each in UPGRADE}
+"""The upgrade gate, as it would be written in the file."""
 _SIMPLE: Final = tuple(
     sorted(
         name
@@ -136,7 +135,7 @@ class ReleaseSettings(BaseModel):
     )
     default_criteria: bool = Field(default=True, description="Whether the upgrade gate applies; false leaves your own.")
     criteria: dict[str, CriterionSettings] = Field(
-        default_factory=_default_criteria,
+        default_factory=dict,
         max_length=32,
         description="Criteria by name; one of the upgrade gate's names changes what it names and keeps the rest.",
     )
@@ -150,17 +149,18 @@ class ReleaseSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, value: object) -> object:
-        """Complete criteria that have a name of the upgrade gate, and add the others of it."""
-        if not isinstance(value, dict):
+        """Complete criteria that have a name of the upgrade gate."""
+        given = value.get("criteria") if isinstance(value, dict) else None
+        if (
+            not isinstance(value, dict)
+            or not isinstance(given, dict)
+            or value.get("default_criteria", True) is not True
+        ):
             return value
-        given = value.get("criteria")
-        if not isinstance(given, dict | None):
-            return value
-        built_in = _BUILT_IN if value.get("default_criteria", True) is True else {}
-        whole: dict[object, object] = dict(built_in)
-        for name, own in (given or {}).items():
-            kept = _completed(built_in[name], own) if isinstance(own, dict) and name in built_in else {}
-            whole[name] = {**kept, **own} if isinstance(own, dict) else own
+        whole = {
+            name: {**_kept(BUILT_IN_CRITERIA.get(name, {}), own), **own} if isinstance(own, dict) else own
+            for name, own in given.items()
+        }
         return {**value, "criteria": whole}
 
     @field_validator("criteria")
@@ -183,8 +183,10 @@ class ReleaseSettings(BaseModel):
 
     def policy(self, segment: str | None = None) -> Policy:
         """Give the policy. segment: in place of the configured one."""
+        own = tuple(criterion_of(name, given) for name, given in self.criteria.items())
+        built_in = (each for each in UPGRADE if self.default_criteria and each.name not in self.criteria)
         return Policy(
-            criteria=tuple(criterion_of(name, given) for name, given in self.criteria.items()),
+            criteria=(*built_in, *own),
             alpha=self.alpha,
             samples_min=self.samples_min,
             segment=segment if segment is not None else self.segment or "",
@@ -199,7 +201,7 @@ class ReleaseSettings(BaseModel):
         return ReleaseTerms(frozenset(criterion.field for criterion in self.policy().criteria))
 
 
-def _completed(built_in: dict[str, object], own: dict[str, object]) -> dict[str, object]:
+def _kept(built_in: dict[str, object], own: dict[str, object]) -> dict[str, object]:
     """Give what a criterion keeps of the built-in one: of another field not how that was measured."""
     left_out = {"field", "measure"} if "kpi" in own else {"measure"} if "field" in own else set()
     return {name: value for name, value in built_in.items() if name not in left_out}

@@ -85,6 +85,11 @@ class ReferenceSettings(BaseModel):
     learn_events_min: int = Field(
         default=500, ge=10, le=10**9, description="Learning never ends with fewer events than this."
     )
+    new_version: Literal["learn", "incumbent"] = Field(
+        default="learn",
+        description="What is normal for a new version of a known model: what it shows itself (learn), or what is normal"
+        " for the version before it (incumbent).",
+    )
     save_learned: bool = Field(default=True, description="Whether a learned reference is written to the folder.")
 
     @model_validator(mode="after")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
 
+from monitor.detectors.mean import BIN_ERROR
 from monitor.domain import FloatArray
 from monitor.gate.contrasts import TINY, Contrast, contrast_of
 
+BIN_VARIANCE: Final = (2.0 * math.atanh(BIN_ERROR)) ** 2 / 12.0
+"""Of where in its bin a value lies, in log units: no quantile is known better than that, whatever the events."""
 PROFILE_STEPS: Final = 65
 """Places between the two quantiles at which the common one is tried."""
 SPREAD: Final = 1.0
@@ -51,7 +55,7 @@ class Distribution(NamedTuple):
         low, high = self.at(max(quantile - error, 0.0)), self.at(min(quantile + error, 1.0))
         shares = min(quantile + error, 1.0) - max(quantile - error, 0.0)
         width = (high - low) / shares * 2.0 * error  # as if no end of the range were in the way
-        return float((width / (2.0 * SPREAD)) ** 2)
+        return float((width / (2.0 * SPREAD)) ** 2) + BIN_VARIANCE
 
 
 def quantile_contrast(candidate: Distribution, incumbent: Distribution, quantile: float, change: float) -> Contrast:

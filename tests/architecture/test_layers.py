@@ -99,6 +99,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "delivery": EDGES,
     "embedded": EDGES,
     "exporter": EDGES,
+    "gate_watch": EDGES,
     "heartbeat": EDGES,
     "machine": EDGES,
     "reference_files": EDGES,
