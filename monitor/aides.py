@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from monitor.selfwatch import SelfWatch
 from monitor.selfwatch.terms import Usage
 from monitor.silences import Silences
 from monitor.upkeep import HeartbeatStatus
+from monitor.versions import GateStatus
 
 Usages = tuple[Usage | None, Usage | None]
 
@@ -33,6 +34,14 @@ class Beating(Running, Protocol):
 
     def status(self) -> HeartbeatStatus:
         """Give how it fares."""
+        ...
+
+
+class Gating(Running, Protocol):
+    """What the loop asks of who judges releases; see gate_watch.GateWatch."""
+
+    def status(self) -> Sequence[GateStatus]:
+        """Give what the gates say."""
         ...
 
 
@@ -62,16 +71,21 @@ class Aides:
     watch: SelfWatch = field(default_factory=SelfWatch)
     heartbeat: Beating | None = None
     stalls: Standing | None = None
+    gates: Gating | None = None
     usage: Callable[[], Usages] = _no_usage
     silences: Silences = field(default_factory=Silences)
 
     def threads(self) -> Iterator[Running]:
         """Give those with threads."""
-        yield from (each for each in (self.stalls, self.heartbeat) if each is not None)
+        yield from (each for each in (self.stalls, self.heartbeat, self.gates) if each is not None)
 
     def heartbeat_status(self) -> HeartbeatStatus:
         """Give how the heartbeat fares, if there is one."""
         return HeartbeatStatus() if self.heartbeat is None else self.heartbeat.status()
+
+    def gates_status(self) -> Sequence[GateStatus]:
+        """Give what the gates of releases say, if any is asked."""
+        return () if self.gates is None else self.gates.status()
 
     def stalls_seen(self) -> int:
         """Give how often the loop stood still."""

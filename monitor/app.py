@@ -341,6 +341,7 @@ class App:
             stalls=self._aides.stalls_seen(),
             step_s=self._step_s,
             silences=silences.status(picture.watermark_s),
+            gates=self._aides.gates_status(),
         )
         own = watch.advance(snapshot, Watched(self.source.trouble(), snapshot.away, *self._aides.usage()))
         self._keeper.hold(own, now_s)

@@ -17,6 +17,7 @@ from monitor.config import Settings
 from monitor.config.web_file import access_file
 from monitor.dead_letters import DeadLetters, DeadLetterTerms
 from monitor.delivery import Delivery
+from monitor.gate_watch import GateOrder, GateWatch
 from monitor.heartbeat import Heartbeat, HeartbeatTerms
 from monitor.keeper import Opened
 from monitor.machine import disk, memory
@@ -113,11 +114,16 @@ def _aides(settings: Settings, board: Board, terms: PipelineTerms) -> Aides:
     def usage() -> Usages:
         return memory(), None if folder is None else disk(folder)
 
+    gates = None
+    if settings.releases.gates:
+        orders = [GateOrder(each.model, each.incumbent, each.candidate) for each in settings.releases.gates]
+        gates = GateWatch(board.latest, orders, settings.releases.policy())
     return Aides(
         rejects=Rejects(Breakers(BreakerTerms(own.invalid_share_max, own.invalid_run_max, own.retry_s)), letters),
         watch=SelfWatch(build.self_terms(settings, terms)),
         heartbeat=heartbeat,
         stalls=StallWatch(lambda: board.turns, settings.http.stall_s / 2, board.is_busy),
+        gates=gates,
         usage=usage,
         silences=Silences(build.maintenance(settings)),
     )

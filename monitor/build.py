@@ -215,7 +215,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
             has_burn=bool(plans.burn_windows_s()),
         ),
         time=TimeTerms(time_.pane_s, time_.disorder_s, time_.grace_s, time_.future_s),
-        learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min),
+        learn=LearnTerms(learn.learn_events, learn.learn_s, learn.learn_events_min, learn.new_version == "incumbent"),
         limits=StreamLimits(
             streams_max=settings.limits.streams_max,
             models_max=settings.limits.models_max,
@@ -225,6 +225,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         event_ids_max=settings.limits.event_ids_max,
         series_max=settings.limits.label_series_max,
         join=settings.outcomes.terms(),
+        releases=settings.releases.terms(),
         seed=secrets.randbits(64),  # so that nobody can make ids that are taken for each other
     )
 

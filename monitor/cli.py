@@ -15,12 +15,13 @@ import typer
 from monitor import __version__, build, logs
 from monitor import presets as ready
 from monitor.board import Board
-from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, errors, settings_of
+from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, daemon_url, errors, settings_of
 from monitor.config import settings_schema
 from monitor.config.guess import did_you_mean
 from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
 from monitor.errors import ConfigError
+from monitor.gate_cli import gate
 from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
 from monitor.running import run_daemon
 from monitor.state_cli import state
@@ -40,6 +41,7 @@ cli.add_typer(baseline, name="baseline")
 cli.add_typer(state, name="state")
 cli.add_typer(dlq, name="dlq")
 cli.add_typer(topics_commands, name="topics")
+cli.command()(gate)
 
 
 def _show_version(wanted: bool) -> None:
@@ -156,7 +158,7 @@ def score(
 
 
 @cli.command()
-def replay(
+def replay(  # noqa: PLR0913, PLR0917 - one parameter per option
     inputs: Annotated[
         list[Path], typer.Option("--input", "-i", help="Events, JSON lines, plain or gzip; may be repeated.")
     ],
@@ -170,6 +172,9 @@ def replay(
     metrics_out: Annotated[
         Path | None, typer.Option(help="Where to write the metrics as they stand at the end.")
     ] = None,
+    counts_out: Annotated[
+        Path | None, typer.Option(help="Where to write what versions have counted, for `driftd gate --counts`.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run recorded events through the whole pipeline on their own time: what would have fired, and when."""
@@ -179,7 +184,7 @@ def replay(
         settings = settings_of(config, topics_required=False)
         logs.set_up("warning", settings.log.format)
         loaded = build.references(settings, None if references is None else str(references))
-        summary = replay_files(settings, loaded, inputs, Outputs(alerts_out, metrics_out))
+        summary = replay_files(settings, loaded, inputs, Outputs(alerts_out, metrics_out, counts_out))
         typer.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
 
 
@@ -200,19 +205,12 @@ def explain(
     from monitor.explain import finding, words
 
     with errors():
-        known = finding.from_file(alerts) if alerts else finding.from_daemon(url or _daemon_url(config))
+        known = finding.from_file(alerts) if alerts else finding.from_daemon(url or daemon_url(config))
         if alert is None and not as_json:
             typer.echo("\n".join(finding.listed(known) or ["no alert is active, and none ended lately"]))
             return
         found = known if alert is None else finding.select(known, alert)
         typer.echo(words.to_json(found) if as_json else words.to_text(found))
-
-
-def _daemon_url(config: Path | None) -> str:
-    """Give where the configured daemon is asked from the machine it runs on."""
-    http = settings_of(config, topics_required=False).http
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(http.host, http.host)  # noqa: S104 - told apart, not listened on
-    return f"http://{host}:{http.port}"
 
 
 @cli.command()
@@ -277,7 +275,7 @@ def drill(  # noqa: PLR0913, PLR0917 - one parameter per option
             given = twin.recorded(inputs, model) if inputs else twin.generated()
             result = twin.drill(settings, given, order, _say)
         else:
-            result = live.drill(settings, order, (url or _daemon_url(config), topic), _say)
+            result = live.drill(settings, order, (url or daemon_url(config), topic), _say)
         typer.echo(json.dumps(result.to_dict()) if as_json else result.to_text())
         raise typer.Exit(0 if result.is_good else FAILED)
 

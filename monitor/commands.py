@@ -65,3 +65,10 @@ def settings_of(
         if found is None:
             text += f"\nno file was read: name one with --config or $DRIFTD_CONFIG, or put {DEFAULT_CONFIG} here"
         raise ConfigError(text) from None
+
+
+def daemon_url(config: Path | None) -> str:
+    """Give where the configured daemon is asked from the machine it runs on."""
+    http = settings_of(config, topics_required=False).http
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(http.host, http.host)  # noqa: S104 - told apart, not listened on
+    return f"http://{host}:{http.port}"

@@ -16,7 +16,7 @@ import numpy as np
 from monitor.absences import Missing
 from monitor.bins import Arena
 from monitor.counting_state import Counting
-from monitor.counts import EMPTY, Counts, Ladder
+from monitor.counts import EMPTY, Counts, Ladder, Pairs
 from monitor.decode import Columns
 from monitor.domain import (
     Alert,
@@ -42,6 +42,7 @@ from monitor.panes import Cadence, OpenPanes
 from monitor.pictures import picture_of
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Grid, Reference
+from monitor.releases import Releases
 from monitor.rules import Plan
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
@@ -86,6 +87,7 @@ class Court:
     def __init__(self, terms: PipelineTerms, references: Iterable[Reference] = ()) -> None:
         self._terms = terms
         self._table = StreamTable(terms.limits, lambda m, v: self._plan(m, v).watch, references, terms.time.pane_s)
+        self._table.is_inherited = terms.learn.is_inherited
         self._folder = Folder(self._table)
         self._ladders = tuple(Ladder(terms.spans_s(arena), PAST_S) for arena in Arena)
         self._views = Views(self._table, self._ladders)
@@ -104,6 +106,7 @@ class Court:
         pending, waiting = (Pending(terms.backing_of(name)) for name in ("inferences", "outcomes"))
         joiner = Joiner(terms.join, lambda m, v: self._plan(m, v).watch.task, pending, waiting, terms.seed)
         self._joining = Joining(self._table, self._folder, joiner, terms.time.pane_s)
+        self._releases = Releases(self._table, terms.releases)
         self._counting = Counting(
             table=self._table,
             folder=self._folder,
@@ -230,6 +233,7 @@ class Court:
         if self._missing.is_any(start_s):
             self._judge.skip(start_s, end_s)
         ripe = self._joining.ripen(pane)
+        closed: dict[Arena, Pairs] = {}
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
             hits.extend(ripe[arena.arena])
             counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
@@ -239,8 +243,10 @@ class Court:
             late = self._open.take_late(arena.arena)
             judged = Counts.of_hits([*hits, *late], arena.size).pairs() if late else pairs
             self._judge.count(arena.arena, judged, end_s)
+            closed[arena.arena] = judged
             if arena.arena is Arena.FLAGS:  # the last
                 self._views.close(end_s, start_s, counts)
+        self._releases.close(start_s, closed)
         step.references += self._freeze(end_s)
         if pane % OUTCOMES_FROZEN_EVERY == 0:
             for index in sorted(self._table.with_outcomes):
@@ -304,6 +310,7 @@ class Court:
         yield from self._counting.sections()
         yield from self._joining.sections()
         yield from self._judge.sections()
+        yield from self._releases.sections()
         yield Section(NAME, None, self._state)
 
     def _state(self) -> State:
@@ -320,7 +327,9 @@ class Court:
         self._looks = own.get("looks", 0)
         self._missing.restore(own.get("missing", {}))
         closed = self._cadence.next
-        self._judge.restore(states, moves, NEVER_S if closed is None else closed * self._terms.time.pane_s)
+        end_s = NEVER_S if closed is None else closed * self._terms.time.pane_s
+        self._judge.restore(states, moves, end_s)
+        self._releases.restore(states, moves, end_s)
 
     def replan(self, terms: PipelineTerms) -> list[Transition]:
         """Go by other plans and another budget from the next look on; give the alerts that this ends.
@@ -341,9 +350,14 @@ class Court:
         """Give all numbers as of the last closed pane, as values that do not change."""
         found = picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
         kpis, left_out = self._cells.values()
-        if left_out:
-            found = replace(found, overflow={**found.overflow, "kpi_cells": left_out})
-        return replace(found, join=self._joining.joiner.status(), kpis=kpis)
+        overflow = {**found.overflow, **self._releases.overflow}
+        return replace(
+            found,
+            join=self._joining.joiner.status(),
+            kpis=kpis,
+            releases=self._releases.totals(),
+            overflow={**overflow, "kpi_cells": left_out} if left_out else overflow,
+        )
 
     @property
     def alerts(self) -> Sequence[Alert]:

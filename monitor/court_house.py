@@ -194,6 +194,7 @@ def together(pictures: Sequence[Picture]) -> Picture:
         alerts=tuple(alert for each in pictures for alert in each.alerts),
         transitions=_summed(each.transitions for each in pictures),
         anomalies=tuple(score for each in pictures for score in each.anomalies),
+        releases=tuple(model for each in pictures for model in each.releases),
     )
 
 

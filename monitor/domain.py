@@ -17,6 +17,7 @@ from monitor.intake import DeadLetterStatus, Intake, Origin
 from monitor.objectives import ErrorBudget
 from monitor.quality import AnomalyScore, JoinStatus, KpiValue
 from monitor.upkeep import HalfStatus, HeartbeatStatus, ReloadStatus, SilenceStatus, StateStatus
+from monitor.versions import GateStatus, ModelTotals
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -309,6 +310,7 @@ class Picture:
     budgets: Sequence[ErrorBudget] = ()
     join: JoinStatus = field(default_factory=JoinStatus)
     kpis: Sequence[KpiValue] = ()
+    releases: Sequence[ModelTotals] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,3 +396,4 @@ class Snapshot:
     stalls: int = 0
     step_s: float = 0.0
     silences: SilenceStatus = field(default_factory=SilenceStatus)
+    gates: Sequence[GateStatus] = ()

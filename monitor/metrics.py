@@ -33,6 +33,7 @@ from monitor.domain import (
 )
 from monitor.objectives import ErrorBudget
 from monitor.upkeep import CourtStatus, HalfStatus
+from monitor.versions import GateStatus
 
 Labels: TypeAlias = tuple[str, ...]
 Sample: TypeAlias = tuple[Labels, float]
@@ -445,6 +446,18 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
     "driftd_dead_letters_waiting": ("Dead letters that no broker has accepted yet.", lambda s: s.dead_letters.waiting),
 }
 
+_GATE: Final[Labels] = ("model", "incumbent", "candidate", "criterion")
+_VERDICTS: Final = {"pass": 1.0, "insufficient": 0.0, "fail": -1.0}
+
+
+def _by_criterion(values: Callable[[GateStatus], Mapping[str, float]]) -> Reader[Snapshot]:
+    return lambda snapshot: (
+        ((gate.model, gate.incumbent, gate.candidate, name), float(value))
+        for gate in snapshot.gates
+        for name, value in values(gate).items()
+    )
+
+
 _SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]] = {
     "driftd_join_expired_total": (
         "Requests whose outcomes waited for an inference in vain, for outcomes.ttl_s.",
@@ -690,6 +703,36 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         " there to the clock's time of it (lag), and on to acceptance by each sink (delivery). Drills are left out.",
         ("stage", "sink"),
         _detection_delays,
+    ),
+    Family(
+        "driftd_gate_verdict",
+        "gauge",
+        "What a gate of releases.gates says of a candidate version: 1 pass, -1 fail, 0 insufficient evidence; criterion"
+        " `overall` is all together.",
+        _GATE,
+        _by_criterion(lambda gate: {name: _VERDICTS[verdict] for name, verdict in gate.verdicts.items()}),
+    ),
+    Family(
+        "driftd_gate_change",
+        "gauge",
+        "Change of the incumbent's value to the candidate's, at one mix of traffic: relative, or in points, as the"
+        " criterion says.",
+        _GATE,
+        _by_criterion(lambda gate: {name: change for name, change in gate.changes.items() if math.isfinite(change)}),
+    ),
+    Family(
+        "driftd_gate_more_events",
+        "gauge",
+        "Values of the candidate that are likely missing for a verdict.",
+        _GATE,
+        _by_criterion(lambda gate: gate.more_events),
+    ),
+    Family(
+        "driftd_gate_score",
+        "gauge",
+        "Weighted upgrade score of a candidate, -100 to 100, above 0 for better.",
+        _GATE[:-1],
+        lambda s: [((g.model, g.incumbent, g.candidate), g.score) for g in s.gates if math.isfinite(g.score)],
     ),
     Family(
         "driftd_budget_spent_ratio",

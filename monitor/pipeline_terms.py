@@ -9,6 +9,7 @@ from monitor.bins import Arena
 from monitor.detectors.base import Detector
 from monitor.join.pending import Backing, InMemory
 from monitor.join.terms import JoinTerms
+from monitor.releases import ReleaseTerms
 from monitor.rules import Budget, PlanOf
 from monitor.streams import StreamLimits
 
@@ -29,11 +30,15 @@ class TimeTerms:
 
 @dataclass(frozen=True, slots=True)
 class LearnTerms:
-    """When a model's reference is learned: after so many events, or so long with at least events_min."""
+    """When a model's reference is learned: after so many events, or so long with at least events_min.
+
+    is_inherited: a new version of a known model takes the incumbent's instead.
+    """
 
     events: int = 10_000
     seconds: float = 86_400.0
     events_min: int = 500
+    is_inherited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class PipelineTerms:
     event_ids_max: int = 200_000
     series_max: int = 50_000
     seed: int = 0
+    releases: ReleaseTerms = field(default_factory=ReleaseTerms)
     join: JoinTerms = field(default_factory=JoinTerms)
     backing_of: Callable[[str], Backing] = lambda _: InMemory()
     burn_windows_s: tuple[float, ...] = ()

@@ -20,6 +20,7 @@ from monitor.court import Step
 from monitor.domain import Picture, Snapshot, Transition
 from monitor.errors import SourceError
 from monitor.exporter import render
+from monitor.gate.counts import counts_dict
 from monitor.ledger import Ledger, is_page
 from monitor.pipeline import Pipeline
 from monitor.pipeline_terms import PipelineTerms
@@ -35,6 +36,7 @@ class Outputs:
 
     alerts: Path | None = None
     metrics: Path | None = None
+    counts: Path | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +113,9 @@ def replay_files(
     if outputs.metrics is not None:
         with _writer(outputs.metrics) as file:
             file.write(render(_snapshot(picture, summary)).decode())
+    if outputs.counts is not None:
+        with _writer(outputs.counts) as file:
+            json.dump(counts_dict(picture.releases, picture.watermark_s), file, allow_nan=False)
     return summary
 
 

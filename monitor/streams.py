@@ -58,7 +58,8 @@ class StreamTable(Learned):
     changed: subjects whose streams or reference changed since the set was last emptied. order: the arena of each stream
     in the order in which they came. epoch: how often rows were moved, which happens between two processes alone.
     preset: grids of streams that are yet to come. scales: by subject, the power of two of what it predicts.
-    with_outcomes: subjects that have streams of outcomes.
+    with_outcomes: subjects that have streams of outcomes. is_inherited: a new version of a known model takes the
+    reference of the one before it, rather than learn its own.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class StreamTable(Learned):
         self._references = {(reference.model, reference.model_version): reference for reference in references}
         self.preset: Mapping[StreamKey, Grid] = {}
         self.scales: dict[int, int] = {}
+        self.is_inherited = False
         self._main: dict[str, dict[str, int]] = defaultdict(dict)
         self._lanes: dict[Lane, LaneTable] = {}
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
@@ -101,7 +103,8 @@ class StreamTable(Learned):
 
     def _main_of(self, model: str, version: str) -> int:
         if model not in self._main.get(version, ()) and len(self.subjects) < self._limits.models_max:
-            self.add_reference(self.add_subject(model, version, self.reference_of(model, version)))
+            reference = self.reference_of(model, version) or self._inherited(model)
+            self.add_reference(self.add_subject(model, version, reference))
         return self._main.get(version, {}).get(model, NONE)
 
     def segment_of(self, subject: Subject, name: str, value: object) -> Scope:
@@ -117,6 +120,11 @@ class StreamTable(Learned):
     def reference_of(self, model: str, version: str) -> Reference | None:
         """Give the reference that a model version begins with."""
         return self._references.get((model, version)) or self._references.get((model, ""))
+
+    def _inherited(self, model: str) -> Reference | None:
+        """Give the reference of the version seen last that has one, where a new version takes the incumbent's."""
+        own = (each.reference for each in reversed(self.subjects) if self.is_inherited and each.model == model)
+        return next((reference for reference in own if reference is not None), None)
 
     def add_subject(self, model: str, version: str, reference: Reference | None) -> Subject:
         """Give a new model version, without streams, whatever the limit."""

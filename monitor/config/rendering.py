@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from monitor.config.alerts import ModelSettings
 from monitor.config.builtin import BUILT_IN_RULES
+from monitor.config.releases import BUILT_IN_CRITERIA, CriterionSettings, GateSettings
 from monitor.config.settings import Settings
 from monitor.config.thresholds import Threshold
 from monitor.config.units import format_duration, format_size
@@ -46,6 +47,7 @@ def render_defaults() -> str:
             lines += _mapping(name, default)
         else:
             lines += [f"{name}:", *_options(default)]
+        lines += _criteria() if name == "releases" else ()
     return "\n".join(lines) + "\n"
 
 
@@ -74,6 +76,19 @@ def _models() -> Iterator[str]:
     for name, rule in BUILT_IN_RULES.items():
         inner = ", ".join(f"{key}: {json.dumps(value)}" for key, value in rule.items())
         yield f"#   {name}: {{{inner}}}"
+
+
+def _criteria() -> Iterator[str]:
+    yield "# Options of one entry of criteria:"
+    yield from _listing(CriterionSettings)
+    yield "# Options of one entry of gates:"
+    yield from _listing(GateSettings)
+    yield "# The upgrade gate. A criterion of the same name changes what it names and keeps the rest."
+    for name, criterion in BUILT_IN_CRITERIA.items():
+        inner = ", ".join(f"{key}: {json.dumps(value)}" for key, value in criterion.items())
+        yield from textwrap.wrap(
+            f"{name}: {{{inner}}}", _WIDTH, initial_indent="#   ", subsequent_indent="#     ", break_on_hyphens=False
+        )
 
 
 def _listing(model: type[BaseModel]) -> Iterator[str]:

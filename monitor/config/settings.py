@@ -16,6 +16,7 @@ from monitor.config.http import HttpSettings
 from monitor.config.kafka import KafkaSettings
 from monitor.config.outcomes import OutcomeSettings
 from monitor.config.refusals import Refusals, mask, reveal, show_key, told
+from monitor.config.releases import ReleaseSettings
 from monitor.config.scaleout import ScaleoutSettings
 from monitor.config.selfwatch import HeartbeatSettings, SelfWatchSettings
 from monitor.config.state import StateSettings
@@ -85,6 +86,11 @@ class ReferenceSettings(BaseModel):
     )
     learn_events_min: int = Field(
         default=500, ge=10, le=10**9, description="Learning never ends with fewer events than this."
+    )
+    new_version: Literal["learn", "incumbent"] = Field(
+        default="learn",
+        description="What is normal for a new version of a known model: what it shows itself (learn), or what is normal"
+        " for the version before it (incumbent).",
     )
     save_learned: bool = Field(default=True, description="Whether a learned reference is written to the folder.")
 
@@ -190,6 +196,9 @@ class Settings(BaseSettings):
     selfwatch: SelfWatchSettings = Field(default_factory=SelfWatchSettings, description="Alerts about driftd itself.")
     heartbeat: HeartbeatSettings = Field(
         default_factory=HeartbeatSettings, description="A dead man's switch, told regularly that driftd does its work."
+    )
+    releases: ReleaseSettings = Field(
+        default_factory=ReleaseSettings, description="When a candidate may take the incumbent's place."
     )
     scaleout: ScaleoutSettings = Field(default_factory=ScaleoutSettings, description="Past one process.")
     http: HttpSettings = Field(default_factory=HttpSettings, description="/metrics, probes and the status page.")

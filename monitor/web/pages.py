@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from monitor.gate.counts import counts_dict
 from monitor.harmless import escaped
 from monitor.status import alerts_dict, one_alert_dict, status_of
 from monitor.web.probes import readiness
@@ -75,8 +76,18 @@ def application(
     async def index(_: Request) -> Response:
         return HTMLResponse(_INDEX)
 
+    async def counts(request: Request) -> Response:
+        snapshot, model = latest(), request.query_params.get("model")
+        models = [each for each in (snapshot.picture.releases if snapshot else ()) if model in {None, each.model}]
+        return _json(counts_dict(models, snapshot.picture.watermark_s if snapshot else None))
+
+    async def gates(_: Request) -> Response:
+        snapshot = latest()
+        return _json({"gates": [gate.details for gate in snapshot.gates] if snapshot else []})
+
     pages = {"/": index, "/metrics": metrics, "/livez": livez, "/readyz": readyz, "/api/v1/status": status}
     pages |= {"/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
+    pages |= {"/api/v1/counts": counts, "/api/v1/gates": gates}
     routes = [Route(path, page, methods=["GET"]) for path, page in pages.items()]  # GET brings HEAD along
     app = Starlette(routes=[*routes, Route("/-/reload", _reloading(reload), methods=["POST"])])
     app.router.redirect_slashes = False  # /metrics/ is a mistake to be told, not to be followed
@@ -131,6 +142,8 @@ _INDEX: Final = """\
 <li><a href="/metrics">/metrics</a>: all numbers, for Prometheus
 <li><a href="/api/v1/status">/api/v1/status</a>: models, alerts and partitions, as JSON
 <li><a href="/api/v1/alerts">/api/v1/alerts</a>: alerts in full, those that ended lately too, as JSON
+<li><a href="/api/v1/counts">/api/v1/counts</a>: what versions of a model have counted side by side, as JSON
+<li><a href="/api/v1/gates">/api/v1/gates</a>: what the configured gates say, as JSON
 <li><a href="/livez">/livez</a>: whether it runs
 <li><a href="/readyz">/readyz</a>: whether its numbers may be relied upon
 </ul>

@@ -26,6 +26,7 @@ from monitor.metrics import STATISTICS
 from monitor.objectives import ErrorBudget
 from monitor.quality import AnomalyScore
 from monitor.upkeep import StateStatus
+from monitor.versions import GateStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,6 +152,19 @@ def snapshot() -> Snapshot:
         source_errors={"_transport": 2},
         intake=Intake({"assigned": 2, "revoked": 1, "lost": 0}, 0.02, 0.01, {"events": 1}, {"events": 40}, repeated=3),
         dead_letters=DeadLetterStatus({"not_json": 7}, {"_transport": 1}, 2, broken={("events", 1): "too many"}),
+        gates=(
+            GateStatus(
+                "ranker",
+                "v1",
+                "v2",
+                NOW_S,
+                {"overall": "insufficient", "cost": "pass", "success": "fail"},
+                {"cost": 0.02, "success": float("nan")},
+                {"violations": 1_200},
+                12.5,
+                {"verdict": "insufficient"},
+            ),
+        ),
         state=StateStatus(True, NOW_S - 2.0, 400, 0, 1, 0.03, 70_000, 2_000_000),  # noqa: FBT003
     )
 

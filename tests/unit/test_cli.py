@@ -21,7 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COMMANDS = ("run", "check", "replay", "explain", "drill", "demo", "schema", "version", "baseline", "state", "dlq")
+COMMANDS = (
+    "run",
+    "check",
+    "replay",
+    "explain",
+    "gate",
+    "drill",
+    "demo",
+    "schema",
+    "version",
+    "baseline",
+    "state",
+    "dlq",
+)
 GROUPS = {
     "baseline": ("build", "show", "diff"),
     "state": ("ls", "inspect", "verify", "export", "import"),
