@@ -28,6 +28,7 @@ from monitor.domain import (
     StreamKey,
     Transition,
 )
+from monitor.lineage import UNKNOWN, Lineage
 from monitor.rules import Rule
 
 T = TypeVar("T", bound=Hashable)
@@ -75,7 +76,7 @@ class Observation:
     """One look at one stream under one rule, with its evidence.
 
     threshold: of the band seen (of the lowest, if none). where, row: statistic, arena and row, for dating the onset.
-    since_s: the onset, None while it is to be dated. change, rank, together, histogram: as in Alert.
+    since_s: the onset, None while it is to be dated. change, rank, together, histogram, lineage: as in Alert.
     """
 
     rule: Rule
@@ -96,6 +97,7 @@ class Observation:
     rank: int = 1
     together: int = 1
     histogram: Histogram | None = None
+    lineage: Lineage = UNKNOWN
 
 
 @dataclass(slots=True)
@@ -242,6 +244,7 @@ class AlertBook:
             together=seen.together,
             histogram=seen.histogram,
             is_drill=model == DRILL_MODEL,
+            lineage=seen.lineage,
         )
 
     # ---- from one process to the next

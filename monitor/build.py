@@ -36,11 +36,11 @@ from monitor.reference_files import read_references
 from monitor.references import Reference
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, DRIFT, DRIFT_KINDS, Budget, Level, Plan, Rule
+from monitor.scopes import StreamLimits
 from monitor.selfwatch.terms import SelfTerms
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
 from monitor.sources.kafka_terms import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
-from monitor.streams import StreamLimits
 
 T = TypeVar("T")
 

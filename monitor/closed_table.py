@@ -16,8 +16,8 @@ from monitor.domain import FloatArray, IntArray, Kind
 from monitor.fields import IGNORE, Watch
 from monitor.layouts import Laid, Layout
 from monitor.probes import Probes
-from monitor.scopes import Scope, Subject
-from monitor.streams import NONE, SEGMENT_CHARS_MAX, StreamLimits, StreamTable
+from monitor.scopes import Scope, StreamLimits, Subject
+from monitor.streams import NONE, SEGMENT_CHARS_MAX, StreamTable
 
 
 class ClosedTable(StreamTable):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.intake import DeadLetterStatus, Intake, Origin
+from monitor.lineage import UNKNOWN, Lineage
 from monitor.upkeep import HeartbeatStatus, ReloadStatus, StateStatus
 
 FloatArray = npt.NDArray[np.float64]
@@ -184,10 +185,9 @@ class Alert:
 
     value, threshold, interval: in the statistic's unit. evidence, evidence_needed: nats, of odds in seconds for drift,
     rates and quantiles, else of one look's chance. since_s: estimated onset. pending_s, firing_s, resolved_s: event
-    time of the decisions, None if not reached. reference: identity of the reference judged against, "" for an absolute
-    threshold without one. change: what kind of drift it is (location, scale, shape, ...), "" where the statistic itself
-    says it. rank: 1 for the strongest evidence of those that began together in one model, of `together`. histogram: of
-    what was judged, where the stream has one. is_drill: begun by a drill, not by real traffic.
+    times, None if not reached. reference: identity of what was judged against, "" for an absolute threshold; lineage:
+    where that is from. change: the kind of drift (location, ...), "" where the statistic says it. rank: 1 for the
+    strongest evidence of those that began together in one model, of `together`. is_drill: begun by a drill.
     """
 
     rule: str
@@ -219,6 +219,7 @@ class Alert:
     histogram: Histogram | None = None
     is_drill: bool = False
     details: Mapping[str, str] = field(default_factory=dict)
+    lineage: Lineage = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,7 @@ class ModelStatus:
     last_event_s: float
     reference: str
     streams: int
+    lineage: Lineage = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,7 @@ class Judge(Docket):
             row=row,
             since_s=passed.since_s,
             change=CHANGES.get(where[0], ""),
+            lineage=self._table.subjects[int(lines.subject[line])].lineage,
         )
 
     def _reference_of(self, lines: Lines, line: int) -> str:
@@ -257,6 +258,7 @@ class Judge(Docket):
                 where=where,
                 row=int(rows[i]),
                 change=CHANGES.get(where[0], ""),
+                lineage=self._table.subjects[int(lines.subject[line])].lineage,
             )
 
     def _date(self, seen: Observation) -> float:

@@ -52,4 +52,5 @@ def _status(counting: Counting, subject: Subject, learn_events: int) -> ModelSta
         last_event_s=last_s,
         reference=subject.reference.identity if subject.reference else "",
         streams=len(subject.rows),
+        lineage=subject.lineage,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from monitor.detectors.base import Detector
 from monitor.rules import Budget, PlanOf
-from monitor.streams import StreamLimits
+from monitor.scopes import StreamLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, VALUE_SPANS, WIDTH
 from monitor.domain import CountArray, Kind
 from monitor.errors import BaselineError, StateError
 from monitor.kept import State
+from monitor.lineage import NAME_CHARACTERS_MAX, UNKNOWN, Lineage
 from monitor.sequential.features import FEATURES, SCORE_COUNTS
 from monitor.sequential.normal import Normal
 
@@ -55,7 +56,8 @@ class StreamReference:
     counts: shape (width of its arena,). groups: shape (VALUE_BINS,), for VALUES streams, else empty. grid: numeric
     streams. exponent: LOG streams (the grid starts at 2**exponent). categories: categorical streams, in bin order;
     is_complete: no category had to be left out, so a new one can be told. normal: how the stream behaves
-    while nothing changes; None in references that were made without.
+    while nothing changes; None in references that were made without. cells_known: 0 where each value was counted into
+    its bin; else counts are known of so many stretches of value, within which they are spread evenly, see shapes.
     """
 
     field: str
@@ -68,6 +70,7 @@ class StreamReference:
     categories: tuple[str, ...] = ()
     is_complete: bool = True
     normal: Normal | None = None
+    cells_known: int = 0
 
 
 class Line(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -83,7 +86,11 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     is_complete: bool = True
     groups: str = ""
     normal: dict[str, Any] | None = None
+    cells_known: int = 0
     counts: dict[int, int]
+
+
+_Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS_MAX)]
 
 
 class _File(msgspec.Struct):
@@ -97,6 +104,9 @@ class _File(msgspec.Struct):
     to_s: float
     events: int
     streams: list[Line]
+    source_kind: _Name = ""
+    run_id: _Name = ""
+    registry_version: _Name = ""
 
 
 class _Head(msgspec.Struct):
@@ -105,7 +115,11 @@ class _Head(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is normal for one model version. source: where it came from, in words. span_s: event time it covers."""
+    """What is normal for one model version. source: where it came from, in words. span_s: event time it covers.
+
+    The identity covers what judges. It leaves out source and lineage, which judge nothing: a model that is given
+    another version in its registry keeps its windows, evidence and alerts.
+    """
 
     model: str
     model_version: str
@@ -114,6 +128,7 @@ class Reference:
     to_s: float
     events: int
     streams: tuple[StreamReference, ...]
+    lineage: Lineage = UNKNOWN
     identity: str = field(init=False)
     known: InitVar[str] = ""
 
@@ -170,6 +185,7 @@ def to_text(reference: Reference) -> str:
         "model": reference.model,
         "model_version": reference.model_version,
         "source": reference.source,
+        **{name: value for name, value in reference.lineage._asdict().items() if value},
         "from_s": reference.from_s,
         "to_s": reference.to_s,
         "events": reference.events,
@@ -199,6 +215,7 @@ def from_text(text: str) -> Reference:
             to_s=found.to_s,
             events=found.events,
             streams=tuple(map(_stream_of_line, found.streams)),
+            lineage=Lineage(found.source_kind, found.run_id, found.registry_version),
             known=found.identity,
         )
         identity = reference.digest_of(found.streams)
@@ -217,7 +234,7 @@ def reference_state(reference: Reference) -> State:
     head = {"model": reference.model, "model_version": reference.model_version, "source": reference.source}
     span = {"from_s": reference.from_s, "to_s": reference.to_s, "events": reference.events}
     streams = [_stream_state(stream) for stream in reference.streams]
-    return {"identity": reference.identity, **head, **span, "streams": streams}
+    return {"identity": reference.identity, **head, **span, "lineage": list(reference.lineage), "streams": streams}
 
 
 def reference_of(state: State) -> Reference:
@@ -231,6 +248,7 @@ def reference_of(state: State) -> Reference:
             to_s=float(state["to_s"]),
             events=int(state["events"]),
             streams=tuple(map(_stream_of, state["streams"])),
+            lineage=Lineage(*state.get("lineage", ())),
             known=state["identity"],
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -247,6 +265,8 @@ def _stream_state(stream: StreamReference) -> State:
         out["exponent"] = stream.exponent
     if stream.kind is Kind.CATEGORICAL:
         out |= {"categories": list(stream.categories), "is_complete": stream.is_complete}
+    if stream.cells_known:
+        out["cells_known"] = stream.cells_known
     if stream.normal is not None:
         out["normal"] = {name: value for name in NORMAL if (value := getattr(stream.normal, name)) is not None}
     return out
@@ -268,6 +288,7 @@ def _stream_of(state: State) -> StreamReference:
         categories=tuple(state.get("categories", ())),
         is_complete=bool(state.get("is_complete", True)),
         normal=None if normal is None else Normal(**{name: normal[name] for name in NORMAL if name in normal}),
+        cells_known=int(state.get("cells_known", 0)),
     )
 
 
@@ -285,6 +306,7 @@ def _line_of(stream: StreamReference) -> Line:
         is_complete=stream.is_complete,
         groups="".join(map(str, stream.groups.tolist())),
         normal=None if stream.normal is None else stream.normal.to_dict(),
+        cells_known=stream.cells_known,
         counts=dict(zip(hit.tolist(), stream.counts[hit].tolist(), strict=True)),
     )
 
@@ -315,6 +337,7 @@ def _stream_of_line(line: Line) -> StreamReference:
         categories=line.categories,
         is_complete=line.is_complete,
         normal=None if line.normal is None else _normal_from_dict(line.normal, line.kind),
+        cells_known=line.cells_known,
     )
 
 

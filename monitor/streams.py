@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import repeat
 from typing import Any, Final
 
@@ -21,9 +21,10 @@ from monitor.decode.lanes import Lane
 from monitor.domain import CountArray, IntArray, Kind, StreamKey
 from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
 from monitor.freezing import arranged, frozen, learned_normal, order_of
+from monitor.lineage import Lineage
 from monitor.references import Grid, Reference, StreamReference
 from monitor.rows import Rows, ValueRows
-from monitor.scopes import LaneTable, Layout, Scope, Subject, getter
+from monitor.scopes import LaneTable, Layout, Scope, StreamLimits, Subject, getter
 from monitor.sequential.learning import Learner, normal_of
 from monitor.sequential.normal import Normal
 
@@ -31,16 +32,6 @@ NONE: Final = -1
 STAGES_EVERY: Final = 16
 """Panes after which it is seen which streams have learned enough for the next stage."""
 SEGMENT_CHARS_MAX: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """Bounds. Beyond them nothing new is watched, and it is counted by what overflowed."""
-
-    streams_max: int = 50_000
-    models_max: int = 2_000
-    of_model_max: int = 25_000
-    segment_values_max: int = 50
 
 
 class StreamTable:
@@ -352,6 +343,7 @@ class StreamTable:
             to_s=span_s[1],
             events=int(self.flags.reference[volume, 0]),
             streams=tuple(streams),
+            lineage=Lineage("live"),
         )
         self.changed.add(subject.index)
         for learner in self.learners:

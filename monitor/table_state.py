@@ -70,7 +70,8 @@ def sections(table: StreamTable) -> Iterator[Section]:
     for subject in table.subjects:
         if subject.reference is not None:
             make = partial(reference_state, subject.reference)
-            yield Section(f"{REFERENCE}/{subject.index}", subject.reference.identity, make)
+            mark = "|".join((subject.reference.identity, *filter(None, subject.reference.lineage)))
+            yield Section(f"{REFERENCE}/{subject.index}", mark, make)
 
 
 def _name(arena: Arena) -> str:

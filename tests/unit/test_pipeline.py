@@ -19,7 +19,7 @@ from monitor.domain import AlertState, Batch, Picture, Rejection, TopicPartition
 from monitor.panes import GAP_PANES_MAX
 from monitor.pipeline_terms import TimeTerms
 from monitor.references import Reference, from_text, to_text
-from monitor.streams import StreamLimits
+from monitor.scopes import StreamLimits
 from tests.golden.traffic import (
     NEVER_CLAMP,
     SOURCE,
