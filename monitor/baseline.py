@@ -138,6 +138,7 @@ def build_references(settings: Settings, given: Input) -> Built:
     with progress("counting") as bar:
         whole = build.pipeline(settings, (), terms)
         whole.preset_grids(scout.grids())
+        whole.preset_segments(scout.segments())
         _feed(whole, given.read(bar))
     picture = whole.picture()
     rejected = {reason: count for (_, reason), count in picture.rejected.items()}

@@ -89,7 +89,8 @@ def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
         thresholds = {name: Threshold.model_validate(complete_rule(name, {})) for name in BUILT_IN_RULES}
     thresholds |= entry.thresholds
     rules = (_rule(name, given, entry, alerts) for name, given in thresholds.items() if given.enabled)
-    return Plan(Watch(tuple(entry.segments), tuple(entry.features.items())), tuple(rules))
+    watch = Watch(tuple(entry.segments), tuple(entry.features.items()), entry.auto_segments)
+    return Plan(watch, tuple(rules))
 
 
 def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettings) -> Rule:

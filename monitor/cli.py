@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from monitor import __version__, assembly, build, logs, scaled
+from monitor import __version__, assembly, build, logs, scaled, segments_report
 from monitor.acls import acls_of
 from monitor.app import App, calm_the_collector
 from monitor.baseline_cli import baseline
@@ -204,6 +204,19 @@ def explain(
             return
         found = known if alert is None else finding.select(known, alert)
         typer.echo(words.to_json(found) if as_json else words.to_text(found))
+
+
+@cli.command()
+def segments(
+    model: Annotated[str | None, typer.Argument(help="The model that is meant [default: all].")] = None,
+    url: Annotated[str | None, typer.Option(help="Where the daemon listens [default: as configured].")] = None,
+    config: ConfigPath = None,
+    as_json: Json = False,
+) -> None:
+    """Say which segments are worse than the rest of their model's traffic, beyond what chance makes of so many."""
+    with errors():
+        told = segments_report.from_daemon(url or _daemon_url(config), model)
+        typer.echo(json.dumps(told) if as_json else segments_report.to_text(told))
 
 
 def _daemon_url(config: Path | None) -> str:

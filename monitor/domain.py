@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from monitor.intake import DeadLetterStatus, Intake, Origin
 from monitor.lineage import UNKNOWN, Lineage
+from monitor.segment_hits import SegmentHits
 from monitor.upkeep import HeartbeatStatus, ReloadStatus, StateStatus
 
 FloatArray = npt.NDArray[np.float64]
@@ -291,10 +292,7 @@ class AnomalyScore(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the pipeline knows, as immutable values; the numbers of one event-time instant.
-
-    Counters are totals since start. `received` equals the sum of counted, rejected, late and duplicate, per topic.
-    """
+    """What is known at an event time. Counts are since start; received = counted + rejected + late + duplicate."""
 
     watermark_s: float | None
     received: Mapping[str, int]
@@ -315,6 +313,7 @@ class Picture:
     alerts: Sequence[Alert]
     transitions: Mapping[tuple[str, str], int]
     anomalies: Sequence[AnomalyScore] = ()
+    segments: SegmentHits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The snapshot as JSON: the status, and the alerts in full."""
+"""The snapshot as JSON: the status, the alerts in full, and the worst segments."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from monitor.alert_json import alert_dict, whole_dict
 from monitor.domain import Alert, Delays, Picture, SinkStatus, Snapshot
+from monitor.worst import FALSE_SHARE, WorstSegment, is_yes_bad, worst_segments
 
 ITEMS_MAX: Final = 1_000  # of each list in the JSON status; beyond that, look at /metrics
 
@@ -68,6 +69,35 @@ def one_alert_dict(snapshot: Snapshot, dedup_key: str) -> dict[str, object] | No
     """Give one alert with all that is known of it; None where there is none of that key."""
     found = next((alert for alert in _known(snapshot) if alert.dedup_key == dedup_key), None)
     return None if found is None else whole_dict(found, snapshot.sinks)
+
+
+def segments_dict(snapshot: Snapshot, model: str | None = None) -> dict[str, object]:
+    """Give the segments that are worse than the rest of a model's traffic, or of any; at most ITEMS_MAX."""
+    found = snapshot.picture.segments
+    told = [] if found is None else worst_segments(found, model)
+    compared = [] if found is None else [key for key in found.keys if model in (None, key[0])]
+    return {
+        "time": snapshot.wall_s,
+        "watermark": snapshot.picture.watermark_s,
+        "window": None if found is None else found.window,
+        "false_share": FALSE_SHARE,
+        "compared": len(compared),
+        "segments_count": len(told),
+        "segments": [_segment(each) for each in told[:ITEMS_MAX]],
+    }
+
+
+def _segment(worst: WorstSegment) -> dict[str, object]:
+    bad = "yes" if is_yes_bad(worst.key.field) else "no"
+    return {
+        **worst.key._asdict(),
+        "beyond": "p95" if worst.is_above else bad,
+        "share": worst.share,
+        "rest": worst.rest,
+        "samples": worst.samples,
+        "chance": worst.chance,
+        "false_share": worst.false_share,
+    }
 
 
 def _known(snapshot: Snapshot) -> list[Alert]:

@@ -25,13 +25,13 @@ from monitor.lineage import Lineage
 from monitor.references import Grid, Reference, StreamReference
 from monitor.rows import Rows, ValueRows
 from monitor.scopes import LaneTable, Layout, Scope, StreamLimits, Subject, getter
+from monitor.segments import has_late_volume, segment_text
 from monitor.sequential.learning import Learner, normal_of
 from monitor.sequential.normal import Normal
 
 NONE: Final = -1
 STAGES_EVERY: Final = 16
 """Panes after which it is seen which streams have learned enough for the next stage."""
-SEGMENT_CHARS_MAX: Final = 64
 
 
 class StreamTable:
@@ -39,7 +39,7 @@ class StreamTable:
 
     changed: subjects whose streams or reference changed since the set was last emptied. order: the arena of each stream
     in the order in which they came. epoch: how often rows were moved, which happens between two processes alone.
-    preset: grids of streams that are yet to come.
+    preset, preset_segments: grids of streams, and segments by model and version, that are yet to come.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class StreamTable:
         self._watch_of = watch_of
         self._references = {(reference.model, reference.model_version): reference for reference in references}
         self.preset: Mapping[StreamKey, Grid] = {}
+        self.preset_segments: Mapping[tuple[str, str], Sequence[str]] = {}
         self._main: dict[str, dict[str, int]] = defaultdict(dict)
         self._lanes: dict[Lane, LaneTable] = {}
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
@@ -64,6 +65,7 @@ class StreamTable:
         self.normals: dict[tuple[Arena, int], Normal] = {}
         self.subjects: list[Subject] = []
         self.segment_names: set[str] = set()
+        self.has_auto_segments = False
         self.scopes: list[Scope] = []
         self.order = bytearray()
         self.epoch = 0
@@ -91,7 +93,7 @@ class StreamTable:
 
     def segment_of(self, subject: Subject, name: str, value: object) -> Scope:
         """Give the scope of one segment; values beyond the limit share one named (other)."""
-        segment = f"{name}={str(value)[:SEGMENT_CHARS_MAX]}"
+        segment = segment_text(name, value)
         if segment not in subject.scopes:
             count = sum(1 for key in subject.scopes if key.startswith(f"{name}="))
             if count >= self._limits.segment_values_max:
@@ -108,8 +110,11 @@ class StreamTable:
         subject = Subject(model, version, self._watch_of(model, version), len(self.subjects), reference)
         self.subjects.append(subject)
         self.segment_names.update(subject.watch.segments)
+        self.has_auto_segments |= subject.watch.auto_segments > 0
         self.changed.add(subject.index)
         self._main[version][model] = self.add_scope(subject, "").index
+        for segment in self.preset_segments.get((model, version), ()):
+            self.add_scope(subject, segment)
         return subject
 
     def add_reference(self, subject: Subject) -> None:
@@ -333,7 +338,7 @@ class StreamTable:
     def freeze(self, subject: Subject, source: str, span_s: tuple[float, float]) -> Reference:
         """Make what was learned the reference, for good. From here on new categories are `unseen`."""
         volume = int(self._fixed[VOLUME][subject.scopes[""].index])
-        found = (self._frozen(arena, row) for arena, row in subject.rows)
+        found = (self._frozen(*at) for at in subject.rows if not self._is_late(subject, *at))
         streams = sorted((s for s in found if s is not None), key=lambda s: (s.field, s.segment))
         subject.reference = Reference(
             model=subject.model,
@@ -349,6 +354,9 @@ class StreamTable:
         for learner in self.learners:
             learner.end()
         return subject.reference
+
+    def _is_late(self, subject: Subject, arena: Arena, row: int) -> bool:
+        return not self.preset_segments and has_late_volume(subject, self.arenas[arena].keys[row])
 
     def _frozen(self, arena: Arena, row: int) -> StreamReference | None:
         rows = self.arenas[arena]

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from monitor.harmless import escaped
-from monitor.status import alerts_dict, one_alert_dict, status_of
+from monitor.status import alerts_dict, one_alert_dict, segments_dict, status_of
 from monitor.web.probes import readiness
 
 if TYPE_CHECKING:
@@ -72,11 +72,17 @@ def application(
         told = None if snapshot is None else one_alert_dict(snapshot, key)
         return _json({"error": "no such alert is active or ended lately"}, 404) if told is None else _json(told)
 
+    async def segments(request: Request) -> Response:
+        snapshot, model = latest(), request.query_params.get("model")
+        if snapshot is None:
+            return _json({"window": None, "compared": 0, "segments_count": 0, "segments": []})
+        return _json(await run_in_threadpool(segments_dict, snapshot, model))
+
     async def index(_: Request) -> Response:
         return HTMLResponse(_INDEX)
 
     pages = {"/": index, "/metrics": metrics, "/livez": livez, "/readyz": readyz, "/api/v1/status": status}
-    pages |= {"/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
+    pages |= {"/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert, "/api/v1/segments": segments}
     routes = [Route(path, page, methods=["GET"]) for path, page in pages.items()]  # GET brings HEAD along
     app = Starlette(routes=[*routes, Route("/-/reload", _reloading(reload), methods=["POST"])])
     app.router.redirect_slashes = False  # /metrics/ is a mistake to be told, not to be followed
@@ -131,6 +137,7 @@ _INDEX: Final = """\
 <li><a href="/metrics">/metrics</a>: all numbers, for Prometheus
 <li><a href="/api/v1/status">/api/v1/status</a>: models, alerts and partitions, as JSON
 <li><a href="/api/v1/alerts">/api/v1/alerts</a>: alerts in full, those that ended lately too, as JSON
+<li><a href="/api/v1/segments">/api/v1/segments</a>: segments that are worse than the rest, as JSON
 <li><a href="/livez">/livez</a>: whether it runs
 <li><a href="/readyz">/readyz</a>: whether its numbers may be relied upon
 </ul>

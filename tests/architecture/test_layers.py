@@ -20,6 +20,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "upkeep": WORDS,
     "intake": WORDS,
     "lineage": WORDS,
+    "segment_hits": WORDS,
     "alert_state": PARTS,
     "absences": PARTS,
     "alerts": PARTS,
@@ -51,6 +52,8 @@ LAYERS: Final[Mapping[str, int]] = {
     "rows": PARTS,
     "rules": PARTS,
     "scopes": PARTS,
+    "segments": PARTS,
+    "worst": PARTS,
     "sequential": PARTS,
     "shapes": PARTS,
     "snapshot_writer": PARTS,
@@ -88,6 +91,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "pictures": WHOLE,
     "pipeline": WHOLE,
     "pipeline_terms": WHOLE,
+    "segment_counts": WHOLE,
     "selfwatch": WHOLE,
     "status": WHOLE,
     "tables": WHOLE,
@@ -141,6 +145,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "reloading": WIRING,
     "replaying": WIRING,
     "scoring": WIRING,
+    "segments_report": WIRING,
     "state_cli": WIRING,
 }
 """Module, or package with all that is in it, to layer."""
