@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from typing import Final
 
 from monitor.alert_json import alert_dict, whole_dict
-from monitor.domain import Alert, Delays, Picture, SinkStatus, Snapshot
+from monitor.domain import Alert, Delays, ModelStatus, Picture, SinkStatus, Snapshot
 from monitor.worst import FALSE_SHARE, WorstSegment, is_yes_bad, worst_segments
 
 ITEMS_MAX: Final = 1_000  # of each list in the JSON status; beyond that, look at /metrics
@@ -28,7 +29,7 @@ def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]
         "watermark": picture.watermark_s,
         "totals": _totals(picture),
         "models_count": len(models),
-        "models": models[:ITEMS_MAX],
+        "models": [_model(each) for each in models[:ITEMS_MAX]],
         "alerts_count": len(alerts),
         "alerts": [alert_dict(alert) for alert in alerts[:ITEMS_MAX]],
         "partitions": [
@@ -113,6 +114,11 @@ def _known(snapshot: Snapshot) -> list[Alert]:
 def worst_first(picture: Picture) -> list[Alert]:
     """Give the alerts, firing before pending, then by severity, then the newest."""
     return sorted(picture.alerts, key=lambda a: (a.firing_s is None, -a.severity, -a.pending_s))
+
+
+def _model(status: ModelStatus) -> dict[str, object]:
+    own = {each.name: getattr(status, each.name) for each in fields(status) if each.name != "lineage"}
+    return {**own, **status.lineage._asdict()}
 
 
 def _sink(sink: SinkStatus) -> dict[str, object]:
