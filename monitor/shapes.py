@@ -194,7 +194,8 @@ def _ranks(column: Bars) -> Ranks | None:
 def _numeric(field: str, ranks: Ranks) -> StreamReference:
     grid = place_grid(np.interp(np.linspace(0.0, 1.0, 257), ranks.shares, ranks.values))
     places = squash(scaled(ranks.values.copy(), grid.centre, grid.width))
-    cells, error = _snapped(ranks, places, grid.low + grid.step * np.arange(NUMERIC_INNER + 1))
+    edges = grid.low + grid.step * np.arange(NUMERIC_INNER + 1, dtype=np.float64)
+    cells, error = _snapped(ranks, places, edges.astype(np.float64))
     return _in_values(field, grid, (cells, np.ones(VALUE_BINS, dtype=bool)), _sizes(ranks, error))
 
 

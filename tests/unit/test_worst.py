@@ -42,7 +42,7 @@ def hits(rows: list[tuple[int, int]], whole: tuple[int, int], *, field: str = "e
 def test_chance_is_fishers_exact_one() -> None:
     (worst,) = worst_segments(hits([(30, 200)], (60, 2_000)))
 
-    table = [[30, 170], [30, 1_770]]
+    table = np.array([[30, 170], [30, 1_770]])
     assert fisher_exact(table, alternative="greater").pvalue == pytest.approx(worst.chance, rel=1e-9)
     assert (30 / 200, 30 / 1_800, 200) == (worst.share, worst.rest, worst.samples)
 

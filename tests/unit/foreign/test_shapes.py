@@ -42,7 +42,7 @@ def by_group(counts: IntArray, stream: StreamReference) -> IntArray:
 )
 def test_histogram_of_even_bins_is_taken_over_exactly(held: list[int], low: float, width: float) -> None:
     """Of values within its bins, those of the histogram itself, each group has as many as it says."""
-    edges = low + width * np.arange(len(held) + 1)
+    edges = np.asarray(low + width * np.arange(len(held) + 1), dtype=np.float64)
     values = np.repeat((edges[:-1] + edges[1:]) / 2, held)
 
     stream = made("x", Bars(edges, np.array(held, dtype=np.float64)))
@@ -85,7 +85,7 @@ def test_quantiles_give_ranks_as_well_known_as_told(seed: int) -> None:
             stream = made("x", Ranks(np.quantile(values, shares), shares, 20_000))
             known = stream.counts[:VALUE_BINS].astype(np.float64)
 
-            apart = by_group(known * 1e6 / known.sum(), stream) / 1e6  # type: ignore[arg-type]
+            apart = by_group(known * 1e6 / known.sum(), stream) / 1e6
             found = by_group(binned(values, stream), stream) / 20_000
 
             assert np.abs(apart - found).max() < most
