@@ -118,7 +118,7 @@ def alert_of(told: Mapping[str, Any]) -> Alert:
         together=int(told.get("together") or 1),
         histogram=_histogram(told.get("histogram")),
         is_drill=bool(told.get("drill")),
-        lineage=Lineage(*(str(told.get(name) or "") for name in Lineage._fields)),
+        lineage=Lineage.of(told),
         details={str(name): str(value) for name, value in (told.get("details") or {}).items()},
     )
 

@@ -34,7 +34,7 @@ def alert_state(alert: Alert) -> State:
         "interval": list(alert.interval),
         "histogram": None if alert.histogram is None else histogram_state(alert.histogram),
         "details": dict(alert.details),
-        "lineage": list(alert.lineage),
+        "lineage": alert.lineage._asdict(),
     }
 
 
@@ -76,7 +76,7 @@ def _alert(state: Mapping[str, Any]) -> Alert:
         interval=(low, high),
         histogram=None if histogram is None else histogram_of(histogram),
         details=dict(state.get("details", {})),
-        lineage=Lineage(*state.get("lineage", ())),
+        lineage=Lineage.of(state.get("lineage", {})),
         **{name: state[name] for name in _AS_THEY_ARE if name in state},
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 NAME_CHARACTERS_MAX: Final = 256
 
@@ -17,6 +18,11 @@ class Lineage(NamedTuple):
     source_kind: str = ""
     run_id: str = ""
     registry_version: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Lineage:
+        """Give what is told by name; what is missing is not known, and what is told beside it is passed over."""
+        return cls(*(str(told.get(name) or "") for name in cls._fields))
 
     def told(self, run_id: str | None, registry_version: str | None) -> Lineage:
         """Give it with what a person says in place of what was found; None: as found."""

@@ -234,7 +234,7 @@ def reference_state(reference: Reference) -> State:
     head = {"model": reference.model, "model_version": reference.model_version, "source": reference.source}
     span = {"from_s": reference.from_s, "to_s": reference.to_s, "events": reference.events}
     streams = [_stream_state(stream) for stream in reference.streams]
-    return {"identity": reference.identity, **head, **span, "lineage": list(reference.lineage), "streams": streams}
+    return {"identity": reference.identity, **head, **span, "lineage": reference.lineage._asdict(), "streams": streams}
 
 
 def reference_of(state: State) -> Reference:
@@ -248,7 +248,7 @@ def reference_of(state: State) -> Reference:
             to_s=float(state["to_s"]),
             events=int(state["events"]),
             streams=tuple(map(_stream_of, state["streams"])),
-            lineage=Lineage(*state.get("lineage", ())),
+            lineage=Lineage.of(state.get("lineage", {})),
             known=state["identity"],
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -53,6 +53,17 @@ def test_histogram_of_even_bins_is_taken_over_exactly(held: list[int], low: floa
     )
 
 
+def test_histogram_of_uneven_bins_is_as_well_known_as_its_ranks() -> None:
+    values = np.random.default_rng(4).lognormal(0.0, 1.0, 20_000)
+    edges = np.concatenate([[0.0], np.geomspace(0.05, 40.0, 25)])
+    held, _ = np.histogram(values, bins=edges)
+
+    stream = made("x", Bars(edges, held.astype(np.float64)))
+
+    known = by_group(stream.counts.astype(np.int64), stream) / stream.counts.sum()
+    assert np.abs(known - by_group(binned(values, stream), stream) / 20_000).max() < 0.01
+
+
 def test_values_on_edges_are_counted_as_the_histogram_does() -> None:
     edges = np.arange(11, dtype=np.float64)
     values = np.repeat(edges, 100)
