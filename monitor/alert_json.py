@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from monitor.domain import Alert, AlertState, Band, Histogram, Severity, SinkStatus, StreamKey
+from monitor.lineage import Lineage
 
 
 def alert_dict(alert: Alert) -> dict[str, object]:
@@ -38,6 +39,7 @@ def alert_dict(alert: Alert) -> dict[str, object]:
         "rank": alert.rank,
         "together": alert.together,
         "reference": alert.reference,
+        **alert.lineage._asdict(),
         "incident": alert.incident,
         "dedup_key": alert.dedup_key,
         "owner": alert.owner,
@@ -118,6 +120,7 @@ def alert_of(told: Mapping[str, Any]) -> Alert:
         histogram=_histogram(told.get("histogram")),
         is_drill=bool(told.get("drill")),
         response=str(told.get("response") or ""),
+        lineage=Lineage.of(told),
         details={str(name): str(value) for name, value in (told.get("details") or {}).items()},
     )
 

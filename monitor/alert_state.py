@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from monitor.domain import Alert, AlertState, Band, Histogram, Reason, Severity, StreamKey, Transition
 from monitor.errors import StateError
 from monitor.kept import State
+from monitor.lineage import Lineage
 
 _AS_THEY_ARE: Final = (
     *("rule", "statistic", "value", "threshold", "samples", "evidence", "evidence_needed", "window_s", "since_s"),
@@ -33,6 +34,7 @@ def alert_state(alert: Alert) -> State:
         "interval": list(alert.interval),
         "histogram": None if alert.histogram is None else histogram_state(alert.histogram),
         "details": dict(alert.details),
+        "lineage": alert.lineage._asdict(),
     }
 
 
@@ -74,6 +76,7 @@ def _alert(state: Mapping[str, Any]) -> Alert:
         interval=(low, high),
         histogram=None if histogram is None else histogram_of(histogram),
         details=dict(state.get("details", {})),
+        lineage=Lineage.of(state.get("lineage", {})),
         **{name: state[name] for name in _AS_THEY_ARE if name in state},
     )
 

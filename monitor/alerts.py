@@ -28,6 +28,7 @@ from monitor.domain import (
     StreamKey,
     Transition,
 )
+from monitor.lineage import UNKNOWN, Lineage
 from monitor.rules import Rule
 
 T = TypeVar("T", bound=Hashable)
@@ -76,7 +77,8 @@ class Observation:
 
     threshold: of the band seen (of the lowest, if none). where, row: statistic, arena and row, for dating the onset.
     since_s: the onset, None while it is to be dated. windows: that are beyond the threshold in a row, up to now; at
-    most as many as the rule asks for. change, rank, together, histogram: as in Alert.
+    most as many as the rule asks for. change, rank, together, histogram,
+    lineage: as in Alert.
     """
 
     rule: Rule
@@ -98,6 +100,7 @@ class Observation:
     rank: int = 1
     together: int = 1
     histogram: Histogram | None = None
+    lineage: Lineage = UNKNOWN
 
 
 @dataclass(slots=True)
@@ -245,6 +248,7 @@ class AlertBook:
             histogram=seen.histogram,
             is_drill=model == DRILL_MODEL,
             response=seen.rule.response,
+            lineage=seen.lineage,
         )
 
     # ---- from one process to the next

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +27,8 @@ from monitor.detectors.base import View
 from monitor.detectors.psi import Psi
 from monitor.domain import Batch, Kind, TopicPartition
 from monitor.errors import ConfigError, SourceError
+from monitor.foreign.base import is_table
+from monitor.lineage import UNKNOWN, Lineage
 from monitor.pipeline import Pipeline
 from monitor.progress import Bar, progress
 from monitor.references import GROUPS, Reference, StreamReference, summary
@@ -45,28 +48,38 @@ Batches = Iterator[Sequence[bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Something that can be read from the beginning more than once. described: where events come from, for the file."""
+    """Something that can be read from the beginning more than once.
+
+    described, lineage: where events come from, for the file.
+    """
 
     described: str
     read: Callable[[Bar], Batches]
+    lineage: Lineage = UNKNOWN
 
     @classmethod
     def of_files(
-        cls, paths: Sequence[Path], *, model: str | None, version: str, time_column: str, every: str | None
+        cls,
+        paths: Sequence[Path],
+        *,
+        model: str | None,
+        version: str,
+        time_column: str,
+        every: str | None,
+        renamed: Mapping[str, str] = MappingProxyType({}),
     ) -> Input:
         """Give the rows or lines of files."""
         every_s = None if every is None else _seconds(every)
-        terms = RowTerms(model, version, time_column, every_s)
+        terms = RowTerms(model, version, time_column, every_s, renamed)
 
         def read(bar: Bar) -> Batches:
             for number, path in enumerate(paths):
-                is_rows = path.suffix in (".csv", ".parquet", ".pq")
-                batches = batched(read_rows(path, terms), BATCH) if is_rows else _lines(path)
+                batches = batched(read_rows(path, terms), BATCH) if is_table(path) else _lines(path)
                 for batch in batches:
                     yield batch
                     bar((number + 0.5) / len(paths), len(batch))
 
-        return cls("file " + ", ".join(path.name for path in paths), read)
+        return cls("file " + ", ".join(path.name for path in paths), read, Lineage("file"))
 
 
 def kafka_range(settings: Settings, from_: str, to: str | None) -> Input:
@@ -79,16 +92,17 @@ def kafka_range(settings: Settings, from_: str, to: str | None) -> Input:
     def read(_: Bar) -> Batches:
         yield from read_range(options, topics, from_s, to_s)
 
-    return Input(f"topics {', '.join(topics)} from {_utc(from_s)} to {_utc(to_s)}", read)
+    return Input(f"topics {', '.join(topics)} from {_utc(from_s)} to {_utc(to_s)}", read, Lineage("kafka"))
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What was built, and from how much."""
+    """What was built, and from how much. notes: what is to be known of it."""
 
     references: Sequence[Reference]
     events: int
     rejected: dict[str, int]
+    notes: Sequence[str] = ()
 
     def to_dict(self, paths: Sequence[str]) -> dict[str, Any]:
         """Give it for programs."""
@@ -96,6 +110,7 @@ class Built:
             "references": [{**_head(r), "path": path} for r, path in zip(self.references, paths, strict=True)],
             "events": self.events,
             "rejected": self.rejected,
+            "notes": list(self.notes),
         }
 
     def to_text(self, paths: Sequence[str]) -> str:
@@ -108,7 +123,7 @@ class Built:
             lines.append(
                 f"{name}: {reference.events:,} events, {len(reference.streams)} streams, {reference.identity} -> {path}"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
 
 def build_references(settings: Settings, given: Input) -> Built:
@@ -123,13 +138,14 @@ def build_references(settings: Settings, given: Input) -> Built:
     with progress("counting") as bar:
         whole = build.pipeline(settings, (), terms)
         whole.preset_grids(scout.grids())
+        whole.preset_segments(scout.segments())
         _feed(whole, given.read(bar))
     picture = whole.picture()
     rejected = {reason: count for (_, reason), count in picture.rejected.items()}
     if not whole.subjects:
         found = ", ".join(f"{count} {reason}" for reason, count in rejected.items()) or "no messages at all"
         raise SourceError(f"{given.described}: no events to build a reference from ({found})")
-    references = whole.freeze_all(given.described)
+    references = [replace(each, lineage=given.lineage) for each in whole.freeze_all(given.described)]
     return Built(references, sum(picture.counted.values()), rejected)
 
 
@@ -189,7 +205,8 @@ class Shown:
         r = self.reference
         lines = [
             f"{r.model} {r.model_version}".strip() + f"  reference {r.identity}",
-            f"  {r.events:,} events from {r.source}, {_utc(r.from_s)} to {_utc(r.to_s)}",
+            f"  {r.events:,} events from {r.source}, {_span(r)}",
+            *([f"  made from {r.lineage.text}"] if r.lineage.text else []),
         ]
         width = max((len(row[0] + row[1]) for row in self.rows), default=0) + 1
         for name, segment, kind, samples, values in self.rows:
@@ -203,7 +220,18 @@ def show_text(reference: Reference) -> Shown:
     return Shown(reference, rows)
 
 
+def _span(reference: Reference) -> str:
+    if reference.to_s == 0.0:
+        return "at no known time"
+    return _utc(reference.from_s) + (f" to {_utc(reference.to_s)}" if reference.span_s else "")
+
+
 def _described(stream: StreamReference) -> str:
+    """Say what a stream looks like, and whether that is known in stretches of value alone."""
+    return _looks(stream) + (f" (approximate: {stream.cells_known} stretches)" if stream.cells_known else "")
+
+
+def _looks(stream: StreamReference) -> str:
     counts = stream.counts.astype(np.float64)
     total = max(1.0, counts.sum())
     if stream.kind is Kind.YES_NO:
@@ -304,6 +332,7 @@ def _head(reference: Reference) -> dict[str, Any]:
         "model_version": reference.model_version,
         "reference": reference.identity,
         "source": reference.source,
+        **reference.lineage._asdict(),
         "events": reference.events,
         "from_s": reference.from_s,
         "to_s": reference.to_s,

@@ -38,12 +38,12 @@ from monitor.reference_files import read_references
 from monitor.references import Reference
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, BURN, DRIFT, DRIFT_KINDS, Budget, Burn, Level, Objective, Plan, Rule
+from monitor.scopes import StreamLimits
 from monitor.selfwatch.terms import SelfTerms
 from monitor.silences import Maintenance
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
 from monitor.sources.kafka_terms import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
-from monitor.streams import StreamLimits
 from monitor.tables import span_text
 
 T = TypeVar("T")
@@ -100,7 +100,8 @@ def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
         thresholds = {name: Threshold.model_validate(complete_rule(name, {})) for name in BUILT_IN_RULES}
     thresholds |= entry.thresholds
     rules = (_rule(name, given, entry, alerts) for name, given in thresholds.items() if given.enabled)
-    return Plan(Watch(tuple(entry.segments), tuple(entry.features.items()), entry.outcomes.terms()), tuple(rules))
+    watch = Watch(tuple(entry.segments), tuple(entry.features.items()), entry.outcomes.terms(), entry.auto_segments)
+    return Plan(watch, tuple(rules))
 
 
 def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettings) -> Rule:

@@ -133,7 +133,7 @@ class Changes:
         (rule, seen), measure = under, measured.divergence.measure()
         level = rule.red if seen is Seen.RED or rule.yellow is None else rule.yellow
         assert level is not None, "a drift rule has a level"
-        rows, reference = self._table.arenas[place.arena], self._table.subjects[place.subject].reference
+        rows, subject = self._table.arenas[place.arena], self._table.subjects[place.subject]
         return Observation(
             rule=rule,
             key=rows.keys[place.row],
@@ -145,12 +145,13 @@ class Changes:
             evidence=float(place.engine.evidence[place.row]),
             evidence_needed=needed,
             window_s=measured.at_s - measured.since_s,
-            reference=reference.identity if reference else "",
+            reference=subject.reference.identity if subject.reference else "",
             where=(DRIFT, place.arena),
             row=place.row,
             since_s=measured.since_s,
             change=self._change(place, measured),
             histogram=histogram_of(self._table, place.arena, place.row, place.engine, measured.cells),
+            lineage=subject.lineage,
         )
 
     def _change(self, place: Place, measured: Measured) -> str:

@@ -14,15 +14,14 @@ import typer
 
 from monitor import __version__, build, logs
 from monitor import presets as ready
+from monitor.baseline_cli import baseline
 from monitor.board import Board
 from monitor.commands import BROKERS, FAILED, PORT, TOPICS, ConfigPath, Json, daemon_url, errors, settings_of
 from monitor.config import settings_schema
 from monitor.config.guess import did_you_mean
 from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
-from monitor.errors import ConfigError
 from monitor.gate_cli import gate
-from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
 from monitor.running import run_daemon
 from monitor.state_cli import state
 from monitor.topics_cli import topics as topics_commands
@@ -36,7 +35,6 @@ cli = typer.Typer(
     help="Watches what your models serve: reads events from Kafka, and wakes the right person when it matters.",
     epilog="Exit codes: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration.",
 )
-baseline = typer.Typer(no_args_is_help=True, help="Build, show and compare references: what is normal for a model.")
 cli.add_typer(baseline, name="baseline")
 cli.add_typer(state, name="state")
 cli.add_typer(dlq, name="dlq")
@@ -214,6 +212,21 @@ def explain(
 
 
 @cli.command()
+def segments(
+    model: Annotated[str | None, typer.Argument(help="The model that is meant [default: all].")] = None,
+    url: Annotated[str | None, typer.Option(help="Where the daemon listens [default: as configured].")] = None,
+    config: ConfigPath = None,
+    as_json: Json = False,
+) -> None:
+    """Say which segments are worse than the rest of their model's traffic, beyond what chance makes of so many."""
+    from monitor import segments_report
+
+    with errors():
+        told = segments_report.from_daemon(url or daemon_url(config), model)
+        typer.echo(json.dumps(told) if as_json else segments_report.to_text(told))
+
+
+@cli.command()
 def demo(
     seconds: Annotated[float, typer.Option(min=30, help="How long it takes, with set-up.")] = 90,
     forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C, incident after incident.")] = False,
@@ -305,76 +318,6 @@ def schema() -> None:
 def version(as_json: Json = False) -> None:
     """Print the version."""
     typer.echo(json.dumps({"version": __version__}) if as_json else f"driftd {__version__}")
-
-
-@baseline.command("build")
-def baseline_build(  # noqa: PLR0913, PLR0917 - one parameter per option
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the references.")],
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option("--input", "-i", help="Events: .jsonl, .jsonl.gz, .csv or .parquet; may be repeated."),
-    ] = None,
-    config: ConfigPath = None,
-    model: Annotated[str | None, typer.Option(help="Model of rows without a `model` column (CSV, Parquet).")] = None,
-    model_version: Annotated[str, typer.Option(help="Version of rows without a `model_version` column.")] = "",
-    time_column: Annotated[str, typer.Option(help="Column that holds the event time (CSV, Parquet).")] = "event_time",
-    every: Annotated[
-        str | None,
-        typer.Option(help="Space rows without a time evenly, for example 30m; volume is then learned as that rate."),
-    ] = None,
-    kafka_from: Annotated[
-        str | None, typer.Option("--from", help="Read the configured topics from this time on (RFC 3339).")
-    ] = None,
-    kafka_to: Annotated[str | None, typer.Option("--to", help="... to this time, exclusive [default: now].")] = None,
-    as_json: Json = False,
-) -> None:
-    """Build one reference per model and version found in recorded events, or in a time range of the topics."""
-    from monitor.baseline import Input, build_references, kafka_range
-
-    with errors():
-        if bool(inputs) == bool(kafka_from):
-            raise typer.BadParameter("give either --input, or --from (and --to) to read from Kafka")
-        settings = settings_of(config, topics_required=kafka_from is not None)
-        logs.set_up("warning", settings.log.format)
-        if inputs:
-            given = Input.of_files(inputs, model=model, version=model_version, time_column=time_column, every=every)
-        else:
-            given = kafka_range(settings, str(kafka_from), kafka_to)
-        found = build_references(settings, given)
-        paths = [str(write_reference(output, reference)) for reference in found.references]
-        typer.echo(json.dumps(found.to_dict(paths)) if as_json else found.to_text(paths))
-
-
-@baseline.command("show")
-def baseline_show(
-    path: Annotated[Path, typer.Argument(help="A reference, or a folder of them.")], as_json: Json = False
-) -> None:
-    """Show what a reference holds."""
-    from monitor.baseline import show_text
-
-    with errors():
-        found = read_references(path) if path.is_dir() else [read_reference(path)]
-        if not found:
-            raise ConfigError(f"{path}: no references (*{SUFFIX}) in this folder")
-        typer.echo(
-            json.dumps([show_text(r).to_dict() for r in found])
-            if as_json
-            else "\n\n".join(show_text(r).to_text() for r in found)
-        )
-
-
-@baseline.command("diff")
-def baseline_diff(
-    before: Annotated[Path, typer.Argument(help="A reference.")],
-    after: Annotated[Path, typer.Argument(help="Another reference, of the same model or not.")],
-    as_json: Json = False,
-) -> None:
-    """Compare two references stream by stream, the most different first."""
-    from monitor.baseline import diff_text
-
-    with errors():
-        found = diff_text(read_reference(before), read_reference(after))
-        typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ from monitor.domain import FloatArray, IntArray, Kind
 from monitor.fields import IGNORE, Watch
 from monitor.layouts import Laid, Layout
 from monitor.probes import Probes
-from monitor.scopes import Scope, Subject
-from monitor.streams import NONE, SEGMENT_CHARS_MAX, StreamLimits, StreamTable
+from monitor.scopes import Scope, StreamLimits, Subject
+from monitor.segments import segment_text
+from monitor.streams import NONE, StreamTable
 
 
 class ClosedTable(StreamTable):
@@ -85,7 +86,7 @@ class ClosedTable(StreamTable):
 
     def segment_of(self, subject: Subject, name: str, value: object) -> Scope:
         """Give the scope of one segment; one that is not known is strange."""
-        found = subject.scopes.get(f"{name}={str(value)[:SEGMENT_CHARS_MAX]}")
+        found = subject.scopes.get(segment_text(name, value))
         if found is None:
             count = sum(1 for key in subject.scopes if key.startswith(f"{name}="))
             if count >= self._limits.segment_values_max:

@@ -14,6 +14,7 @@ from monitor.duplicates import Duplicates
 from monitor.fold import Folder
 from monitor.kept import Moves, Section, State
 from monitor.panes import Cadence, OpenPanes
+from monitor.segments import HeavySegments
 from monitor.streams import StreamTable
 from monitor.totals import SubjectTimes, Totals
 from monitor.views import Views
@@ -26,16 +27,18 @@ SUBJECTS: Final = "counting/subjects"
 VIEWS: Final = "counting/views"
 PROBES: Final = "counting/probes"
 DUPLICATES: Final = "counting/duplicates"
+SEGMENTS: Final = "counting/segments"
 OPEN: Final = "open"
 LADDER: Final = "ladder"
 
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """The parts of a pipeline that count. ladders: by arena."""
+    """The parts of a pipeline that count. heavy: None where no segments are found. ladders: by arena."""
 
     table: StreamTable
     folder: Folder
+    heavy: HeavySegments | None
     ladders: Sequence[Ladder]
     views: Views
     open: OpenPanes
@@ -55,6 +58,8 @@ class Counting:
         yield from self.folder.sections(PROBES, epoch)
         yield from self.open.sections(OPEN, epoch)
         yield from self.duplicates.sections(DUPLICATES)
+        if self.heavy is not None:
+            yield from self.heavy.sections(SEGMENTS)
         for arena, ladder in zip(Arena, self.ladders, strict=True):
             yield from ladder.sections(_ladder(arena), epoch)
         yield Section(CADENCE, None, self.cadence.state)
@@ -72,6 +77,8 @@ class Counting:
         self.folder.restore(PROBES, states, moves)
         self.open.restore(OPEN, states, moves)
         self.duplicates.restore(DUPLICATES, states)
+        if self.heavy is not None:
+            self.heavy.restore(SEGMENTS, states, self.table.subjects)
         for arena, ladder in zip(Arena, self.ladders, strict=True):
             ladder.restore(_ladder(arena), states, (moves[arena], WIDTHS[arena]))
         self.cadence.restore(states.get(CADENCE, {}))

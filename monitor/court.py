@@ -39,12 +39,14 @@ from monitor.kept import Section, State
 from monitor.kpi_cells import Cells
 from monitor.lines import Terms
 from monitor.panes import Cadence, OpenPanes
-from monitor.pictures import picture_of
+from monitor.pictures import Shown, picture_of
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Grid, Reference
 from monitor.releases import Releases
 from monitor.rules import Plan
 from monitor.scopes import Subject
+from monitor.segment_counts import SegmentCounts
+from monitor.segments import OTHER_VALUE, HeavySegments, is_automatic
 from monitor.streams import StreamTable
 from monitor.tables import Tables
 from monitor.totals import SubjectTimes, Totals
@@ -84,17 +86,25 @@ class Step:
 class Court:
     """All that is known of some model versions. Only one thread may call it."""
 
+    finds_segments = True
+    """Whether it is given every event, so that it may tell which segments are frequent."""
+
     def __init__(self, terms: PipelineTerms, references: Iterable[Reference] = ()) -> None:
         self._terms = terms
         self._table = StreamTable(terms.limits, lambda m, v: self._plan(m, v).watch, references, terms.time.pane_s)
         self._table.is_inherited = terms.learn.is_inherited
-        self._folder = Folder(self._table)
+        self._heavy = HeavySegments() if self.finds_segments else None
+        self._folder = Folder(self._table, heavy=self._heavy)
         self._ladders = tuple(Ladder(terms.spans_s(arena), PAST_S) for arena in Arena)
         self._views = Views(self._table, self._ladders)
         judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
-        self._cells = Cells(self._table, self._ladders, judge_terms.windows_s)
+        windows_s = judge_terms.windows_s
+        self._cells = Cells(self._table, self._ladders, windows_s)
         self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms, self._cells)
-        self._tables = Tables(self._table, self._views, terms.detectors, judge_terms.windows_s, terms.series_max)
+        self._shown = Shown(
+            Tables(self._table, self._views, terms.detectors, windows_s, terms.series_max),
+            SegmentCounts(self._table, self._views, len(windows_s) - 1, windows_s[-1]),
+        )
         self._watermark = Watermark(terms.time.disorder_s)
         self._duplicates = Duplicates(terms.event_ids_max, terms.seed)
         self._open = OpenPanes()
@@ -110,6 +120,7 @@ class Court:
         self._counting = Counting(
             table=self._table,
             folder=self._folder,
+            heavy=self._heavy,
             ladders=self._ladders,
             views=self._views,
             open=self._open,
@@ -247,12 +258,21 @@ class Court:
             if arena.arena is Arena.FLAGS:  # the last
                 self._views.close(end_s, start_s, counts)
         self._releases.close(start_s, closed)
+        self._promote()
         step.references += self._freeze(end_s)
         if pane % OUTCOMES_FROZEN_EVERY == 0:
             for index in sorted(self._table.with_outcomes):
                 self._table.freeze_outcomes(self._table.subjects[index], self._terms.join.learn_rows)
         step.transitions += self._judge.look(pane, end_s)
         self._looks += 1
+
+    def _promote(self) -> None:
+        """Count frequent segments apart from here on, and beside each name's all others together."""
+        for subject, segment in self._heavy.promoted(self._table.subjects) if self._heavy is not None else ():
+            name = segment.partition("=")[0]
+            for each in (segment, f"{name}={OTHER_VALUE}"):
+                if each not in subject.scopes:
+                    self._table.add_scope(subject, each)
 
     # ---- learning
 
@@ -303,6 +323,16 @@ class Court:
         """Give streams that are yet to come their grids, in place of their own first values."""
         self._table.preset = grids
 
+    def segments(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        """Give the segments of each model version that were found by themselves, and those that hold the rest."""
+        found = {(s.model, s.model_version): [k for k in s.scopes if is_automatic(s, k)] for s in self._table.subjects}
+        return {key: segments for key, segments in found.items() if segments}
+
+    def preset_segments(self, segments: Mapping[tuple[str, str], Sequence[str]]) -> None:
+        """Give model versions that are yet to come these segments, in place of finding any."""
+        self._table.preset_segments = segments
+        self._heavy = self._folder.heavy = None
+
     # ---- from one process, or configuration, to the next
 
     def sections(self) -> Iterator[Section]:
@@ -348,7 +378,7 @@ class Court:
 
     def picture(self) -> Picture:
         """Give all numbers as of the last closed pane, as values that do not change."""
-        found = picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
+        found = picture_of(self._counting, self._judge, self._shown, self._looks, self._terms.learn.events)
         kpis, left_out = self._cells.values()
         overflow = {**found.overflow, **self._releases.overflow}
         return replace(

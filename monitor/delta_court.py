@@ -53,6 +53,8 @@ class Heard:
 class DeltaCourt(Court):
     """Judges what others count. Only one thread may call it."""
 
+    finds_segments = False
+
     def __init__(
         self,
         terms: PipelineTerms,

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.intake import DeadLetterStatus, Intake, Origin
+from monitor.lineage import UNKNOWN, Lineage
 from monitor.objectives import ErrorBudget
 from monitor.quality import AnomalyScore, JoinStatus, KpiValue
+from monitor.segment_hits import SegmentHits
 from monitor.upkeep import HalfStatus, HeartbeatStatus, ReloadStatus, SilenceStatus, StateStatus
 from monitor.versions import GateStatus, ModelTotals
 
@@ -186,10 +188,10 @@ class Alert:
 
     value, threshold, interval: in the statistic's unit. evidence, evidence_needed: nats, of odds in seconds for drift,
     rates and quantiles, else of one look's chance. since_s: estimated onset. pending_s, firing_s, resolved_s: event
-    time of the decisions, None if not reached. reference: identity of the reference judged against, "" for an absolute
-    threshold without one. change: what kind of drift it is (location, scale, shape, ...), "" where the statistic itself
-    says it. rank: 1 for the strongest evidence of those that began together in one model, of `together`. histogram: of
-    what was judged, where the stream has one. is_drill: begun by a drill. response: what a person should do, or "".
+    times, None if not reached. reference: identity of what was judged against, "" for an absolute threshold; lineage:
+    where that is from. change: the kind of drift (location, ...), "" where the statistic says it. rank: 1 for the
+    strongest evidence of those that began together in one model, of `together`. is_drill: begun by a drill.
+    response: what a person should do.
     """
 
     rule: str
@@ -222,6 +224,7 @@ class Alert:
     is_drill: bool = False
     response: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+    lineage: Lineage = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,7 @@ class ModelStatus:
     last_event_s: float
     reference: str
     streams: int
+    lineage: Lineage = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,10 +286,7 @@ class StatisticTable:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the pipeline knows, as immutable values; the numbers of one event-time instant.
-
-    Counters are totals since start. `received` equals the sum of counted, rejected, late and duplicate, per topic.
-    """
+    """What is known at an event time. Counts are since start; received = counted + rejected + late + duplicate."""
 
     watermark_s: float | None
     received: Mapping[str, int]
@@ -311,6 +312,7 @@ class Picture:
     join: JoinStatus = field(default_factory=JoinStatus)
     kpis: Sequence[KpiValue] = ()
     releases: Sequence[ModelTotals] = ()
+    segments: SegmentHits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,12 +101,18 @@ IGNORE: Final = "ignore"
 class Watch:
     """How the events of one model are taken apart.
 
-    segments: names counted apart. kinds: feature glob to kind or "ignore". task: what its answers are.
+    segments: names counted apart. kinds: feature glob to kind or "ignore". task: what its answers are. auto_segments:
+    how many more segments are found by themselves.
     """
 
     segments: tuple[str, ...] = ()
     kinds: tuple[tuple[str, str], ...] = ()
     task: Task = field(default_factory=Task)
+    auto_segments: int = 0
+
+    def has_segment(self, name: str) -> bool:
+        """Tell whether values of this name may be counted apart."""
+        return name in self.segments or self.auto_segments > 0
 
     def configured(self, feature: str) -> str | None:
         """Give the configured kind of a feature, None if it is to be told from the values."""

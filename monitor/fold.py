@@ -42,6 +42,7 @@ from monitor.kept import Moves, Section, State
 from monitor.numbers import numbers_of, plain_columns
 from monitor.probes import PROBE_VALUES, Probes, place_grid
 from monitor.scopes import LaneTable, Layout
+from monitor.segments import HeavySegments, counted_in, names_of, segment_text
 from monitor.streams import NONE, StreamTable
 
 FLAG_BINS: Final[dict[Any, int]] = {True: YES, False: NO, None: UNCHECKED}
@@ -80,10 +81,14 @@ class Part:
 class Folder:
     """Counts columns. The law it keeps: folding columns whole or in pieces gives the same counts."""
 
-    def __init__(self, table: StreamTable, probes: Probes | None = None) -> None:
-        """Fold into a table. probes: where values of streams without a grid are set aside; None: in one of its own."""
+    def __init__(self, table: StreamTable, probes: Probes | None = None, heavy: HeavySegments | None = None) -> None:
+        """Fold into a table. probes: where values of streams without a grid are set aside; None: in one of its own.
+
+        heavy: where segments that may be found by themselves are noted; None: nowhere.
+        """
         self._table = table
         self._probes = probes or Probes()
+        self.heavy = heavy
 
     def fold(self, part: Part, segments: Sequence[Mapping[str, Any] | None]) -> Iterator[Hits]:
         """Give the counts of all events, then those of each configured segment.
@@ -123,6 +128,30 @@ class Folder:
                     scopes.append(table.segment_of(watched[index], name, segment[name]).index)
             if chosen:
                 yield np.array(chosen, dtype=np.int64), np.array(scopes, dtype=np.int64)
+        if table.has_auto_segments:
+            yield from self._auto_segments(part, segments)
+
+    def _auto_segments(
+        self, part: Part, segments: Sequence[Mapping[str, Any] | None]
+    ) -> Iterator[tuple[IntArray, IntArray]]:
+        """Note the segments of each event, and give those that count in one that was found."""
+        found: dict[str, tuple[list[int], list[int]]] = {}
+        for i, (own, index) in enumerate(zip(segments, part.scopes.tolist(), strict=True)):
+            subject = self._table.scopes[index].subject
+            if not (own and subject.watch.auto_segments):
+                continue
+            named = list(names_of(subject, own))
+            if named and self.heavy is not None:
+                self.heavy.note(subject.index, [segment_text(name, value) for name, value in named])
+            for name, value in named:
+                scope = counted_in(subject, name, value)
+                if scope is not None:
+                    chosen, scopes = found.setdefault(name, ([], []))
+                    chosen.append(i)
+                    scopes.append(scope.index)
+        for name in sorted(found):
+            chosen, scopes = found[name]
+            yield np.array(chosen, dtype=np.int64), np.array(scopes, dtype=np.int64)
 
     def _fold(self, part: Part) -> Iterator[Hits]:
         yield from self._fold_features(part)

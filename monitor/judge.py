@@ -230,6 +230,7 @@ class Judge(Docket):
             since_s=passed.since_s,
             windows=self._windows(where, lines, line),
             change=CHANGES.get(where[0], ""),
+            lineage=self._table.subjects[int(lines.subject[line])].lineage,
         )
 
     def _reference_of(self, lines: Lines, line: int) -> str:
@@ -276,6 +277,7 @@ class Judge(Docket):
                 row=int(rows[i]),
                 windows=self._windows(where, lines, line) if seen >= Seen.YELLOW else 0,
                 change=CHANGES.get(where[0], ""),
+                lineage=self._table.subjects[int(lines.subject[line])].lineage,
             )
 
     def _date(self, seen: Observation) -> float:

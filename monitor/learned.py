@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,9 +13,11 @@ from monitor.counts import Counts
 from monitor.domain import CountArray, IntArray, Kind
 from monitor.fields import is_of_outcomes
 from monitor.freezing import frozen, learned_normal
+from monitor.lineage import Lineage
 from monitor.references import Reference, StreamReference
 from monitor.rows import Rows, ValueRows
 from monitor.scopes import Subject
+from monitor.segments import has_late_volume
 from monitor.sequential.learning import Learner
 from monitor.sequential.normal import Normal
 
@@ -28,6 +30,7 @@ class Learned:
     """The streams of all arenas, and what they learn. A part of streams.StreamTable."""
 
     _events_row: Callable[[Subject], int]
+    preset_segments: Mapping[tuple[str, str], Sequence[str]]
 
     def __init__(self, pane_s: float) -> None:
         self.values = ValueRows()
@@ -48,7 +51,8 @@ class Learned:
         found = (
             self._frozen(arena, row)
             for arena, row in subject.rows
-            if has_outcomes or not is_of_outcomes(self.arenas[arena].keys[row].field)
+            if (has_outcomes or not is_of_outcomes(self.arenas[arena].keys[row].field))
+            and not self._is_late(subject, arena, row)
         )
         streams = sorted((s for s in found if s is not None), key=lambda s: (s.field, s.segment))
         subject.reference = Reference(
@@ -59,6 +63,7 @@ class Learned:
             to_s=span_s[1],
             events=int(self.flags.reference[self._events_row(subject), 0]),
             streams=tuple(streams),
+            lineage=Lineage("live"),
         )
         self.changed.add(subject.index)
         for learner in self.learners:
@@ -89,6 +94,9 @@ class Learned:
         for learner in self.learners:
             learner.end()
         return subject.reference
+
+    def _is_late(self, subject: Subject, arena: Arena, row: int) -> bool:
+        return not self.preset_segments and has_late_volume(subject, self.arenas[arena].keys[row])
 
     def _frozen(self, arena: Arena, row: int) -> StreamReference | None:
         rows = self.arenas[arena]

@@ -26,6 +26,8 @@ LEARNING_BYTES: Final = 2_048 + 24 * PROBE_VALUES
 DECODED: Final = 8
 """A message as Python's values, times its bytes."""
 ID_BYTES: Final = 80
+SKETCH_BYTES: Final = 100_000
+"""Of the frequent segments of a model version: 50 KB with values of 60 characters, measured in mid-course."""
 SERIES_BYTES: Final = 1_200
 NOTICE_BYTES: Final = 2_500
 LETTER_BYTES: Final = 1_024
@@ -60,6 +62,7 @@ def memory_max(settings: Settings) -> Memory:
     limits, kafka = settings.limits, settings.kafka
     batch = min(kafka.batch_records_max * kafka.message_bytes_max, kafka.prefetch_bytes)
     letters = 0 if settings.dead_letters.topic is None else PAYLOAD_BYTES_MAX + LETTERS_MAX * LETTER_BYTES
+    finding = any(entry.auto_segments for entry in settings.models)
     return Memory(
         {
             "the program": PROGRAM_BYTES,
@@ -67,6 +70,7 @@ def memory_max(settings: Settings) -> Memory:
             "panes still open": OPEN_BYTES_MAX + 8 * HITS_MAX,
             "messages fetched ahead and in hand": kafka.prefetch_bytes + DECODED * batch,
             f"{limits.event_ids_max:,} event ids": limits.event_ids_max * ID_BYTES,
+            "segments that are frequent": limits.models_max * SKETCH_BYTES if finding else 0,
             "the page of metrics": limits.label_series_max * SERIES_BYTES,
             "what is to be told": len(settings.receivers) * NOTICES_MAX * NOTICE_BYTES,
             "dead letters": letters,

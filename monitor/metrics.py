@@ -31,6 +31,7 @@ from monitor.domain import (
     StatisticTable,
     StreamKey,
 )
+from monitor.lineage import Lineage
 from monitor.objectives import ErrorBudget
 from monitor.upkeep import CourtStatus, HalfStatus
 from monitor.versions import GateStatus
@@ -200,7 +201,7 @@ def _model_states(snapshot: Snapshot) -> Iterable[Sample]:
 def _references(snapshot: Snapshot) -> Iterator[Sample]:
     for status in snapshot.picture.models:
         if status.reference:
-            yield (status.model, status.model_version, status.reference), 1.0
+            yield (status.model, status.model_version, status.reference, *status.lineage), 1.0
 
 
 def _alert_counts(snapshot: Snapshot) -> Iterable[Sample]:
@@ -775,8 +776,8 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
     Family(
         "driftd_reference_info",
         "gauge",
-        "Always 1: the identity of the reference that the model is judged against.",
-        (*_MODEL, "reference"),
+        "Always 1: the identity of the reference that the model is judged against, and where that comes from.",
+        (*_MODEL, "reference", *Lineage._fields),
         _references,
     ),
     Family(

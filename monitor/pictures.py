@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from monitor.counting_state import Counting
 from monitor.domain import ModelStatus, Picture
 from monitor.judge import Judge
 from monitor.scopes import Subject
+from monitor.segment_counts import SegmentCounts
 from monitor.tables import Tables
 
 
-def picture_of(counting: Counting, judge: Judge, tables: Tables, looks: int, learn_events: int) -> Picture:
+class Shown(NamedTuple):
+    """What makes the parts of a picture that are many numbers."""
+
+    tables: Tables
+    segments: SegmentCounts
+
+
+def picture_of(counting: Counting, judge: Judge, shown: Shown, looks: int, learn_events: int) -> Picture:
     """Give all numbers as of the last closed pane. learn_events: that a reference is learned from."""
     totals, table = counting.totals, counting.table
-    keys, found, dropped = tables.tables()
+    keys, found, dropped = shown.tables.tables()
     watermark_s = counting.watermark.value_s
     return Picture(
         watermark_s=float(watermark_s) if np.isfinite(watermark_s) else None,
@@ -37,6 +47,7 @@ def picture_of(counting: Counting, judge: Judge, tables: Tables, looks: int, lea
         transitions=dict(judge.book.transitions),
         anomalies=judge.anomalies.scores(),
         budgets=judge.burns.budgets(),
+        segments=shown.segments.hits(),
     )
 
 
@@ -53,4 +64,5 @@ def _status(counting: Counting, subject: Subject, learn_events: int) -> ModelSta
         last_event_s=last_s,
         reference=subject.reference.identity if subject.reference else "",
         streams=len(subject.rows),
+        lineage=subject.lineage,
     )

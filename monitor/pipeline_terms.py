@@ -11,7 +11,7 @@ from monitor.join.pending import Backing, InMemory
 from monitor.join.terms import JoinTerms
 from monitor.releases import ReleaseTerms
 from monitor.rules import Budget, PlanOf
-from monitor.streams import StreamLimits
+from monitor.scopes import StreamLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
 from itertools import chain
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, VALUE_SPANS, WIDTH
 from monitor.domain import CountArray, Kind
 from monitor.errors import BaselineError, StateError
 from monitor.kept import State
+from monitor.lineage import NAME_CHARACTERS_MAX, UNKNOWN, Lineage
 from monitor.sequential.features import FEATURES, SCORE_COUNTS
 from monitor.sequential.normal import Normal
 
@@ -57,7 +58,8 @@ class StreamReference:
     counts: shape (width of its arena,). groups: shape (VALUE_BINS,), for VALUES streams, else empty. grid: numeric
     streams. exponent: LOG streams (the grid starts at 2**exponent). categories: categorical streams, in bin order;
     is_complete: no category had to be left out, so a new one can be told. normal: how the stream behaves
-    while nothing changes; None in references that were made without.
+    while nothing changes; None in references that were made without. cells_known: 0 where each value was counted into
+    its bin; else counts are known of so many stretches of value, within which they are spread evenly, see shapes.
     """
 
     field: str
@@ -70,6 +72,7 @@ class StreamReference:
     categories: tuple[str, ...] = ()
     is_complete: bool = True
     normal: Normal | None = None
+    cells_known: int = 0
 
 
 class Line(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -85,7 +88,11 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     is_complete: bool = True
     groups: str = ""
     normal: dict[str, Any] | None = None
+    cells_known: int = 0
     counts: dict[int, int]
+
+
+_Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS_MAX)]
 
 
 class _File(msgspec.Struct):
@@ -99,6 +106,9 @@ class _File(msgspec.Struct):
     to_s: float
     events: int
     streams: list[Line]
+    source_kind: _Name = ""
+    run_id: _Name = ""
+    registry_version: _Name = ""
 
 
 class _Head(msgspec.Struct):
@@ -111,6 +121,9 @@ class Reference:
 
     base: identity of the reference that this one goes on from, with streams of outcomes that were learned later; "" for
     one that stands in a file.
+
+    The identity covers what judges. It leaves out source and lineage, which judge nothing: a model that is given
+    another version in its registry keeps its windows, evidence and alerts.
     """
 
     model: str
@@ -121,6 +134,7 @@ class Reference:
     events: int
     streams: tuple[StreamReference, ...]
     base: str = ""
+    lineage: Lineage = UNKNOWN
     identity: str = field(init=False)
     known: InitVar[str] = ""
 
@@ -177,6 +191,7 @@ def to_text(reference: Reference) -> str:
         "model": reference.model,
         "model_version": reference.model_version,
         "source": reference.source,
+        **{name: value for name, value in reference.lineage._asdict().items() if value},
         "from_s": reference.from_s,
         "to_s": reference.to_s,
         "events": reference.events,
@@ -206,6 +221,7 @@ def from_text(text: str) -> Reference:
             to_s=found.to_s,
             events=found.events,
             streams=tuple(_streams_of_lines(found.streams)),
+            lineage=Lineage(found.source_kind, found.run_id, found.registry_version),
             known=found.identity,
         )
         identity = reference.digest_of(found.streams)
@@ -224,7 +240,8 @@ def reference_state(reference: Reference) -> State:
     head = {"model": reference.model, "model_version": reference.model_version, "source": reference.source}
     span = {"from_s": reference.from_s, "to_s": reference.to_s, "events": reference.events}
     streams = [_stream_state(stream) for stream in reference.streams]
-    return {"identity": reference.identity, "base": reference.base, **head, **span, "streams": streams}
+    own = {"base": reference.base, "lineage": reference.lineage._asdict()}
+    return {"identity": reference.identity, **own, **head, **span, "streams": streams}
 
 
 def reference_of(state: State) -> Reference:
@@ -239,6 +256,7 @@ def reference_of(state: State) -> Reference:
             events=int(state["events"]),
             streams=tuple(map(_stream_of, state["streams"])),
             base=state.get("base", ""),
+            lineage=Lineage.of(state.get("lineage", {})),
             known=state["identity"],
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -255,6 +273,8 @@ def _stream_state(stream: StreamReference) -> State:
         out["exponent"] = stream.exponent
     if stream.kind is Kind.CATEGORICAL:
         out |= {"categories": list(stream.categories), "is_complete": stream.is_complete}
+    if stream.cells_known:
+        out["cells_known"] = stream.cells_known
     if stream.normal is not None:
         out["normal"] = {name: value for name in NORMAL if (value := getattr(stream.normal, name)) is not None}
     return out
@@ -276,6 +296,7 @@ def _stream_of(state: State) -> StreamReference:
         categories=tuple(state.get("categories", ())),
         is_complete=bool(state.get("is_complete", True)),
         normal=None if normal is None else Normal(**{name: normal[name] for name in NORMAL if name in normal}),
+        cells_known=int(state.get("cells_known", 0)),
     )
 
 
@@ -293,6 +314,7 @@ def _line_of(stream: StreamReference) -> Line:
         is_complete=stream.is_complete,
         groups="".join(map(str, stream.groups.tolist())),
         normal=None if stream.normal is None else stream.normal.to_dict(),
+        cells_known=stream.cells_known,
         counts=dict(zip(hit.tolist(), stream.counts[hit].tolist(), strict=True)),
     )
 
@@ -357,6 +379,7 @@ def _stream_of_line(parts: tuple[Line, CountArray, GroupArray, Normal | None]) -
         categories=line.categories,
         is_complete=line.is_complete,
         normal=normal,
+        cells_known=line.cells_known,
     )
 
 

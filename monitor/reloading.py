@@ -92,9 +92,11 @@ class Reloader:
 
 def _counted(settings: Settings) -> list[tuple[object, ...]]:
     """Give by what models are counted; nothing where none is counted in a way of its own."""
-    if not any(entry.features or entry.segments for entry in settings.models):
+    if not any(entry.features or entry.segments or entry.auto_segments for entry in settings.models):
         return []
-    return [(entry.match, entry.versions, entry.features, entry.segments) for entry in settings.models]
+    return [
+        (entry.match, entry.versions, entry.features, entry.segments, entry.auto_segments) for entry in settings.models
+    ]
 
 
 def _differences(old: object, new: object, path: str = "") -> Iterator[str]:

@@ -149,6 +149,7 @@ def transition_dict(transition: Transition) -> dict[str, Any]:
         "evidence_needed": alert.evidence_needed,
         "window_s": alert.window_s,
         "reference": alert.reference,
+        **alert.lineage._asdict(),
         "owner": alert.owner,
         "runbook": alert.runbook,
         "response": alert.response,

@@ -18,11 +18,22 @@ from monitor.categories import Categories
 from monitor.decode.lanes import Lane
 from monitor.domain import IntArray, Kind
 from monitor.fields import Watch
+from monitor.lineage import UNKNOWN, Lineage
 from monitor.references import Reference
 from monitor.rows import grown
 
 CODES: Final = 256
 UNSET: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Bounds. Beyond them nothing new is watched, and it is counted by what overflowed."""
+
+    streams_max: int = 50_000
+    models_max: int = 2_000
+    of_model_max: int = 25_000
+    segment_values_max: int = 50
 
 
 @dataclass(slots=True, eq=False)
@@ -148,6 +159,11 @@ class Subject:
     def is_ready(self) -> bool:
         """Tell whether there is a reference to judge against; else the subject is learning one."""
         return self.reference is not None
+
+    @property
+    def lineage(self) -> Lineage:
+        """Where the reference comes from."""
+        return UNKNOWN if self.reference is None else self.reference.lineage
 
 
 def _nothing(_: Mapping[str, Any]) -> Sequence[Any]:

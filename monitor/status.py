@@ -1,12 +1,14 @@
-"""The snapshot as JSON: the status, and the alerts in full."""
+"""The snapshot as JSON: the status, the alerts in full, and the worst segments."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from typing import Final
 
 from monitor.alert_json import alert_dict, whole_dict
-from monitor.domain import Alert, Delays, Picture, SinkStatus, Snapshot
+from monitor.domain import Alert, Delays, ModelStatus, Picture, SinkStatus, Snapshot
+from monitor.worst import FALSE_SHARE, WorstSegment, is_yes_bad, worst_segments
 
 ITEMS_MAX: Final = 1_000  # of each list in the JSON status; beyond that, look at /metrics
 
@@ -27,7 +29,7 @@ def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]
         "watermark": picture.watermark_s,
         "totals": _totals(picture),
         "models_count": len(models),
-        "models": models[:ITEMS_MAX],
+        "models": [_model(each) for each in models[:ITEMS_MAX]],
         "alerts_count": len(alerts),
         "alerts": [
             {**alert_dict(alert), "silenced": snapshot.silences.held.get(alert.dedup_key)}
@@ -78,6 +80,35 @@ def one_alert_dict(snapshot: Snapshot, dedup_key: str) -> dict[str, object] | No
     return None if found is None else whole_dict(found, snapshot.sinks)
 
 
+def segments_dict(snapshot: Snapshot, model: str | None = None) -> dict[str, object]:
+    """Give the segments that are worse than the rest of a model's traffic, or of any; at most ITEMS_MAX."""
+    found = snapshot.picture.segments
+    told = [] if found is None else worst_segments(found, model)
+    compared = [] if found is None else [key for key in found.keys if model in (None, key[0])]
+    return {
+        "time": snapshot.wall_s,
+        "watermark": snapshot.picture.watermark_s,
+        "window": None if found is None else found.window,
+        "false_share": FALSE_SHARE,
+        "compared": len(compared),
+        "segments_count": len(told),
+        "segments": [_segment(each) for each in told[:ITEMS_MAX]],
+    }
+
+
+def _segment(worst: WorstSegment) -> dict[str, object]:
+    bad = "yes" if is_yes_bad(worst.key.field) else "no"
+    return {
+        **worst.key._asdict(),
+        "beyond": "p95" if worst.is_above else bad,
+        "share": worst.share,
+        "rest": worst.rest,
+        "samples": worst.samples,
+        "chance": worst.chance,
+        "false_share": worst.false_share,
+    }
+
+
 def _known(snapshot: Snapshot) -> list[Alert]:
     """Give the alerts that are pending or firing, the worst first, and after them those that ended, the newest first.
 
@@ -91,6 +122,11 @@ def _known(snapshot: Snapshot) -> list[Alert]:
 def worst_first(picture: Picture) -> list[Alert]:
     """Give the alerts, firing before pending, then by severity, then the newest."""
     return sorted(picture.alerts, key=lambda a: (a.firing_s is None, -a.severity, -a.pending_s))
+
+
+def _model(status: ModelStatus) -> dict[str, object]:
+    own = {each.name: getattr(status, each.name) for each in fields(status) if each.name != "lineage"}
+    return {**own, **status.lineage._asdict()}
 
 
 def _sink(sink: SinkStatus) -> dict[str, object]:

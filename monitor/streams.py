@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final
 
@@ -36,20 +35,10 @@ from monitor.learned import Learned
 from monitor.reference_rows import set_references
 from monitor.references import Grid, Reference, StreamReference
 from monitor.rows import Rows
-from monitor.scopes import LaneTable, Layout, Scope, Subject, getter
+from monitor.scopes import LaneTable, Layout, Scope, StreamLimits, Subject, getter
+from monitor.segments import segment_text
 
 NONE: Final = -1
-SEGMENT_CHARS_MAX: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """Bounds. Beyond them nothing new is watched, and it is counted by what overflowed."""
-
-    streams_max: int = 50_000
-    models_max: int = 2_000
-    of_model_max: int = 25_000
-    segment_values_max: int = 50
 
 
 class StreamTable(Learned):
@@ -59,7 +48,7 @@ class StreamTable(Learned):
     in the order in which they came. epoch: how often rows were moved, which happens between two processes alone.
     preset: grids of streams that are yet to come. scales: by subject, the power of two of what it predicts.
     with_outcomes: subjects that have streams of outcomes. is_inherited: a new version of a known model takes the
-    reference of the one before it, rather than learn its own.
+    reference of the one before it, rather than learn its own. preset_segments: segments that are yet to come.
     """
 
     def __init__(
@@ -75,6 +64,7 @@ class StreamTable(Learned):
         self.preset: Mapping[StreamKey, Grid] = {}
         self.scales: dict[int, int] = {}
         self.is_inherited = False
+        self.preset_segments: Mapping[tuple[str, str], Sequence[str]] = {}
         self._main: dict[str, dict[str, int]] = defaultdict(dict)
         self._lanes: dict[Lane, LaneTable] = {}
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
@@ -82,6 +72,7 @@ class StreamTable(Learned):
         self.subjects: list[Subject] = []
         self.with_outcomes: set[int] = set()
         self.segment_names: set[str] = set()
+        self.has_auto_segments = False
         self.scopes: list[Scope] = []
         self.order = bytearray()
         self.epoch = 0
@@ -109,7 +100,7 @@ class StreamTable(Learned):
 
     def segment_of(self, subject: Subject, name: str, value: object) -> Scope:
         """Give the scope of one segment; values beyond the limit share one named (other)."""
-        segment = f"{name}={str(value)[:SEGMENT_CHARS_MAX]}"
+        segment = segment_text(name, value)
         if segment not in subject.scopes:
             count = sum(1 for key in subject.scopes if key.startswith(f"{name}="))
             if count >= self._limits.segment_values_max:
@@ -131,8 +122,11 @@ class StreamTable(Learned):
         subject = Subject(model, version, self._watch_of(model, version), len(self.subjects), reference)
         self.subjects.append(subject)
         self.segment_names.update(subject.watch.segments)
+        self.has_auto_segments |= subject.watch.auto_segments > 0
         self.changed.add(subject.index)
         self._main[version][model] = self.add_scope(subject, "").index
+        for segment in self.preset_segments.get((model, version), ()):
+            self.add_scope(subject, segment)
         return subject
 
     def _events_row(self, subject: Subject) -> int:

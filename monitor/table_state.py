@@ -30,6 +30,7 @@ from monitor.kept import Moves, Section, State
 from monitor.references import Grid, Reference, StreamReference, reference_of, reference_state
 from monitor.rows import Rows, ValueRows
 from monitor.scopes import Scope, Subject
+from monitor.segments import is_automatic
 from monitor.streams import StreamTable
 from monitor.totals import counter_of, counter_state
 
@@ -70,7 +71,8 @@ def sections(table: StreamTable) -> Iterator[Section]:
     for subject in table.subjects:
         if subject.reference is not None:
             make = partial(reference_state, subject.reference)
-            yield Section(f"{REFERENCE}/{subject.index}", subject.reference.identity, make)
+            mark = "|".join((subject.reference.identity, *filter(None, subject.reference.lineage)))
+            yield Section(f"{REFERENCE}/{subject.index}", mark, make)
 
 
 def _name(arena: Arena) -> str:
@@ -89,10 +91,16 @@ def _subjects(table: StreamTable) -> State:
         "models": [subject.model for subject in table.subjects],
         "versions": [subject.model_version for subject in table.subjects],
         "identities": [subject.reference.identity if subject.reference else "" for subject in table.subjects],
-        "watched": [list(subject.watch.segments) for subject in table.subjects],
+        "watched": [_watched(subject) for subject in table.subjects],
         "scopes": table.subject_of[: len(table.scopes)],
         "segments": [scope.segment for scope in table.scopes],
     }
+
+
+def _watched(subject: Subject) -> list[str]:
+    """Give the names of segments that are counted because of the configuration."""
+    found = (segment.partition("=")[0] for segment in subject.scopes if is_automatic(subject, segment))
+    return [*subject.watch.segments, *(sorted(set(found)) if subject.watch.auto_segments else ())]
 
 
 def _streams(table: StreamTable) -> State:
@@ -200,7 +208,7 @@ class _Back:
                 self.scopes.append(subjects[number].scopes[""])
                 continue
             subject, name = subjects[number], segment.partition("=")[0]
-            is_gone = name in watched[number] and name not in subject.watch.segments
+            is_gone = name in watched[number] and not subject.watch.has_segment(name)
             self.has_less |= is_gone
             is_left = is_gone or number in self.anew
             self.scopes.append(None if is_left else self.table.add_scope(subject, segment))

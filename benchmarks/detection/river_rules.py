@@ -27,7 +27,8 @@ from monitor.probes import place_grid
 from monitor.river import RIVER
 from monitor.river.base import Feed
 from monitor.rules import Budget, Level, Plan, Rule
-from monitor.streams import StreamLimits, StreamTable
+from monitor.scopes import StreamLimits
+from monitor.streams import StreamTable
 from monitor.views import Views
 from monitor.watchmen import Watchmen
 

@@ -82,6 +82,12 @@ class ModelSettings(BaseModel):
     segments: Names = Field(
         default=(), max_length=16, description="Names of segments that are also watched apart, value by value."
     )
+    auto_segments: int = Field(
+        default=0,
+        ge=0,
+        le=1_000,
+        description="Most segments found by themselves: those that one event in a hundred has, of any other name.",
+    )
     features: dict[str, Literal["ignore", "numeric", "categorical"]] = Field(
         default_factory=dict,
         description="Glob of feature names to ignore, numeric or categorical; by default told from the values.",

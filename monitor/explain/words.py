@@ -134,6 +134,8 @@ def _told(known: Known) -> Iterator[tuple[str, str]]:
         yield "together", f"number {alert.rank} of {alert.together} that began together: {first}"
     if alert.reference:
         yield "reference", f"{alert.reference} (judged against it; see it with: driftd baseline show references/)"
+    if alert.lineage.text:
+        yield "made from", alert.lineage.text
     yield from alert.details.items()
     yield "owner", alert.owner or "nobody is named: set alerts.owner"
     if alert.response:

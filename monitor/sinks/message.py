@@ -103,6 +103,8 @@ def _annotations(alert: Alert) -> dict[str, str]:
         "rank": f"{alert.rank} of {alert.together}" if alert.together > 1 else "",
         "detection_delay": "" if alert.firing_s is None else _delay(alert.firing_s - alert.since_s),
         "reference": alert.reference,
+        "run_id": alert.lineage.run_id,
+        "registry_version": alert.lineage.registry_version,
         "incident": alert.incident,
         "dedup_key": alert.dedup_key,
         "details": "; ".join(f"{name}: {value}" for name, value in list(alert.details.items())[:DETAILS_MAX]),

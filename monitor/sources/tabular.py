@@ -1,10 +1,15 @@
-"""Rows of CSV and Parquet files as canonical events, so that they take the same path as everything else."""
+"""Rows of CSV and Parquet files as canonical events, so that they take the same path as everything else.
+
+So do the rows of a table in JSON, `{"columns": [...], "data": [[...], ...]}`, as pandas (orient "split"), MLflow and
+W&B write it.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
@@ -18,6 +23,9 @@ from monitor.errors import SourceError
 BOOLS: Final = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 NULLS: Final = frozenset({"", "NA", "N/A", "NULL", "null", "None"})
 """Texts of a CSV cell that mean that there is no value."""
+PARQUET: Final = (".parquet", ".pq")
+TABLE_BYTES_MAX: Final = 256 << 20
+"""A JSON table is read whole; larger ones belong in Parquet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +33,14 @@ class RowTerms:
     """What rows lack.
 
     model, version: for rows without those columns. every_s: spacing of rows without a time, from the epoch's first day.
+    renamed: the name of an event's field by the name of the column that holds it.
     """
 
     model: str | None = None
     version: str = ""
     time_column: str = "event_time"
     every_s: float | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_rows(path: Path, terms: RowTerms) -> Iterator[bytes]:
@@ -38,7 +48,7 @@ def read_rows(path: Path, terms: RowTerms) -> Iterator[bytes]:
 
     Raises SourceError if the file can't be read, a needed column is missing, or Parquet support is not installed.
     """
-    rows = _parquet(path) if path.suffix in (".parquet", ".pq") else _csv(path)
+    rows = _renamed(_rows(path), terms.renamed)
     first = next(rows, None)
     if first is None:
         raise SourceError(f"{path}: no rows")
@@ -52,6 +62,21 @@ def read_rows(path: Path, terms: RowTerms) -> Iterator[bytes]:
         )
     for number, row in enumerate(_chain(first, rows)):
         yield msgspec.json.encode(_event(row, number, terms))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix in PARQUET:
+        return _parquet(path)
+    return _table(path) if path.suffix == ".json" else _csv(path)
+
+
+def _renamed(rows: Iterator[dict[str, Any]], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    return ({names.get(name, name): value for name, value in row.items()} for row in rows) if names else rows
+
+
+def columns_of(path: Path) -> list[str]:
+    """Give the names of a table's columns, none where it has no rows. Raises as `read_rows` does."""
+    return list(next(_rows(path), {}))
 
 
 def _chain(first: Mapping[str, Any], rest: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -98,6 +123,20 @@ def _cell(text: str | None) -> object:
         return float(text)
     except ValueError:
         return text
+
+
+def _table(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        if path.stat().st_size > TABLE_BYTES_MAX:
+            raise SourceError(f"{path}: a JSON table of more than {TABLE_BYTES_MAX >> 20} MiB; log it as Parquet")
+        found = json.loads(path.read_bytes())
+        names, data = [str(name) for name in found["columns"]], found["data"]
+        for row in data:
+            yield dict(zip(names, row, strict=True))
+    except OSError as error:
+        raise SourceError(f"{path}: can't be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SourceError(f"{path}: not a table of columns and data ({type(error).__name__}: {error})") from None
 
 
 def _parquet(path: Path) -> Iterator[dict[str, Any]]:

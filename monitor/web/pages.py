@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from monitor.gate.counts import counts_dict
 from monitor.harmless import escaped
-from monitor.status import alerts_dict, one_alert_dict, status_of
+from monitor.web.api import api_pages
 from monitor.web.probes import readiness
 
 if TYPE_CHECKING:
@@ -59,35 +56,10 @@ def application(
         snapshot = latest()
         return _answer(readiness(snapshot, liveness.probe(snapshot)))
 
-    async def status(request: Request) -> Response:
-        snapshot, model = latest(), request.query_params.get("model")
-        told = {"ready": False, "not_ready_because": "starting"} if snapshot is None else status_of(snapshot, model)
-        return _json(told)
-
-    async def alerts(request: Request) -> Response:
-        snapshot, model = latest(), request.query_params.get("model")
-        return _json({"alerts_count": 0, "alerts": []} if snapshot is None else alerts_dict(snapshot, model))
-
-    async def alert(request: Request) -> Response:
-        snapshot, key = latest(), request.path_params["dedup_key"]
-        told = None if snapshot is None else one_alert_dict(snapshot, key)
-        return _json({"error": "no such alert is active or ended lately"}, 404) if told is None else _json(told)
-
     async def index(_: Request) -> Response:
         return HTMLResponse(_INDEX)
 
-    async def counts(request: Request) -> Response:
-        snapshot, model = latest(), request.query_params.get("model")
-        models = [each for each in (snapshot.picture.releases if snapshot else ()) if model in {None, each.model}]
-        return _json(counts_dict(models, snapshot.picture.watermark_s if snapshot else None))
-
-    async def gates(_: Request) -> Response:
-        snapshot = latest()
-        return _json({"gates": [gate.details for gate in snapshot.gates] if snapshot else []})
-
-    pages = {"/": index, "/metrics": metrics, "/livez": livez, "/readyz": readyz, "/api/v1/status": status}
-    pages |= {"/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
-    pages |= {"/api/v1/counts": counts, "/api/v1/gates": gates}
+    pages = {"/": index, "/metrics": metrics, "/livez": livez, "/readyz": readyz, **api_pages(latest)}
     routes = [Route(path, page, methods=["GET"]) for path, page in pages.items()]  # GET brings HEAD along
     app = Starlette(routes=[*routes, Route("/-/reload", _reloading(reload), methods=["POST"])])
     app.router.redirect_slashes = False  # /metrics/ is a mistake to be told, not to be followed
@@ -109,14 +81,6 @@ def _reloading(reload: Callable[[], str | None] | None) -> Callable[[Request], o
         return PlainTextResponse("reloaded\n" if fault is None else f"{fault}\n", 200 if fault is None else 500)
 
     return page
-
-
-def _json(told: object, status: int = 200) -> Response:
-    try:
-        body = msgspec.json.encode(told)
-    except UnicodeEncodeError:  # half a character in a name: JSON can tell of it, UTF-8 can't
-        body = json.dumps(msgspec.to_builtins(told), allow_nan=False).encode("ascii")
-    return Response(body, status, media_type="application/json")
 
 
 def _answer(probe: Probe) -> Response:
@@ -144,6 +108,7 @@ _INDEX: Final = """\
 <li><a href="/api/v1/alerts">/api/v1/alerts</a>: alerts in full, those that ended lately too, as JSON
 <li><a href="/api/v1/counts">/api/v1/counts</a>: what versions of a model have counted side by side, as JSON
 <li><a href="/api/v1/gates">/api/v1/gates</a>: what the configured gates say, as JSON
+<li><a href="/api/v1/segments">/api/v1/segments</a>: segments that are worse than the rest, as JSON
 <li><a href="/livez">/livez</a>: whether it runs
 <li><a href="/readyz">/readyz</a>: whether its numbers may be relied upon
 </ul>

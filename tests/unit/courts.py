@@ -19,7 +19,8 @@ from monitor.judge import Judge
 from monitor.lines import Terms
 from monitor.references import Grid, Reference, StreamReference, categorical_groups, numeric_groups
 from monitor.rules import Budget, Level, Plan, Rule
-from monitor.streams import StreamLimits, StreamTable
+from monitor.scopes import StreamLimits
+from monitor.streams import StreamTable
 from monitor.views import Views
 
 WINDOWS_S: Final = (60.0, 600.0, 3600.0)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from monitor.bins import VALUE_BINS
 from monitor.cli import cli
 from monitor.domain import Kind
+from monitor.lineage import Lineage
 from monitor.reference_files import read_reference, read_references
 
 if TYPE_CHECKING:
@@ -304,3 +305,57 @@ class TestDiff:
 
         assert 1 == result.exit_code
         assert f"driftd: {tmp_path / 'x'}: " in result.stderr
+
+
+def test_segments_found_by_themselves_are_counted_from_the_beginning(tmp_path: Path) -> None:
+    (tmp_path / "driftd.yaml").write_text("models: [{match: '*', auto_segments: 5}]\n")
+    rows = list(events(6_000))
+    for n, each in enumerate(rows):
+        each["segment"] = {"tier": "gold" if n % 4 == 0 else "silver", "user": f"u{n}"}
+
+    good(build(tmp_path, "--input", write(tmp_path / "e.jsonl", rows), "--config", tmp_path / "driftd.yaml"))
+
+    (reference,) = read_references(tmp_path / "references")
+    volume = {stream.segment: int(stream.counts[0]) for stream in reference.streams if stream.field == "events"}
+    assert {"": 6_000, "tier=gold": 1_500, "tier=silver": 4_500} == volume
+
+
+def test_run_and_registry_version_are_told_by_hand(tmp_path: Path) -> None:
+    path = write(tmp_path / "e.jsonl", events(600))
+
+    good(build(tmp_path, "--input", path, "--run-id", "9197a2", "--registry-version", "fraud/7"))
+
+    (reference,) = read_references(tmp_path / "references")
+    assert Lineage("file", "9197a2", "fraud/7") == reference.lineage
+    shown = good(baseline("show", tmp_path / "references")).output
+    assert "made from run 9197a2, version fraud/7" in shown
+
+
+def test_columns_of_a_table_go_by_other_names(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "t.csv", table(200))
+
+    good(build(tmp_path, "--input", path, "--model", "m", "--every", "1s", "--rename", "demand=score"))
+
+    (reference,) = read_references(tmp_path / "references")
+    assert {"score", "features.side", "features.is_peak"} <= {stream.field for stream in reference.streams}
+
+
+def test_json_table_is_read_like_csv(tmp_path: Path) -> None:
+    """As pandas writes it with orient="split"."""
+    rows = table(200)
+    content = {"columns": list(rows[0]), "index": list(range(200)), "data": [list(row.values()) for row in rows]}
+    (tmp_path / "t.json").write_text(json.dumps(content))
+
+    good(build(tmp_path, "--input", tmp_path / "t.json", "--model", "m", "--every", "1s"))
+
+    (reference,) = read_references(tmp_path / "references")
+    assert 200 == reference.events
+
+
+def test_damaged_json_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text('{"columns": ["a"], "data": [[1], [1, 2]]}')
+
+    result = build(tmp_path, "--input", tmp_path / "t.json", "--model", "m", "--every", "1s")
+
+    assert 1 == result.exit_code
+    assert "not a table of columns and data" in result.output

@@ -11,11 +11,13 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from monitor.alert_json import alert_dict, alert_of
 from monitor.cli import cli
 from monitor.domain import AlertState, Band, Histogram, Pages, Receipt, SinkStatus, StreamKey
 from monitor.errors import DriftdError, SourceError
 from monitor.explain.finding import Known, from_file, select
 from monitor.explain.words import to_json, to_text
+from monitor.lineage import Lineage
 from monitor.replaying import transition_dict
 from monitor.rules import Budget
 from monitor.web import WebServer, WebTerms
@@ -340,3 +342,18 @@ class TestWords:
 
         assert (value, needed) == pytest.approx((told[name], told[f"{name}_needed"]), rel=1e-2)
         assert [None, None] == [told[other], told[f"{other}_needed"]]
+
+
+def test_explanation_says_what_the_reference_was_made_from() -> None:
+    assert "made from run 9197a2255aa1, version fraud/7" in told_of(
+        lineage=Lineage("mlflow", "9197a2255aa1", "fraud/7")
+    )
+    assert "made from" not in told_of()
+
+
+def test_lineage_comes_through_the_api() -> None:
+    told = alert("a", lineage=Lineage("wandb", "79kg35jo", "scored:v3"))
+
+    assert told.lineage == alert_of(alert_dict(told)).lineage
+    older = {name: value for name, value in alert_dict(told).items() if name not in Lineage._fields}
+    assert Lineage() == alert_of(older).lineage

@@ -16,7 +16,8 @@ from monitor.fields import Watch
 from monitor.judge import Judge
 from monitor.lines import LOOKS_PER_SPAN, Terms
 from monitor.rules import Budget, Level, Plan, Rule
-from monitor.streams import StreamLimits, StreamTable
+from monitor.scopes import StreamLimits
+from monitor.streams import StreamTable
 from monitor.verdicts import CLEAR_EVIDENCE
 from monitor.views import Views
 

@@ -11,6 +11,7 @@ import pytest
 
 from monitor.domain import DRILL_MODEL, AlertState, Delays, Pages, Rejection, SinkStatus
 from monitor.fields import FIELDS
+from monitor.lineage import Lineage
 from monitor.metrics import AMOUNTS, FAMILIES, FLAGS, PAGE_FAMILIES, STATISTICS, Family, markdown_table
 from monitor.tables import SHOWN
 from monitor.upkeep import CourtStatus, HalfStatus
@@ -117,6 +118,14 @@ def test_counters_of_trouble_begin_at_zero() -> None:
         assert {("inferences",): 0} == _read(f"driftd_events_{name}_total", source)
     expected = {("inferences", str(reason)): 0 for reason in Rejection}
     assert expected == _read("driftd_events_rejected_total", source)
+
+
+def test_reference_tells_where_it_is_from() -> None:
+    model = replace(model_of(), reference="abc", lineage=Lineage("mlflow", "9197a2255aa1", "fraud/7"))
+    source = replace(snapshot(), picture=replace(picture(), models=(model,)))
+
+    labels = ("ranker", "7", "abc", "mlflow", "9197a2255aa1", "fraud/7")
+    assert {labels: 1.0} == _read("driftd_reference_info", source)
 
 
 def test_what_is_unknown_has_no_sample() -> None:

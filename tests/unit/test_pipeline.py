@@ -19,7 +19,7 @@ from monitor.domain import AlertState, Batch, Picture, Rejection, TopicPartition
 from monitor.panes import GAP_PANES_MAX
 from monitor.pipeline_terms import TimeTerms
 from monitor.references import Reference, from_text, to_text
-from monitor.streams import StreamLimits
+from monitor.scopes import StreamLimits
 from tests.golden.traffic import (
     NEVER_CLAMP,
     SOURCE,
@@ -59,6 +59,14 @@ def tables_of(picture: Picture) -> dict[tuple[str, str, str, str, str], float]:
 
 
 # ---- the law of batches
+
+
+def hits_of(picture: Picture) -> dict[tuple[str, str, str, str], list[int]]:
+    """Give what segments are compared by, by stream: in which order streams came depends on batches."""
+    found = picture.segments
+    assert found is not None
+    columns = (found.hits, found.samples, found.whole_hits, found.whole_samples)
+    return {key: [int(column[at]) for column in columns] for at, key in enumerate(found.keys)}
 
 
 def restless(seed: int, events: int) -> list[bytes | None]:
@@ -140,8 +148,9 @@ def test_steady_messages_in_other_batches_give_the_same_judgement(cut: str, refe
     if references == "given":
         assert one == many
         assert tables_of(whole) == tables_of(pieces)
+        assert hits_of(whole) == hits_of(pieces)
     assert {(rule, field) for _, rule, field, _ in told(one)} == {(rule, field) for _, rule, field, _ in told(many)}
-    plain: dict[str, Any] = {"keys": (), "tables": (), "alerts": (), "models": (), "transitions": {}}
+    plain: dict[str, Any] = {"keys": (), "tables": (), "segments": None, "alerts": (), "models": (), "transitions": {}}
     plain |= {"looks": 0} if references == "learned" else {}
     assert replace(whole, **plain) == replace(pieces, **plain)
 
@@ -166,7 +175,8 @@ def test_same_messages_in_other_batches_give_the_same(seed: int, cut: str) -> No
     assert sorted(told(one.transitions)) == sorted(told(many.transitions))
     assert sorted(before.keys) == sorted(after.keys)
     assert tables_of(before) == tables_of(after)
-    plain: dict[str, Any] = {"keys": (), "tables": (), "alerts": ()}
+    assert hits_of(before) == hits_of(after)
+    plain: dict[str, Any] = {"keys": (), "tables": (), "segments": None, "alerts": ()}
     assert replace(before, **plain) == replace(after, **plain)
 
 

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from monitor import errors
 from monitor.bins import OTHER, UNSEEN, VALUE_BINS
 from monitor.domain import CountArray
+from monitor.lineage import UNKNOWN, Lineage
 from monitor.references import (
     GROUPS,
     Reference,
     categorical_groups,
     from_text,
     numeric_groups,
+    reference_of,
+    reference_state,
     summary,
     to_text,
 )
@@ -217,3 +220,36 @@ def test_summary_tells_the_commonest_first(learned: Reference) -> None:
 
 def test_span_is_of_the_events(learned: Reference) -> None:
     assert 19 <= learned.span_s <= 22
+
+
+# ---- lineage
+
+NAMED = Lineage("mlflow", "9197a2255aa1", "fraud/7")
+
+
+def test_lineage_reads_back_and_judges_nothing(learned: Reference) -> None:
+    named = replace(learned, lineage=NAMED)
+
+    assert NAMED == from_text(to_text(named)).lineage
+    assert learned.identity == named.identity == from_text(to_text(named)).identity
+    assert NAMED == reference_of(reference_state(named)).lineage
+
+
+def test_references_made_before_there_was_lineage_are_read(learned: Reference) -> None:
+    text = to_text(replace(learned, lineage=UNKNOWN))
+    state = {name: value for name, value in reference_state(learned).items() if name != "lineage"}
+
+    assert "run_id" not in text
+    assert UNKNOWN == from_text(text).lineage
+    assert UNKNOWN == reference_of(state).lineage
+
+
+def test_lineage_of_what_was_learned_is_live(learned: Reference) -> None:
+    assert Lineage("live") == learned.lineage
+
+
+def test_overlong_lineage_is_damage(learned: Reference) -> None:
+    text = to_text(replace(learned, lineage=Lineage("mlflow", "x" * 300)))
+
+    with pytest.raises(errors.BaselineError, match="damaged"):
+        from_text(text)

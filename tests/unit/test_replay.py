@@ -30,7 +30,19 @@ FIELDS: Final = [
 ]
 """The fields of a line of alerts.jsonl that the design promises, in its order."""
 MORE: Final = {
-    *("evidence", "evidence_needed", "window_s", "reference", "owner", "runbook", "band", "summary"),
+    *(
+        "evidence",
+        "evidence_needed",
+        "window_s",
+        "reference",
+        "source_kind",
+        "run_id",
+        "registry_version",
+        "owner",
+        "runbook",
+        "band",
+        "summary",
+    ),
     *("change", "rank", "together", "histogram"),
 }
 

@@ -21,7 +21,8 @@ from monitor.references import Reference
 from monitor.river.base import BOOLEANS_MAX
 from monitor.river.page_hinkley import threshold_for
 from monitor.rules import RIVER_SHARE, Budget, Level, Rule
-from monitor.streams import StreamLimits, StreamTable
+from monitor.scopes import StreamLimits
+from monitor.streams import StreamTable
 from monitor.watchmen import PANE_MAX_S, scores_of
 from tests.golden.traffic import START_S, feed_cut, finished, pipeline, rule, steady
 

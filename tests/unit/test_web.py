@@ -10,12 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from monitor.alert_json import alert_dict
 from monitor.alert_json import alert_of as alert_of_json
+from monitor.cli import cli
 from monitor.domain import AlertState, Delays, Histogram, Pages, Receipt, Severity, SinkStatus
 from monitor.errors import ConfigError
+from monitor.segment_hits import SegmentHits
 from monitor.status import ITEMS_MAX, status_of, worst_first
 from monitor.upkeep import HalfStatus
 from monitor.web import Liveness, Probe, WebServer, WebTerms, readiness
@@ -229,7 +233,9 @@ def test_metrics_are_compressed_where_that_is_understood(
     assert "\ndriftd_ready 1.0\n" in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/readyz", "/api/v1/status", "/api/v1/alerts"])
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/livez", "/readyz", "/api/v1/status", "/api/v1/alerts", "/api/v1/segments"]
+)
 def test_head_gives_the_headers_alone(client: httpx2.Client, path: str) -> None:
     answer = client.head(path)
 
@@ -242,7 +248,7 @@ def test_index_links_to_all_pages(client: httpx2.Client) -> None:
     text = client.get("/").text
 
     assert "text/html" in client.get("/").headers["content-type"]
-    for path in ("/metrics", "/livez", "/readyz", "/api/v1/status", "/api/v1/alerts"):
+    for path in ("/metrics", "/livez", "/readyz", "/api/v1/status", "/api/v1/alerts", "/api/v1/segments"):
         assert f'href="{path}"' in text
 
 
@@ -285,6 +291,7 @@ def test_before_the_first_snapshot_everything_answers(client: httpx2.Client, boa
     assert {"ready": False, "not_ready_because": "starting"} == client.get("/api/v1/status").json()
     assert {"alerts_count": 0, "alerts": []} == client.get("/api/v1/alerts").json()
     assert 404 == client.get("/api/v1/alerts/c3d4").status_code
+    assert [] == client.get("/api/v1/segments").json()["segments"]
 
 
 def test_a_probe_does_not_wait_for_a_scrape() -> None:
@@ -534,3 +541,30 @@ def test_threads_end_with_the_server() -> None:
     server.stop()
 
     assert set() == set(threading.enumerate()) - before
+
+
+def segmented() -> SegmentHits:
+    """Give two models, each with a segment that is much worse and one that is as the rest."""
+    keys = [(model, "7", "unsafe", f"country={name}") for model in ("ranker", "chat") for name in ("US", "DE")]
+    hits, samples = np.array([60, 10] * 2), np.array([300, 300] * 2)
+    alls = np.array([80] * 4), np.array([900] * 4)
+    return SegmentHits("1h", tuple(keys), hits, samples, *alls, np.zeros(4, dtype=np.bool_))
+
+
+def test_worst_segments_of_one_model_can_be_asked_for(client: httpx2.Client, board: _Board) -> None:
+    board.snapshot = replace(snapshot(), picture=replace(picture(), segments=segmented()))
+
+    both, one = client.get("/api/v1/segments").json(), client.get("/api/v1/segments?model=chat").json()
+
+    assert [("ranker", "country=US"), ("chat", "country=US")] == [(s["model"], s["segment"]) for s in both["segments"]]
+    assert [("chat", "country=US")] == [(s["model"], s["segment"]) for s in one["segments"]]
+    assert (4, 2) == (both["compared"], one["compared"])
+
+
+def test_command_asks_the_daemon_for_segments(client: httpx2.Client, board: _Board) -> None:
+    board.snapshot = replace(snapshot(), picture=replace(picture(), segments=segmented()))
+
+    told = CliRunner().invoke(cli, ["segments", "chat", "--url", str(client.base_url)])
+
+    assert 0 == told.exit_code, told.output
+    assert "chat 7: unsafe where country=US: 20.00% yes, the rest 3.33% (300 samples" in told.output

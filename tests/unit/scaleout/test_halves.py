@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import defaultdict
@@ -167,6 +168,31 @@ def in_one(terms_settings: Settings, references: Sequence[Reference], messages: 
         step = whole.step(Batch([value for _, value in part], [number for number, _ in part], SOURCES), math.inf)
         out += told(step.transitions)
     return whole, out + told(whole.finish().transitions)
+
+
+def test_segments_of_references_that_were_found_are_counted_as_in_one_process() -> None:
+    """Folds find none themselves: all that there are stand in the references."""
+    entry = {"match": "*", "auto_segments": 5}
+    settings = SETTINGS.model_copy(update={"models": Settings.model_validate({"models": [entry]}).models})
+    rng = random.Random(2)
+    history = [with_tier(rng, START_S - 120.0 + number / 100.0) for number in range(12_000)]
+    made = build_references(settings, Input("test", lambda _: iter([history]))).references
+    messages = [(rng.randrange(PARTITIONS), with_tier(rng, START_S + number / 300.0)) for number in range(3_000)]
+    whole, alone = in_one(settings, made, messages)
+    cluster = Cluster(build.pipeline_terms(settings), made, random.Random(3))
+
+    cluster.run(messages)
+
+    segments = {stream.segment for reference in made for stream in reference.streams}
+    assert {"", "tier=gold", "tier=silver"} <= segments
+    assert sorted(alone, key=str) == sorted(cluster.told, key=str)
+    assert counts_of([whole]) == counts_of(cluster.judges)
+    assert cluster.forwarded < len(messages)
+
+
+def with_tier(rng: random.Random, at_s: float) -> bytes:
+    content = json.loads(event(rng, rng.choice(list(MODELS)), at_s, is_planted=False))
+    return json.dumps({**content, "segment": {"tier": rng.choice(("gold", "silver"))}}).encode()
 
 
 @pytest.mark.parametrize("seed", range(4))

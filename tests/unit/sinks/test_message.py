@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain import AlertState, Band, Severity, StreamKey
+from monitor.lineage import Lineage
 from monitor.sinks.message import (
     ANNOTATION_CHARACTERS_MAX,
     DESCRIPTION_CHARACTERS_MAX,
@@ -176,3 +177,11 @@ def test_clean(text: str, expected: str) -> None:
 )
 def test_timestamp(time_s: float, expected: str) -> None:
     assert timestamp(time_s) == expected
+
+
+def test_annotations_carry_where_the_reference_is_from() -> None:
+    _, annotations = describe(alert(lineage=Lineage("mlflow", "9197a2255aa1", "fraud/7")))
+    _, without = describe(alert())
+
+    assert {"run_id": "9197a2255aa1", "registry_version": "fraud/7"}.items() <= annotations.items()
+    assert {"run_id", "registry_version"}.isdisjoint(without)

@@ -20,7 +20,8 @@ from monitor.kept import Moves, State
 from monitor.lines import Terms
 from monitor.references import Reference, StreamReference, categorical_groups, numeric_groups
 from monitor.rules import Budget, Burn, Level, Objective, Plan, Rule
-from monitor.streams import StreamLimits, StreamTable
+from monitor.scopes import StreamLimits
+from monitor.streams import StreamTable
 from monitor.views import Views
 from tests.unit.courts import EXPONENT, GRID, NAMES, category_bins, drift_rule, log_bins, numeric_bins
 

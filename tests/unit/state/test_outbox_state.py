@@ -16,6 +16,7 @@ from monitor.delivery import SECTION, Delivery
 from monitor.domain import Alert, AlertState, Band, Histogram, Reason, Severity, StreamKey, Transition
 from monitor.errors import SinkError, StateError
 from monitor.kept import State
+from monitor.lineage import Lineage
 from monitor.sinks.base import RESOLVED_RESEND_S, Notice, Terms
 from monitor.sinks.outbox import Outbox
 from monitor.sinks.webhook import message_id
@@ -60,6 +61,7 @@ ALERTS: Final = st.builds(
     histogram=st.none() | _HISTOGRAMS,
     is_drill=st.booleans(),
     details=st.dictionaries(_TEXT, _TEXT, max_size=3),
+    lineage=st.builds(Lineage, _TEXT, _TEXT, _TEXT),
 )
 
 
