@@ -22,7 +22,7 @@ from monitor.absences import Absences
 from monitor.aides import Aides
 from monitor.board import Board, Serving, Telling
 from monitor.court import Step
-from monitor.domain import Alert, PartitionStatus, Picture, Snapshot, TopicPartition
+from monitor.domain import Alert, Batch, PartitionStatus, Picture, Snapshot, TopicPartition
 from monitor.errors import BaselineError, SourceError
 from monitor.keeper import UNTOLD, Keeper, Loaded, Opened
 from monitor.kept import Section
@@ -159,12 +159,13 @@ class App:
         began_s = time.perf_counter()
         now_s = self._clock()
         self._reassign(now_s)
+        if gaps := self.source.gaps():
+            self._pipeline.lose(gaps)
         if len(batch):
             self._batches += 1
             step = self._pipeline.step(batch, now_s)
             self._step_s += time.perf_counter() - began_s
-            self._aides.rejects.take(batch, step.rejected, now_s)
-            self._take(step)
+            self._take(step, batch)
         if now_s >= self._due_idle_s:
             self._look_around(now_s)
         if self.reloads.is_due:
@@ -199,14 +200,16 @@ class App:
     def _look_around(self, now_s: float) -> None:
         """See to what no message tells of: silence, gaps, partitions that run ahead, stand still, or are to be held."""
         self._statuses = () if self.source.trouble() else self.source.status()
-        self._pipeline.missing.note_gaps(gap.source for gap in self.source.gaps())
         self._aides.rejects.tick(now_s)
         self.source.hold(self._aides.rejects.held(self._assigned or ()).union(self._pipeline.ahead()))
         self._take(self._pipeline.idle(*self.source.idle(), now_s))
         self._due_idle_s = now_s + IDLE_CHECK_S
 
-    def _take(self, step: Step) -> None:
-        """See to what came of messages or of time: references that were learned, and alerts that changed."""
+    def _take(self, step: Step, batch: Batch | None = None) -> None:
+        """See to what came of messages or of time: of no use, references that were learned, alerts that changed."""
+        read = step.batch or batch
+        if read is not None:
+            self._aides.rejects.take(read, step.rejected, self._clock())
         self._learned += step.references
         if step.transitions:
             now_s = self._clock()

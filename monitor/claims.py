@@ -7,7 +7,8 @@ overlap with what was sent before, in whatever cuts, by a process that is dead o
 that it found. There it sends every event with its offset ("fine"), and from there on counts.
 
 What it rests on: a commit is refused where the partition has been handed on since it was sent, also while the group has
-no members; and one whose outcome is unknown never takes effect after a later one. Memory: ten numbers per partition.
+no members; and one whose outcome is unknown never takes effect after a later one, since its sender leaves the group and
+commits as another member (see relay.ledger). Memory: ten numbers per partition.
 """
 
 from __future__ import annotations

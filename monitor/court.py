@@ -20,6 +20,8 @@ from monitor.counts import EMPTY, Counts, Ladder
 from monitor.decode import Columns
 from monitor.domain import (
     Alert,
+    Batch,
+    Gap,
     IntArray,
     Picture,
     Rejection,
@@ -63,12 +65,13 @@ OPEN_BYTES_MAX: Final = 256 << 20
 class Step:
     """What came of a batch: alerts that changed, references that were frozen, and messages that can't be used.
 
-    rejected: the place of each in the batch, and why.
+    rejected: the place of each in the batch, and why. batch: what was taken in, where it is not what was given.
     """
 
     transitions: list[Transition] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
+    batch: Batch | None = None
 
 
 class Court:
@@ -166,6 +169,10 @@ class Court:
     def missing(self) -> Missing:
         """Where to say that messages are missing: what closes without them is not judged."""
         return self._missing
+
+    def lose(self, gaps: Sequence[Gap]) -> None:
+        """Hear which messages are gone that were never read; before any that follow them."""
+        self._missing.note_gaps(gap.source for gap in gaps)
 
     def idle(self, idle: Iterable[TopicPartition], quiet_s: float, now_s: float) -> Step:
         """Say which partitions are caught up, and for how long nothing came at all; event time goes on meanwhile."""

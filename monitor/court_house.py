@@ -14,7 +14,7 @@ from monitor.absences import Missing
 from monitor.court import Step
 from monitor.delta_court import DeltaCourt
 from monitor.deltas import Post
-from monitor.domain import Alert, Batch, Picture, StatisticTable, StreamKey, TopicPartition, Transition
+from monitor.domain import Alert, Batch, Gap, Picture, StatisticTable, StreamKey, TopicPartition, Transition
 from monitor.kept import Section, State
 from monitor.layouts import Layout
 from monitor.pipeline_terms import PipelineTerms
@@ -107,6 +107,9 @@ class CourtHouse:
         """See which courts come and go. Else nothing happens without a post: folds send them also when all is quiet."""
         self._comings.renew(self)
         return Step()
+
+    def lose(self, gaps: Sequence[Gap]) -> None:
+        """Of no effect: each court finds by offsets what is missing of events."""
 
     def ahead(self) -> Sequence[TopicPartition]:
         """Give those whose courts are not open yet; open courts take what comes."""

@@ -251,6 +251,14 @@ class DeadLetters:
             self.pump()
         return not self._waiting
 
+    def oldest(self) -> Mapping[TopicPartition, int]:
+        """Give the least offset of each partition whose letter no broker has accepted yet. Cost: O(waiting)."""
+        out: dict[TopicPartition, int] = {}
+        for letter in self._waiting.values():
+            source = TopicPartition(letter.topic, letter.partition)
+            out[source] = min(letter.offset, out.get(source, letter.offset))
+        return out
+
     def status(self, broken: Mapping[TopicPartition, str]) -> DeadLetterStatus:
         """Give how letters fare. broken: partitions whose breaker is open, and why."""
         sent = {str(reason): self._sent[reason] for reason in Rejection}

@@ -2,6 +2,9 @@
 
 Every flush: first the limits are committed to the group, then the stretches are sent to every court, and when all have
 been acknowledged, that is committed with the next limits. One flush at a time is under way.
+
+Messages wait here, and their partitions are not read on, while their partition is not claimed yet, while what was
+before a gap in front of them has not gone out, and while there is no room: courts, or their brokers, take nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
@@ -19,7 +22,9 @@ from monitor.court import Step
 from monitor.court_house import NOBODY
 from monitor.delta_fold import DeltaFold
 from monitor.deltas import Delta, Post
-from monitor.domain import Alert, Batch, Picture, TopicPartition, Transition
+from monitor.domain import Alert, Batch, Gap, Picture, TopicPartition, Transition
+from monitor.errors import SourceError
+from monitor.intake import Origin
 from monitor.kept import Section, State
 from monitor.layouts import Layout
 from monitor.pipeline_terms import PipelineTerms
@@ -27,6 +32,12 @@ from monitor.references import Reference
 from monitor.upkeep import HalfStatus
 
 FLUSH_S: Final = 1.0
+HELD_BYTES_MAX: Final = 64 << 20
+"""Of counts and messages that are not cut out yet; beyond it nothing more is taken in."""
+FORWARDED_BYTES_MAX: Final = 4 << 20
+"""Of messages that go to courts as they came, which have to fit into posts: beyond it they go before more is taken."""
+POST_BYTES_MAX: Final = 4 << 20
+"""Deltas go in several posts where they are longer together."""
 
 log = structlog.get_logger()
 
@@ -60,7 +71,8 @@ class Hands:
     """What a fold works with. positions: where the source reads each partition that has begun. layouts: gives new ones.
 
     tenures: gives the partitions that are ours, with another number each time that one becomes ours. partitions: how
-    many each topic has. back_s: when brokers came back last, since what was quiet before says nothing.
+    many each topic has. untold: the least offset of each partition whose rejection nobody has been told of yet: it is
+    read again by whoever comes next. back_s: when brokers came back last, since quiet before that says nothing.
     """
 
     ledger: Ledger
@@ -69,7 +81,16 @@ class Hands:
     tenures: Callable[[], Mapping[TopicPartition, int]]
     layouts: Callable[[], Sequence[Layout]]
     partitions: Callable[[], Mapping[str, int]]
+    untold: Callable[[], Mapping[TopicPartition, int]] = dict
     back_s: Callable[[], float] = lambda: -math.inf
+
+
+class _Waiting(NamedTuple):
+    """A message that waits."""
+
+    value: bytes | None
+    offset: int
+    origin: Origin | None
 
 
 class FoldHouse:
@@ -91,12 +112,14 @@ class FoldHouse:
         self._committed: dict[TopicPartition, Committed] = {}
         self._idle: frozenset[TopicPartition] = frozenset()
         self._read_s: dict[TopicPartition, float] = {}
-        self._waiting: dict[TopicPartition, list[tuple[bytes | None, int]]] = {}
+        self._untold = hands.untold
+        self._waiting: dict[TopicPartition, list[_Waiting]] = {}
+        self._gaps: dict[TopicPartition, list[Gap]] = {}
         self._is_sending = False
         self._flushes = 0
         self._due_s = 0.0
         self._now_s = self._well_s = 0.0
-        self._sent_bytes = 0
+        self._posts = self._sent_bytes = 0
         self._missing = Missing()
 
     # ---- messages
@@ -107,33 +130,10 @@ class FoldHouse:
         self._renew()
         if self._tenures.keys() - self._claims.keys():
             self._claim(now_s, _firsts(batch))
-        self._fold.take(self._claimed(batch), now_s)
         heard = [batch.sources[i] for i in set(batch.partitions)]
         self._idle = self._idle.difference(heard)
         self._read_s |= dict.fromkeys(heard, now_s)
-        self._flush(now_s)
-        return Step()
-
-    def _claimed(self, batch: Batch) -> Batch:
-        """Give what is of claimed partitions, with what waited; the rest waits until it is, or is no longer ours."""
-        is_new = any(source in self._tenures and source not in self._claims for source in batch.sources)
-        if not self._waiting and not is_new:
-            return batch
-        sources = list(dict.fromkeys([*self._waiting, *batch.sources]))
-        every = [(source, *each) for source, waiting in self._waiting.items() for each in waiting]
-        every += [
-            (batch.sources[number], value, int(offset))
-            for number, value, offset in zip(batch.partitions, batch.values, batch.offsets, strict=True)
-        ]
-        self._waiting = {}
-        taken = []
-        for source, value, offset in every:
-            if source in self._claims:
-                taken.append((sources.index(source), value, offset))
-            elif source in self._tenures:
-                self._waiting.setdefault(source, []).append((value, offset))
-        numbers, values, offsets = zip(*taken, strict=True) if taken else ((), (), ())
-        return Batch(values, numbers, sources, offsets=offsets)
+        return self._take(batch, now_s)
 
     def idle(self, idle: Iterable[TopicPartition], quiet_s: float, now_s: float) -> Step:  # noqa: ARG002 - told apart
         """Hear which partitions are caught up, and send what is due."""
@@ -142,8 +142,85 @@ class FoldHouse:
         self._idle = frozenset(idle)
         if self._tenures.keys() - self._claims.keys():
             self._claim(now_s, {})
+        return self._take(Batch(), now_s)
+
+    def _take(self, batch: Batch, now_s: float) -> Step:
+        ready = self._ready(batch)
+        rejected = self._fold.take(ready, now_s) if len(ready) else []
+        for source in list(self._gaps):
+            self._approach(source)
         self._flush(now_s)
-        return Step()
+        return Step(rejected=rejected, batch=None if ready is batch else ready)
+
+    def _ready(self, batch: Batch) -> Batch:
+        """Give what can be counted now, with what waited; the rest waits."""
+        is_new = any(source in self._tenures and source not in self._claims for source in batch.sources)
+        if not (self._waiting or self._gaps or is_new) and self._has_room():
+            return batch
+        self._queue(batch)
+        taken: list[tuple[int, _Waiting]] = []
+        sources = list(self._waiting)
+        has_room = self._has_room()
+        for number, source in enumerate(sources):
+            queue = self._waiting.pop(source)
+            end = self._gaps[source][0].first if self._gaps.get(source) else None
+            count = (
+                sum(end is None or each.offset < end for each in queue) if source in self._claims and has_room else 0
+            )
+            taken += [(number, each) for each in queue[:count]]
+            if queue[count:]:
+                self._waiting[source] = queue[count:]
+        if not taken:
+            return Batch()
+        return Batch(
+            [each.value for _, each in taken],
+            [number for number, _ in taken],
+            sources,
+            offsets=[each.offset for _, each in taken],
+            origins=[each.origin for _, each in taken if each.origin is not None],
+        )
+
+    def _queue(self, batch: Batch) -> None:
+        """Let a batch wait, as far as it is of partitions that are ours."""
+        for at, (number, value, offset) in enumerate(zip(batch.partitions, batch.values, batch.offsets, strict=True)):
+            if (source := batch.sources[number]) in self._tenures:
+                origin = batch.origins[at] if len(batch.origins) else None
+                self._waiting.setdefault(source, []).append(_Waiting(value, int(offset), origin))
+
+    def _has_room(self) -> bool:
+        return self._fold.forwarded_bytes < FORWARDED_BYTES_MAX and self._fold.nbytes < HELD_BYTES_MAX
+
+    # ---- gaps
+
+    def lose(self, gaps: Sequence[Gap]) -> None:
+        """Hear which messages are gone that were never read; before any that follow them.
+
+        Raises SourceError for a log that was made anew: courts know its partition by the offsets there were.
+        """
+        self._renew()
+        for gap in gaps:
+            if gap.next < gap.first:
+                raise SourceError(
+                    f"kafka: topic {gap.source.topic!r}, partition {gap.source.partition}: was made anew, or lost"
+                    f" records: it ends before {gap.first}, where it was counted to: stop folds and judges, give"
+                    " kafka.group_id and scaleout's topics other names, and start them again: windows begin empty"
+                )
+            if gap.source in self._tenures:
+                self._gaps.setdefault(gap.source, []).append(gap)
+
+    def _approach(self, source: TopicPartition) -> None:
+        """Tell a claim of its next gap, once all before it is counted, and pass it, once all that has gone out."""
+        claim, gap = self._claims.get(source), self._gaps[source][0]
+        waiting = self._waiting.get(source)
+        if claim is None or (waiting and waiting[0].offset < gap.first):
+            return
+        claim.gathered(max(claim.position, min(self._fold.next[source], gap.next), min(gap.first, gap.next)))
+        claim.skip(max(claim.position, gap.next))
+        if claim.first >= gap.next:
+            self._fold.skip(source, gap.next)
+            del self._gaps[source][0]
+            if not self._gaps[source]:
+                del self._gaps[source]
 
     def _learn(self) -> None:
         for layout in self._layouts():
@@ -162,11 +239,12 @@ class FoldHouse:
                 self._claims.pop(source, None)
                 self._committed.pop(source, None)
                 self._waiting.pop(source, None)
+                self._gaps.pop(source, None)
                 self._fold.drop(source)
 
     def _claim(self, now_s: float, firsts: Mapping[TopicPartition, int]) -> None:
         """Claim the partitions that reading has begun of. firsts: the first offset of each in what was just read."""
-        held = {source: waiting[0][1] for source, waiting in self._waiting.items()}
+        held = {source: waiting[0].offset for source, waiting in self._waiting.items()}
         positions = {**self._positions(), **firsts, **held}
         new = [source for source in self._tenures if source in positions and source not in self._claims]
         if not new:
@@ -189,23 +267,18 @@ class FoldHouse:
 
     def _flush(self, now_s: float) -> None:
         self._well_s, self._now_s = self._well_s or now_s, now_s
-        if self._is_sending:
-            if not self._postbox.has_all():
-                return
-            self._is_sending = False
-            for claim in self._claims.values():
-                if claim.stage is Stage.SENT:  # not those that were taken up since
-                    claim.acknowledged()
+        if self._is_sending and not self._has_arrived():
+            return
         if self._tenures.keys() == self._claims.keys():
             self._well_s = now_s
-        if now_s < self._due_s or not self._claims:
+        if not self._claims or (now_s < self._due_s and self._has_room()):
             return
         self._due_s = now_s + FLUSH_S
-        known = self._fold.next
+        known, untold = self._fold.next, self._untold()
         for source, claim in self._claims.items():
-            claim.gathered(known[source])
+            claim.gathered(max(known[source], claim.position))
         stretches = {source: claim.stretch(claim.position) for source, claim in self._claims.items()}
-        intents = {source: claim.intent(stretches[source].next) for source, claim in self._claims.items()}
+        intents = {source: self._intent(source, stretch.next, untold) for source, stretch in stretches.items()}
         changed = {source: intent for source, intent in intents.items() if self._committed.get(source) != intent}
         if changed and not self._ledger.commit(changed):
             return
@@ -213,6 +286,21 @@ class FoldHouse:
         for source, claim in self._claims.items():
             claim.sent(stretches[source].next)
         self._send(stretches, now_s)
+
+    def _has_arrived(self) -> bool:
+        """Tell whether all that was sent is acknowledged, and take note of it."""
+        if not self._postbox.has_all():
+            return False
+        self._is_sending = False
+        for claim in self._claims.values():
+            if claim.stage is Stage.SENT:  # not those that were taken up since
+                claim.acknowledged()
+        return True
+
+    def _intent(self, source: TopicPartition, upto: int, untold: Mapping[TopicPartition, int]) -> Committed:
+        """Give what to commit before a stretch may go. Its offset may be less than what is acknowledged, never more."""
+        found = self._claims[source].intent(upto)
+        return found._replace(offset=min(found.offset, untold.get(source, found.offset)))
 
     def _send(self, stretches: Mapping[TopicPartition, Stretch], now_s: float) -> None:
         by_court: list[list[Delta]] = [[] for _ in range(self._courts)]
@@ -222,9 +310,10 @@ class FoldHouse:
                 by_court[court].append(delta)
         partitions = dict(self._partitions())
         for court, deltas in enumerate(by_court):
-            data = Post(self._sender, now_s, partitions, deltas).encode()
-            self._sent_bytes += len(data)
-            self._postbox.send(court, data)
+            for part in _in_posts(deltas):
+                data = Post(self._sender, now_s, partitions, part).encode()
+                self._posts, self._sent_bytes = self._posts + 1, self._sent_bytes + len(data)
+                self._postbox.send(court, data)
         self._is_sending = True
         self._flushes += 1
 
@@ -241,8 +330,8 @@ class FoldHouse:
         return ()
 
     def ahead(self) -> Sequence[TopicPartition]:
-        """Give those that are not claimed yet."""
-        return tuple(self._waiting)
+        """Give those of which messages wait; all, where there is no room for more."""
+        return tuple(self._waiting) if self._has_room() else tuple(self._tenures)
 
     def sections(self) -> Iterator[Section]:
         """Nothing is kept."""
@@ -281,7 +370,7 @@ class FoldHouse:
             claims=len(self._claims),
             unclaimed=len(self._tenures.keys() - self._claims.keys()),
             waiting_s=self._now_s - self._well_s,
-            posts=self._flushes * self._courts,
+            posts=self._posts,
             sent_bytes=self._sent_bytes,
         )
 
@@ -292,6 +381,19 @@ def _firsts(batch: Batch) -> Mapping[TopicPartition, int]:
     for number, offset in zip(batch.partitions, batch.offsets, strict=True):
         out.setdefault(batch.sources[number], int(offset))
     return out
+
+
+def _in_posts(deltas: Sequence[Delta]) -> Iterator[Sequence[Delta]]:
+    """Give deltas in as many parts as they need."""
+    part: list[Delta] = []
+    size = 0
+    for delta in deltas:
+        if part and size + delta.nbytes > POST_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append(delta)
+        size += delta.nbytes
+    yield part
 
 
 def _told(claim: Claim) -> dict[str, int]:

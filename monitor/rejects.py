@@ -36,6 +36,10 @@ class Letters(Protocol):
         """Go on telling; at every turn of the loop."""
         ...
 
+    def oldest(self) -> Mapping[TopicPartition, int]:
+        """Give the least offset of each partition whose letter is not accepted yet."""
+        ...
+
     def flush(self, timeout_s: float) -> bool:
         """Wait for all to be accepted; tell whether they are."""
         ...
@@ -76,6 +80,10 @@ class Rejects:
         if self._letters is not None and rejected:
             self._letters.offer(batch, rejected)
         self._note_open()
+
+    def oldest(self) -> Mapping[TopicPartition, int]:
+        """Give the least offset of each partition whose letter is not accepted yet."""
+        return {} if self._letters is None else self._letters.oldest()
 
     def tick(self, now_s: float) -> None:
         """Go on telling, and try partitions that were held long enough."""

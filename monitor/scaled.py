@@ -24,13 +24,15 @@ from monitor.delta_fold import DeltaFold
 from monitor.fold_house import FoldHouse, Hands
 from monitor.relay.delta_topic import DeltaTopic
 from monitor.relay.layout_topic import LayoutReader, LayoutWriter
-from monitor.relay.ledger import GroupLedger
+from monitor.relay.ledger import GroupLedger, Member
 from monitor.relay.state_topic import StateTopic
 from monitor.reports import ErrorLog
 from monitor.sources.kafka import KafkaSource
 from monitor.succession import Succession, SuccessionTerms
 from monitor.web import WebServer
 
+CONNECTION: Final = ("_transport", "_all_brokers_down", "_timed_out")
+"""As librdkafka names what it meets when a connection is lost."""
 SETTLE_S: Final = 1.0
 """How soon after a notice a court's state is stored that knows of it: so long a successor would tell it once more."""
 
@@ -45,15 +47,19 @@ def fold_app(
     terms, own = build.pipeline_terms(settings), settings.scaleout
     report = ErrorLog()
     source = KafkaSource(build.fold_terms(settings), clock, report)
-    ledger = GroupLedger(source.consumer, settings.kafka.topics, report)
+    member = Member(source.consumer, source.rejoin, lambda: sum(source.errors().get(name, 0) for name in CONNECTION))
+    ledger = GroupLedger(member, settings.kafka.topics, report)
     reader = LayoutReader(build.client_options(settings), own.layouts_topic, report)
     reader.open()
     sender = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     postbox = DeltaTopic(build.client_options(settings), own.deltas_topic)
-    hands = Hands(ledger, postbox, source.positions, source.tenures, reader, ledger.partitions, lambda: source.back_s)
-    house = FoldHouse(DeltaFold(terms, _adapter(settings), own.courts), hands, sender, own.courts)
     about = {"role": "fold", "sender": sender}
     loop = replace(loop_terms(settings, board, terms, load, about), away_s=0.0, save=None, open_store=None)
+    untold = loop.aides.rejects.oldest
+    hands = Hands(
+        ledger, postbox, source.positions, source.tenures, reader, ledger.partitions, untold, lambda: source.back_s
+    )
+    house = FoldHouse(DeltaFold(terms, _adapter(settings), own.courts), hands, sender, own.courts)
     whole = App(house, source, Delivery(build.sinks(settings)), board, loop, clock)
     return whole, server(settings, board, whole, loop.aides)
 

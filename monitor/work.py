@@ -7,7 +7,7 @@ from typing import Protocol
 
 from monitor.absences import Missing
 from monitor.court import Step
-from monitor.domain import Alert, Batch, Picture, TopicPartition, Transition
+from monitor.domain import Alert, Batch, Gap, Picture, TopicPartition, Transition
 from monitor.kept import Section, State
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Reference
@@ -19,6 +19,10 @@ class Work(Protocol):
     @property
     def missing(self) -> Missing:
         """Where to say that messages are missing."""
+        ...
+
+    def lose(self, gaps: Sequence[Gap]) -> None:
+        """Hear which messages are gone that were never read; before any that follow them."""
         ...
 
     @property

@@ -15,10 +15,13 @@ OWN: Final[Mapping[str, object]] = {
     "compression.type": "lz4",
     "linger.ms": 0,
     "message.timeout.ms": 0,
-    "message.max.bytes": 8 << 20,
+    "message.max.bytes": 64 << 20,
     "log_level": 2,
 }
-"""A message is tried for as long as the process lives: in the order of sending, and not doubled by retries."""
+"""A message is tried for as long as the process lives: in the order of sending, and not doubled by retries.
+
+message.max.bytes: before compression. What brokers take is after it, and theirs to say.
+"""
 
 
 class DeltaTopic:

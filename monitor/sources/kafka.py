@@ -97,10 +97,10 @@ class KafkaSource:
             progress.last, progress.moved_s, progress.read_s = message, now_s, now_s
         if messages:
             self._contact.heard(now_s)
-            self._contact.look_after(self._require(), self._silent(now_s))
+            self._contact.look_after(self.consumer(), self._silent(now_s))
         if not messages or self._on_hold:
             is_quiet = not self._on_hold  # the ends of partitions that are held come from probes alone
-            self._contact.probe(self._require(), self._assignment.ours, self._terms.topics[0], is_quiet=is_quiet)
+            self._contact.probe(self.consumer(), self._assignment.ours, self._terms.topics[0], is_quiet=is_quiet)
         return batch
 
     def _rejoin(self, fatal: SourceError) -> None:
@@ -112,14 +112,23 @@ class KafkaSource:
         """
         if not self._is_fenced or self._clock() - self._rejoined_s < REJOIN_S:
             raise fatal
+        self._fatal, self._is_fenced, self._rejoined_s = None, False, self._clock()
+        self.rejoin()
+
+    def rejoin(self) -> None:
+        """Leave the group, and join it as another member; what is ours is told anew. Not to be called in `poll`.
+
+        Where brokers can't be reached, they miss the old member after its session.
+        """
         with suppress(SourceError):  # it is of no use any more, whatever it says
             self.close()
         held = self._assignment
+        for source in held.ours if self._terms.positions == "group" else ():
+            self._starts.forget(source)
         held.ours.clear()
         held.running.clear()
         held.is_settled = True
         self._committed.clear()
-        self._fatal, self._is_fenced, self._rejoined_s = None, False, self._clock()
         self._join()
 
     def _silent(self, now_s: float) -> list[TopicPartition]:
@@ -129,7 +138,7 @@ class KafkaSource:
 
     def _consume(self, timeout_s: float) -> list[Message]:
         try:
-            messages = self._require().consume(self._terms.batch_records_max, timeout_s)
+            messages = self.consumer().consume(self._terms.batch_records_max, timeout_s)
         except KafkaException as error:
             self._on_error(error.args[0])
             return []
@@ -175,7 +184,7 @@ class KafkaSource:
         if held.is_settled:
             return
         waiting = [each for each in held.ours if each not in held.running and each not in self._on_hold]
-        ready = self._starts.settle(self._require(), waiting, self._clock)
+        ready = self._starts.settle(self.consumer(), waiting, self._clock)
         self._start(ready)
         held.is_settled = held.running.issuperset(waiting)
 
@@ -183,7 +192,7 @@ class KafkaSource:
         """Let the client fetch partitions from these offsets on."""
         try:
             if ready:
-                self._require().incremental_assign([KafkaPartition(*each, offset) for each, offset in ready.items()])
+                self.consumer().incremental_assign([KafkaPartition(*each, offset) for each, offset in ready.items()])
                 self._assignment.running |= ready.keys()
         except KafkaException as error:
             self._on_error(error.args[0])
@@ -193,7 +202,7 @@ class KafkaSource:
         self._assignment.running -= set(sources)
         self._assignment.is_settled = False
         try:
-            self._require().incremental_unassign([KafkaPartition(*each) for each in sources])
+            self.consumer().incremental_unassign([KafkaPartition(*each) for each in sources])
         except KafkaException as error:
             self._on_error(error.args[0])
 
@@ -265,8 +274,7 @@ class KafkaSource:
             if source in self._assignment.running and is_quiet and is_at_end:
                 idle.append(source)
                 quiet.append(waited_s)
-        is_all = bool(idle) and len(idle) == len(self._assignment.ours)
-        return idle, min(quiet) if is_all else 0.0
+        return idle, min(quiet) if idle and len(idle) == len(self._assignment.ours) else 0.0
 
     @property
     def back_s(self) -> float:
@@ -283,16 +291,8 @@ class KafkaSource:
 
     # ---- what is told
 
-    def _end(self, source: TopicPartition) -> int | None:
-        try:
-            _, high = self._require().get_watermark_offsets(KafkaPartition(*source), cached=True)
-        except KafkaException:
-            high = -1
-        end = max(high, self._contact.ends.get(source, -1))
-        return end if end >= 0 else None
-
     def _lag(self, source: TopicPartition) -> int | None:
-        end, position = self._end(source), self._starts.positions.get(source)
+        end, position = self._contact.end(self.consumer(), source), self._starts.positions.get(source)
         return None if end is None or position is None else max(0, end - position)
 
     def status(self) -> Sequence[PartitionStatus]:
@@ -307,7 +307,11 @@ class KafkaSource:
                 kind, time_ms = progress.last.timestamp()
                 lag_s = max(0.0, now_s - time_ms / 1000.0) if kind else None
             position, stalled_s = self._starts.positions.get(source, 0), now_s - progress.moved_s
-            out.append(PartitionStatus(source, position, self._end(source), lag, lag_s, stalled_s, is_held))
+            out.append(
+                PartitionStatus(
+                    source, position, self._contact.end(self.consumer(), source), lag, lag_s, stalled_s, is_held
+                )
+            )
         return out
 
     def intake(self) -> Intake:
@@ -333,11 +337,11 @@ class KafkaSource:
             for each in self._assignment.ours
             if each in positions and positions[each] != self._committed.get(each)
         }
-        if not due or self._terms.positions == "group" or not self._require().memberid():
+        if not due or self._terms.positions == "group" or not self.consumer().memberid():
             return  # what a static member commits while it joins anew, without an id, fences it for good
         try:
             offsets = [KafkaPartition(*each, offset) for each, offset in due.items()]
-            self._require().commit(offsets=offsets, asynchronous=True)
+            self.consumer().commit(offsets=offsets, asynchronous=True)
             self._committed |= due
         except KafkaException as error:
             self._on_error(error.args[0])
@@ -390,10 +394,7 @@ class KafkaSource:
             self._starts.positions[source] = offset
 
     def consumer(self) -> Consumer:
-        """Give the member of the group, for what else is to be asked of it on this thread."""
-        return self._require()
-
-    def _require(self) -> Consumer:
+        """Give the member of the group, also for what else is to be asked of it on this thread."""
         if self._consumer is None:
             raise SourceError("kafka: the source is not open")
         return self._consumer

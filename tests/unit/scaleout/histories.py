@@ -105,7 +105,7 @@ class History:
 
     def __init__(self, seed: int, rules: Rules = GOOD, terms: Terms | None = None, told: Told | None = None) -> None:
         rng = self._rng = Random(seed)
-        own = Terms(is_strict=rng.random() < 0.5, is_idempotent=rng.random() < 0.6)
+        own = Terms(rng.random() < 0.5, is_idempotent=rng.random() < 0.6, has_overtaking=rng.random() < 0.5)
         self._rules = rules
         self._told = told or Told()
         self._clock = count(1)

@@ -20,7 +20,8 @@ class Rules:
 
     has_limit: it heeds the limit it finds. commits_first: and waits for that, before it sends. heeds_refusals: what was
     refused is not sent. has_epoch: deltas tell the owner's epoch. tells_fine: the judge is told what is fine. is_alike:
-    what is sent again is sent in the same cut. waits_for_all: acknowledged is what all courts have.
+    what is sent again is sent in the same cut. waits_for_all: acknowledged is what all courts have. leaves_in_doubt: the
+    group is left after a commit of unknown outcome.
     """
 
     has_limit: bool = True
@@ -30,6 +31,7 @@ class Rules:
     tells_fine: bool = True
     is_alike: bool = True
     waits_for_all: bool = True
+    leaves_in_doubt: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -117,7 +119,9 @@ class Fold:
             yield
         if held.claim.stage is Stage.NEW:
             answer = self._answer(held.request)
-            if answer == REFUSED or (answer == UNKNOWN and self.kafka.rng.random() < 0.5):
+            if answer == UNKNOWN and self.rules.leaves_in_doubt:
+                self._leave()
+            elif answer == REFUSED or (answer == UNKNOWN and self.kafka.rng.random() < 0.5):
                 del self.held[p]
             elif held.request is None or answer == UNKNOWN:
                 held.request = self._commit({p: held.claim.to_claim()})
@@ -143,6 +147,13 @@ class Fold:
         yield
         self.kafka.release(p, self.member)
         self._generation = self.kafka.hear(self.member)
+
+    def _leave(self) -> None:
+        """Leave the group, and join it anew with the next poll."""
+        self.kafka.leave(self.member)
+        self.member = -1
+        self.held.clear()
+        self._flush = None
 
     # ---- requests
 
@@ -187,6 +198,8 @@ class Fold:
             yield
             self._set_out(flush)
             yield from self._send(flush)
+        elif answer == UNKNOWN and self.rules.leaves_in_doubt:
+            self._leave()
         elif answer == REFUSED and self.kafka.rng.random() < 0.5:
             for p in flush.held:
                 del self.held[p]

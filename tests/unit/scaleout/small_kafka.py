@@ -74,6 +74,8 @@ class Kafka:
         self.owner: dict[int, int] = {}
         self.requests: list[Request] = []
         self._members_ever = 0
+        self._left: list[int] = []
+        """Members that have left and were not heard: they are missed sooner or later."""
 
     # ---- the group
 
@@ -96,6 +98,18 @@ class Kafka:
             del self.members[member]
             self.owner = {p: owner for p, owner in self.owner.items() if owner != member}
             self.rebalance()
+
+    def leave(self, member: int) -> None:
+        """A member leaves; now and then nobody hears it, and it is missed later."""
+        if self.is_calm or self.rng.random() < 0.7:
+            self.expel(member)
+        else:
+            self._left.append(member)
+
+    def miss(self) -> None:
+        """Those that have left unheard are missed."""
+        if self._left and (self.is_calm or self.rng.random() < 0.1):
+            self.expel(self._left.pop())
 
     def rebalance(self) -> None:
         """Say anew who is to have what. Owners have to let go first."""
@@ -126,10 +140,13 @@ class Kafka:
         return request
 
     def deliver(self, senders: Collection[int] | None = None) -> None:
-        """Let any one of the requests arrive, or get lost, or its answer. Commits of one sender keep their order.
+        """Let any one of the requests arrive, or get lost, or its answer.
+
+        Commits of one sender keep their order, unless `has_overtaking`.
 
         senders: whose alone, by id.
         """
+        self.miss()
         chosen = [at for at, r in enumerate(self.requests) if senders is None or id(r.sender) in senders]
         if not chosen:
             return

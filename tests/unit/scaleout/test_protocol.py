@@ -56,9 +56,12 @@ def test_broken_rule_is_found(rules: Rules) -> None:
     assert next(iter(failures(range(SEARCHED), rules)), None) is not None
 
 
-def test_commits_that_take_effect_after_later_ones_are_found() -> None:
-    """What the protocol rests on: where a commit that was given up may overtake, nothing holds."""
-    assert next(iter(failures(range(SEARCHED), GOOD, Terms(is_strict=False, has_overtaking=True))), None) is not None
+def test_commits_that_take_effect_after_later_ones_are_found_where_the_group_is_not_left() -> None:
+    """Where a commit that was given up may come after a later one, nothing holds but for those who leave."""
+    terms = Terms(is_strict=False, has_overtaking=True)
+
+    assert next(iter(failures(range(SEARCHED), Rules(leaves_in_doubt=False), terms)), None) is not None
+    assert [] == list(failures(range(HISTORIES), GOOD, terms))
 
 
 def test_commit_of_an_expelled_owner_that_is_taken_would_tear() -> None:
