@@ -165,7 +165,8 @@ class App:
             self._batches += 1
             step = self._pipeline.step(batch, now_s)
             self._step_s += time.perf_counter() - began_s
-            self._take(step, batch)
+            self._reject(step, batch, now_s)
+            self._take(step)
         if now_s >= self._due_idle_s:
             self._look_around(now_s)
         if self.reloads.is_due:
@@ -202,14 +203,19 @@ class App:
         self._statuses = () if self.source.trouble() else self.source.status()
         self._aides.rejects.tick(now_s)
         self.source.hold(self._aides.rejects.held(self._assigned or ()).union(self._pipeline.ahead()))
-        self._take(self._pipeline.idle(*self.source.idle(), now_s))
+        step = self._pipeline.idle(*self.source.idle(), now_s)
+        self._reject(step, Batch(), now_s)
+        self._take(step)
         self._due_idle_s = now_s + IDLE_CHECK_S
 
-    def _take(self, step: Step, batch: Batch | None = None) -> None:
-        """See to what came of messages or of time: of no use, references that were learned, alerts that changed."""
-        read = step.batch or batch
-        if read is not None:
-            self._aides.rejects.take(read, step.rejected, self._clock())
+    def _reject(self, step: Step, batch: Batch, now_s: float) -> None:
+        """See to messages that can't be used. batch: what was given, which is not always what was taken in."""
+        read = batch if step.batch is None else step.batch
+        if len(read):
+            self._aides.rejects.take(read, step.rejected, now_s)
+
+    def _take(self, step: Step) -> None:
+        """See to what came of messages or of time: references that were learned, and alerts that changed."""
         self._learned += step.references
         if step.transitions:
             now_s = self._clock()

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -227,9 +228,15 @@ def compare_alerts(
         len(due),
         [_described(each) for each in missing],
         len(absent) - len(missing),
-        [text for identity, text in told.items() if identity not in known],
+        [text for identity, text in told.items() if identity not in known and _time_s(text) <= to_s],
         repeated,
     )
+
+
+def _time_s(text: str) -> float:
+    """Give when an alert ended, or began to fire, by its description (see ground.told_to)."""
+    *_, state, starts, ends = text.split()
+    return datetime.fromisoformat(ends if state == "resolved" else starts).timestamp()
 
 
 def _described(notice: Notice) -> str:

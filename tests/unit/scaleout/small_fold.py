@@ -20,8 +20,8 @@ class Rules:
 
     has_limit: it heeds the limit it finds. commits_first: and waits for that, before it sends. heeds_refusals: what was
     refused is not sent. has_epoch: deltas tell the owner's epoch. tells_fine: the judge is told what is fine. is_alike:
-    what is sent again is sent in the same cut. waits_for_all: acknowledged is what all courts have. leaves_in_doubt: the
-    group is left after a commit of unknown outcome.
+    what is sent again is sent in the same cut. waits_for_all: acknowledged is what all courts have. leaves_in_doubt:
+    after a commit of unknown outcome the group is left.
     """
 
     has_limit: bool = True
