@@ -30,8 +30,12 @@ NOBODY: Final = Picture(None, {}, {}, {}, {}, {}, {}, {}, {}, 0, 0, 0, 0, (), ()
 class Comings(Protocol):
     """Who opens and closes courts as their partitions come and go; see succession.Succession."""
 
-    def renew(self, house: CourtHouse) -> None:
-        """Open and close. Called before anything else, whenever messages have come, and twice a second without any."""
+    def close_gone(self, house: CourtHouse) -> None:
+        """Close the courts that are not ours any more. Called before messages are taken in."""
+        ...
+
+    def open_due(self, house: CourtHouse) -> None:
+        """Open those that are. Called twice a second, when no messages are in hand: what was read before is of no use."""
         ...
 
     def expected(self) -> Sequence[TopicPartition]:
@@ -83,7 +87,7 @@ class CourtHouse:
 
     def step(self, batch: Batch, now_s: float) -> Step:  # noqa: ARG002 - courts go by the clock of the senders
         """Take in posts. Raises StateError for one that can't be read: to pass it over would lose what it holds."""
-        self._comings.renew(self)
+        self._comings.close_gone(self)
         step = Step()
         for at, (number, value) in enumerate(zip(batch.partitions, batch.values, strict=True)):
             source = batch.sources[number]
@@ -100,12 +104,13 @@ class CourtHouse:
         return step
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - the comings know
-        """See which courts come and go: before anything is read of them."""
-        self._comings.renew(self)
+        """Close the courts that are not ours any more."""
+        self._comings.close_gone(self)
 
     def idle(self, idle: Iterable[TopicPartition], quiet_s: float, now_s: float) -> Step:  # noqa: ARG002 - as in step
         """See which courts come and go. Else nothing happens without a post: folds send them also when all is quiet."""
-        self._comings.renew(self)
+        self._comings.close_gone(self)
+        self._comings.open_due(self)
         return Step()
 
     def lose(self, gaps: Sequence[Gap]) -> None:

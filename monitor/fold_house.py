@@ -72,7 +72,7 @@ class Hands:
 
     tenures: gives the partitions that are ours, with another number each time that one becomes ours. partitions: how
     many each topic has. untold: the least offset of each partition whose rejection nobody has been told of yet: it is
-    read again by whoever comes next. back_s: when brokers came back last, since what was quiet before says nothing.
+    read again by whoever comes next. back_s: when brokers came back last, since quiet before that says nothing.
     """
 
     ledger: Ledger
@@ -119,7 +119,7 @@ class FoldHouse:
         self._flushes = 0
         self._due_s = 0.0
         self._now_s = self._well_s = 0.0
-        self._sent_bytes = 0
+        self._posts = self._sent_bytes = 0
         self._missing = Missing()
 
     # ---- messages
@@ -312,7 +312,7 @@ class FoldHouse:
         for court, deltas in enumerate(by_court):
             for part in _in_posts(deltas):
                 data = Post(self._sender, now_s, partitions, part).encode()
-                self._sent_bytes += len(data)
+                self._posts, self._sent_bytes = self._posts + 1, self._sent_bytes + len(data)
                 self._postbox.send(court, data)
         self._is_sending = True
         self._flushes += 1
@@ -373,7 +373,7 @@ class FoldHouse:
             claims=len(self._claims),
             unclaimed=len(self._tenures.keys() - self._claims.keys()),
             waiting_s=self._now_s - self._well_s,
-            posts=self._flushes * self._courts,
+            posts=self._posts,
             sent_bytes=self._sent_bytes,
         )
 

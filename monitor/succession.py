@@ -30,6 +30,8 @@ from monitor.snapshot_writer import Superseded
 AGAIN_S: Final = 1.0
 AGAIN_S_MAX: Final = 60.0
 """How long after a failure the topic is tried again, doubled each time: while brokers are away, each attempt waits."""
+UNREADABLE_S: Final = 30.0
+"""How long after a court's state could not be read, or written, it is tried again."""
 CONTESTED_S: Final = 5.0
 """How long one waits to load a court anew that another has begun to write, while its partition is still here."""
 LOADS_S: Final = 2.0
@@ -148,7 +150,7 @@ class Succession:
         self._left: dict[int, Estate] = {}
         """Of courts that this process's own folder holds, until it is known who judges them now."""
         self._held: dict[int, _Held] = {}
-        self._contested_until_s: dict[int, float] = {}
+        self._apart_until_s: dict[int, float] = {}
         self._again_s, self._not_before_s = AGAIN_S, 0.0
 
     def open(self, open_local: Callable[[], Opened] | None) -> Opened:
@@ -180,21 +182,22 @@ class Succession:
         """Give the partitions that are ours and whose courts are not open yet."""
         return [source for source in self._tenures() if source.partition not in self._held]
 
-    def renew(self, house: CourtHouse) -> None:
-        """Close the courts that are no longer ours, or were not meanwhile, and open those that are.
-
-        Raises StateError where a state can't be read, and SourceError where it never can be.
-        """
+    def close_gone(self, house: CourtHouse) -> None:
+        """Close the courts that are no longer ours, or were not meanwhile."""
         tenures = {source.partition: tenure for source, tenure in self._tenures().items()}
         for court, held in list(self._held.items()):
             if held.is_refused or tenures.get(court) != held.tenure:
                 self._give_up(house, court)
+
+    def open_due(self, house: CourtHouse) -> None:
+        """Open courts that are ours: read on from where their states say. Raises SourceError where that never works."""
+        tenures = {source.partition: tenure for source, tenure in self._tenures().items()}
         began_s = now_s = self._clock()
         for court in sorted(tenures.keys() - self._held.keys()):
             if now_s < self._not_before_s or now_s - began_s >= LOADS_S:
                 return
-            if now_s >= self._contested_until_s.get(court, 0.0):
-                self._take_up(house, court, tenures[court], now_s)
+            if now_s >= self._apart_until_s.get(court, 0.0):
+                self._try(house, court, tenures[court], now_s)
             now_s = self._clock()
 
     def _give_up(self, house: CourtHouse, court: int) -> None:
@@ -205,20 +208,28 @@ class Succession:
         self._seek(TopicPartition(self._terms.topic, court), None)
         log.info("court given up", court=court)
 
-    def _take_up(self, house: CourtHouse, court: int, tenure: int, now_s: float) -> None:
+    def _try(self, house: CourtHouse, court: int, tenure: int, now_s: float) -> None:
+        """Open a court; one that can't be is tried again. What is wrong with its state alone keeps no other waiting."""
         try:
-            loaded = self._states.load(court)
+            self._take_up(house, court, tenure, now_s)
         except SourceError as error:
             if error.is_fatal:
                 raise
             self._rest("court not taken up", "court_not_taken_up", court, error)
-            return
-        self._again_s = AGAIN_S
-        self._contested_until_s.pop(court, None)
-        estate, origin = self._newer(court, loaded)
+        except StateError as error:
+            self._apart_until_s[court] = now_s + UNREADABLE_S
+            log.error(  # noqa: TRY400 - the error says it all, and it is tried again
+                "court not taken up", error_code="court_not_taken_up", court=court, error=str(error)
+            )
+
+    def _take_up(self, house: CourtHouse, court: int, tenure: int, now_s: float) -> None:
+        estate, origin = self._newer(court, self._states.load(court))
         ended = house.open(court, estate.sections)
         self._seek(TopicPartition(self._terms.topic, court), estate.position)
         self._held[court] = _Held(tenure, saved_s=now_s)
+        self._again_s = AGAIN_S
+        self._apart_until_s.pop(court, None)
+        self._left.pop(court, None)
         self._delivery.restore(estate.outboxes, now_s)
         for decided in decided_of(estate.untold):
             self._delivery.offer(decided.transitions, decided.wall_s)
@@ -237,14 +248,12 @@ class Succession:
 
     def _newer(self, court: int, loaded: Loaded | None) -> tuple[Estate, str]:
         """Give the state that has read further, and whose it is."""
-        own = self._left.pop(court, None)
-        if own is not None and own.position is None:
-            own = None
-        if loaded is not None:
-            position = loaded.positions.get(TopicPartition(self._terms.topic, court))
-            if position is not None and (own is None or own.position is None or position > own.position):
-                return estate_of(loaded.sections, position, loaded.saved_wall_s), "topic"
-        return (own, "folder") if own is not None else (Estate({}, {}, {}), "nothing")
+        own = self._left.get(court)
+        read = -1 if own is None or own.position is None else own.position
+        position = -1 if loaded is None else loaded.positions.get(TopicPartition(self._terms.topic, court), -1)
+        if loaded is not None and position > read:
+            return estate_of(loaded.sections, position, loaded.saved_wall_s), "topic"
+        return (own, "folder") if own is not None and read >= 0 else (Estate({}, {}, {}), "nothing")
 
     # ---- saving
 
@@ -281,7 +290,7 @@ class Succession:
             saved = self._states.save(court, whole.sections(court), {source: positions[source]}, now_s)
         except Superseded as error:
             held.is_refused = True
-            self._contested_until_s[court] = now_s + CONTESTED_S
+            self._apart_until_s[court] = now_s + CONTESTED_S
             log.warning("court is another's", court=court, error=str(error))
             return 0, 0
         except StateError as error:

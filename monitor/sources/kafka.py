@@ -280,8 +280,7 @@ class KafkaSource:
             if source in self._assignment.running and is_quiet and is_at_end:
                 idle.append(source)
                 quiet.append(waited_s)
-        is_all = bool(idle) and len(idle) == len(self._assignment.ours)
-        return idle, min(quiet) if is_all else 0.0
+        return idle, min(quiet) if idle and len(idle) == len(self._assignment.ours) else 0.0
 
     @property
     def back_s(self) -> float:
@@ -298,16 +297,8 @@ class KafkaSource:
 
     # ---- what is told
 
-    def _end(self, source: TopicPartition) -> int | None:
-        try:
-            _, high = self.consumer().get_watermark_offsets(KafkaPartition(*source), cached=True)
-        except KafkaException:
-            high = -1
-        end = max(high, self._contact.ends.get(source, -1))
-        return end if end >= 0 else None
-
     def _lag(self, source: TopicPartition) -> int | None:
-        end, position = self._end(source), self._starts.positions.get(source)
+        end, position = self._contact.end(self.consumer(), source), self._starts.positions.get(source)
         return None if end is None or position is None else max(0, end - position)
 
     def status(self) -> Sequence[PartitionStatus]:
@@ -322,7 +313,11 @@ class KafkaSource:
                 kind, time_ms = progress.last.timestamp()
                 lag_s = max(0.0, now_s - time_ms / 1000.0) if kind else None
             position, stalled_s = self._starts.positions.get(source, 0), now_s - progress.moved_s
-            out.append(PartitionStatus(source, position, self._end(source), lag, lag_s, stalled_s, is_held))
+            out.append(
+                PartitionStatus(
+                    source, position, self._contact.end(self.consumer(), source), lag, lag_s, stalled_s, is_held
+                )
+            )
         return out
 
     def intake(self) -> Intake:
@@ -405,7 +400,7 @@ class KafkaSource:
             self._starts.positions[source] = offset
 
     def consumer(self) -> Consumer:
-        """Give the member of the group, for what else is to be asked of it on this thread. Raises SourceError."""
+        """Give the member of the group, also for what else is to be asked of it on this thread."""
         if self._consumer is None:
             raise SourceError("kafka: the source is not open")
         return self._consumer

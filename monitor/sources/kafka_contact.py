@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Final
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
 
 from monitor.domain import TopicPartition
 from monitor.errors import SourceError
@@ -65,6 +66,15 @@ class Contact:
         What the client itself knows of it may be from before it was stopped, and looks like having read all.
         """
         return self._told_s.get(source, -inf) >= max(since_s, self._clock() - FRESH_S)
+
+    def end(self, consumer: Consumer, source: TopicPartition) -> int | None:
+        """Give the end of a partition, as far as the client or a broker has told it; asks nobody."""
+        try:
+            _, high = consumer.get_watermark_offsets(KafkaPartition(*source), cached=True)
+        except KafkaException:
+            high = -1
+        end = max(high, self.ends.get(source, -1))
+        return end if end >= 0 else None
 
     def _tell(self, ends: Mapping[TopicPartition, int], asked_s: float) -> None:
         self.ends = {**self.ends, **ends}

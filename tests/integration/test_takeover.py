@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -55,14 +56,22 @@ def wait_taken(member: Member, courts: Iterable[int], log_from: int = 0) -> dict
     return found
 
 
+def kill_all(cluster: Cluster) -> None:
+    """End what still runs, where the test ended before its time."""
+    for member in cluster.every():
+        member.life.kill()
+
+
 def size(member: Member) -> int:
     return member.daemon.log.stat().st_size
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_courts_change_hands_and_alerts_go_on(kafka_real: Kafka, tmp_path: Path, protocol: str) -> None:
-    with Receiver() as receiver:
+    with ExitStack() as stack:
+        receiver = stack.enter_context(Receiver())
         cluster = Cluster.start(kafka_real, tmp_path, receiver, RATE_PER_S, protocol)
+        stack.callback(kill_all, cluster)
         first, second = cluster.members["judge"]
         for member in cluster.every():
             member.daemon.wait(member.life, "partitions assigned")

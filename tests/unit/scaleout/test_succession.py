@@ -23,7 +23,7 @@ from monitor.kept import Section, State
 from monitor.selfwatch.terms import RULE_PREFIX, SELF_MODEL
 from monitor.snapshot_writer import Writer, WriterTerms, Written
 from monitor.snapshots import Record, Snapshot
-from monitor.succession import Hands, Succession, SuccessionTerms
+from monitor.succession import UNREADABLE_S, Hands, Succession, SuccessionTerms
 from tests.unit.scaleout.test_halves import SETTINGS, Cluster, references, sent
 
 if TYPE_CHECKING:
@@ -187,9 +187,8 @@ class Judge:
         self.tenures = {source: before.get(source, self.world.count) for source in sources}
 
     def turn(self, messages: int = 3) -> None:
-        """Read a few posts of each court, and save and tell what is due."""
+        """Read a few posts of each partition, open courts, and save and tell what is due: in the loop's order."""
         self.world.now_s += 1.0
-        self.house.assign(self.tenures)
         values: list[bytes | None] = []
         numbers: list[int] = []
         offsets: list[int] = []
@@ -201,7 +200,9 @@ class Judge:
             numbers += [number] * len(found)
             offsets += range(at, at + len(found))
             self.at[source] = at + len(found)
+        self.house.assign(self.tenures)
         step = self.house.step(Batch(values, numbers, sources, offsets=offsets), self.world.now_s)
+        self.house.idle((), 0.0, self.world.now_s)
         self.keeper.hold(step.transitions, self.world.now_s)
         if self.keeper.is_due(self.world.now_s):
             decided, _ = self.keeper.save(self.house.sections(), self.at, self.world.now_s)
@@ -348,7 +349,7 @@ def test_of_folder_and_topic_that_is_taken_which_has_read_further(
     at = first.folder.positions[TopicPartition(TOPIC, 0)]
     back = Judge(world, first.folder)
     back.own(0)
-    back.house.assign(())
+    back.turn(0)
 
     assert at == back.at[TopicPartition(TOPIC, 0)], "its own folder, or as far on the topic"
 
@@ -358,7 +359,7 @@ def test_of_folder_and_topic_that_is_taken_which_has_read_further(
         other.turn(1)
     again = Judge(world, first.folder)
     again.own(0)
-    again.house.assign(())
+    again.turn(0)
 
     assert again.at[TopicPartition(TOPIC, 0)] > at, "another has judged it meanwhile"
 
@@ -382,6 +383,30 @@ def test_brokers_away_silence_nobody_and_the_court_waits(
     finish(judge)
 
     assert alone.keys() == Counter(map(name, world.heard)).keys()
+
+
+def test_state_that_can_not_be_read_keeps_no_other_court_waiting(
+    logs: Sequence[Sequence[bytes]], references: Sequence[Reference], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(logs, references)
+    judge, load = Judge(world), MemoryStates.load
+
+    def damaged(states: MemoryStates, q: int) -> Snapshot | None:
+        if q == 0:
+            raise StateError("it was written by a newer version of driftd")
+        return load(states, q)
+
+    monkeypatch.setattr(MemoryStates, "load", damaged)
+    judge.own(0, 1)
+    judge.turn()
+    assert ({1}, [TopicPartition(TOPIC, 0)]) == (judge.house.courts.keys(), list(judge.house.ahead()))
+
+    monkeypatch.undo()
+    judge.turn()
+    assert {1} == judge.house.courts.keys(), "it is not asked for all the time"
+    world.now_s += UNREADABLE_S
+    judge.turn()
+    assert {0, 1} == judge.house.courts.keys()
 
 
 def test_reload_reaches_courts_that_are_opened_later(
