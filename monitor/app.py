@@ -41,7 +41,7 @@ PUBLISH_SHARE_MAX: Final = 0.01
 PUBLISH_S_MAX is the longest between two.
 """
 IDLE_CHECK_S: Final = 0.5
-LEARNED, LEDGER, WATCH, OUTBOX = "learned", "ledger", "selfwatch", "outbox/"
+LEARNED, LEDGER, WATCH, ANNOTATIONS, OUTBOX = "learned", "ledger", "selfwatch", "annotations", "outbox/"
 
 GC_THRESHOLDS: Final = (100_000, 20, 50)
 """At Python's own thresholds the collector takes a sixth of the pipeline's time: 6.0 us an event instead of 5.1."""
@@ -249,6 +249,7 @@ class App:
         self.ledger.restore(states.get(LEDGER, {}))
         self._learned += self._pipeline.references(states.get(LEARNED, {}).get("models", ()))
         self._aides.watch.restore(states.get(WATCH, {}))
+        self._aides.annotations.restore(states.get(ANNOTATIONS, {}))
         self._aides.rejects.restore(states, self._terms.topics)
         self._delivery.restore({n.removeprefix(OUTBOX): s for n, s in states.items() if n.startswith(OUTBOX)}, now_s)
         for decided in self._keeper.restore(states.get(UNTOLD, {}), now_s):
@@ -265,6 +266,7 @@ class App:
         yield Section(LEARNED, None, lambda: {"models": [[each.model, each.model_version] for each in self._learned]})
         yield Section(LEDGER, None, self.ledger.state)
         yield Section(WATCH, None, self._aides.watch.state)
+        yield Section(ANNOTATIONS, None, self._aides.annotations.state)
 
     def _save(self, now_s: float) -> None:
         """Store where all stands, and tell what waited for it."""

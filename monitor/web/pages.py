@@ -17,6 +17,7 @@ from monitor.gate.counts import counts_dict
 from monitor.harmless import escaped
 from monitor.status import alerts_dict, one_alert_dict, status_of
 from monitor.web.probes import readiness
+from monitor.web.terms import NOTES, Notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +39,12 @@ def application(
     exporter: Exporter,
     liveness: Liveness,
     reload: Callable[[], str | None] | None = None,
+    notes: Notes | None = None,
 ) -> Starlette:
-    """Give the ASGI application. exporter: called on another thread, by one request at a time. reload: see WebServer.
+    """Give the ASGI application.
 
-    Pages are made on one more thread, so a probe never waits for a scrape.
+    exporter: called on another thread, by one request at a time. reload, notes: see WebServer. Pages are made on one
+    more thread, so a probe never waits for a scrape.
     """
     scraping = asyncio.Lock()
 
@@ -89,7 +92,9 @@ def application(
     pages |= {"/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
     pages |= {"/api/v1/counts": counts, "/api/v1/gates": gates}
     routes = [Route(path, page, methods=["GET"]) for path, page in pages.items()]  # GET brings HEAD along
-    app = Starlette(routes=[*routes, Route("/-/reload", _reloading(reload), methods=["POST"])])
+    routes += [Route("/-/reload", _reloading(reload), methods=["POST"])]
+    routes += [Route(path, _noting(notes), methods=["GET", "POST"]) for path in NOTES]
+    app = Starlette(routes=routes)
     app.router.redirect_slashes = False  # /metrics/ is a mistake to be told, not to be followed
     return app
 
@@ -109,6 +114,26 @@ def _reloading(reload: Callable[[], str | None] | None) -> Callable[[Request], o
         return PlainTextResponse("reloaded\n" if fault is None else f"{fault}\n", 200 if fault is None else 500)
 
     return page
+
+
+def _noting(notes: Notes | None) -> Callable[[Request], object]:
+    async def page(request: Request) -> Response:
+        if request.method != "POST":
+            model = request.query_params.get("model")
+            return _json({"annotations": [] if notes is None else notes.latest(model)})
+        if notes is None or not notes.is_open:
+            return PlainTextResponse("annotations are off; http.admin turns them on\n", 403)
+        try:
+            return _json(notes.add(json.loads(await request.body())), 201)
+        except (ValueError, RecursionError) as error:
+            why = "not JSON in UTF-8" if not isinstance(error, ValueError) or _is_syntax(error) else str(error)
+            return PlainTextResponse(f"{escaped(why)}\n", 400)
+
+    return page
+
+
+def _is_syntax(error: ValueError) -> bool:
+    return isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
 
 
 def _json(told: object, status: int = 200) -> Response:
