@@ -226,8 +226,8 @@ def main() -> int:
             found = run(case, simulate, runs, rng)
             shares = found.false_pass / runs, found.false_fail / runs
             rows[case.name] = (
-                f"above {shares[0]:.3f}  below {shares[1]:.3f}  of {runs} runs at the margin; "
-                f" events {found.events_ratio:.2f} of {found.fixed_events:,.0f};  wrong at the effect {found.wrong:.3f}"
+                f"above {shares[0]:.3f}  below {shares[1]:.3f}  of {runs} runs at the margin;"
+                f"  events {found.events_ratio:.2f} of {found.fixed_events:,.0f};  wrong there {found.wrong:.3f}"
             )
             is_lower_better = case.name.startswith(("violations", "cost", "latency"))
             passed, failed = shares[::-1] if is_lower_better else shares

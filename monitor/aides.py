@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from monitor.annotations import Annotations
 from monitor.breakers import Breakers, BreakerTerms
 from monitor.rejects import Rejects
 from monitor.selfwatch import SelfWatch
@@ -72,6 +73,7 @@ class Aides:
     heartbeat: Beating | None = None
     stalls: Standing | None = None
     gates: Gating | None = None
+    annotations: Annotations = field(default_factory=Annotations)
     usage: Callable[[], Usages] = _no_usage
     silences: Silences = field(default_factory=Silences)
 

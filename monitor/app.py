@@ -43,7 +43,8 @@ PUBLISH_SHARE_MAX: Final = 0.01
 PUBLISH_S_MAX is the longest between two.
 """
 IDLE_CHECK_S: Final = 0.5
-LEARNED, LEDGER, WATCH, OUTBOX, SOURCE = "learned", "ledger", "selfwatch", "outbox/", "source"
+LEARNED, LEDGER, WATCH, ANNOTATIONS = "learned", "ledger", "selfwatch", "annotations"
+OUTBOX, SOURCE = "outbox/", "source"
 
 SWITCH_S: Final = 0.001
 """How long the loop keeps a waiting scrape from the interpreter: a fifth of Python's own, so scrapes stay short."""
@@ -270,6 +271,7 @@ class App:
         self.ledger.restore(states.get(LEDGER, {}))
         self._learned += self._pipeline.references(states.get(LEARNED, {}).get("models", ()))
         self._aides.watch.restore(states.get(WATCH, {}))
+        self._aides.annotations.restore(states.get(ANNOTATIONS, {}))
         self._aides.rejects.restore(states, self._terms.topics)
         self._aides.silences.restore(states.get(SILENCES, {}))
         self._delivery.restore(dict(under(OUTBOX, states)), now_s)
@@ -288,6 +290,7 @@ class App:
         yield Section(WATCH, None, self._aides.watch.state)
         yield Section(SOURCE, None, lambda: {"topic_ids": dict(self.source.topic_ids())})
         yield Section(SILENCES, None, self._aides.silences.state)
+        yield Section(ANNOTATIONS, None, self._aides.annotations.state)
 
     def _save(self, now_s: float) -> None:
         """Store where all stands, and tell what waited for it."""

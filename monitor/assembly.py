@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monitor import __version__, build
 from monitor.aides import Aides, Usages
+from monitor.annotations import OpenNotes
 from monitor.app import App, AppTerms
 from monitor.board import Board
 from monitor.breakers import Breakers, BreakerTerms
@@ -142,6 +143,7 @@ def server(settings: Settings, board: Board, whole: App, aides: Aides) -> WebSer
         are_probes_open=http.probes_open,
     )
     reload = whole.reloads if http.admin else None
+    notes = OpenNotes(aides.annotations, is_open=http.admin)
     stalls = aides.stalls
     return WebServer(
         board.latest,
@@ -149,5 +151,6 @@ def server(settings: Settings, board: Board, whole: App, aides: Aides) -> WebSer
         board.is_busy,
         access=access_file(http),
         reload=reload,
+        notes=notes,
         standing=None if stalls is None else lambda: stalls.standing_s,
     )

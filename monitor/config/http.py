@@ -33,7 +33,10 @@ class HttpSettings(BaseModel):
     probes_open: bool = Field(
         default=True, description="Whether /livez and /readyz answer without password and client certificate."
     )
-    admin: bool = Field(default=False, description="Whether POST /-/reload reads the configuration anew.")
+    admin: bool = Field(
+        default=False,
+        description="Whether POST /-/reload reads the configuration anew, and POST /api/annotations is taken.",
+    )
     render_s_min: Duration = Field(
         default=1.0, ge=0, le=60, description="/metrics is rendered anew at most this often, in seconds."
     )

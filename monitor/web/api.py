@@ -27,37 +27,42 @@ def api_pages(
     async def status(request: Request) -> Response:
         snapshot, model = latest(), request.query_params.get("model")
         told = {"ready": False, "not_ready_because": "starting"} if snapshot is None else status_of(snapshot, model)
-        return _json(told)
+        return json_answer(told)
 
     async def alerts(request: Request) -> Response:
         snapshot, model = latest(), request.query_params.get("model")
-        return _json({"alerts_count": 0, "alerts": []} if snapshot is None else alerts_dict(snapshot, model))
+        return json_answer({"alerts_count": 0, "alerts": []} if snapshot is None else alerts_dict(snapshot, model))
 
     async def alert(request: Request) -> Response:
         snapshot, key = latest(), request.path_params["dedup_key"]
         told = None if snapshot is None else one_alert_dict(snapshot, key)
-        return _json({"error": "no such alert is active or ended lately"}, 404) if told is None else _json(told)
+        return (
+            json_answer({"error": "no such alert is active or ended lately"}, 404)
+            if told is None
+            else json_answer(told)
+        )
 
     async def segments(request: Request) -> Response:
         snapshot, model = latest(), request.query_params.get("model")
         if snapshot is None:
-            return _json({"window": None, "compared": 0, "segments_count": 0, "segments": []})
-        return _json(await run_in_threadpool(segments_dict, snapshot, model))
+            return json_answer({"window": None, "compared": 0, "segments_count": 0, "segments": []})
+        return json_answer(await run_in_threadpool(segments_dict, snapshot, model))
 
     async def counts(request: Request) -> Response:
         snapshot, model = latest(), request.query_params.get("model")
         models = [each for each in (snapshot.picture.releases if snapshot else ()) if model in {None, each.model}]
-        return _json(counts_dict(models, snapshot.picture.watermark_s if snapshot else None))
+        return json_answer(counts_dict(models, snapshot.picture.watermark_s if snapshot else None))
 
     async def gates(_: Request) -> Response:
         snapshot = latest()
-        return _json({"gates": [gate.details for gate in snapshot.gates] if snapshot else []})
+        return json_answer({"gates": [gate.details for gate in snapshot.gates] if snapshot else []})
 
     pages = {"/api/v1/status": status, "/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
     return pages | {"/api/v1/segments": segments, "/api/v1/counts": counts, "/api/v1/gates": gates}
 
 
-def _json(told: object, status: int = 200) -> Response:
+def json_answer(told: object, status: int = 200) -> Response:
+    """Give an answer in JSON; what is not finite is null."""
     try:
         body = msgspec.json.encode(told)
     except UnicodeEncodeError:  # half a character in a name: JSON can tell of it, UTF-8 can't

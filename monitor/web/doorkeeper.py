@@ -1,4 +1,4 @@
-"""What stands before every page: safe headers, no bodies, and whoever may not come in is told so."""
+"""What stands before every page: safe headers, bodies where one is taken, and whoever may not come in is told so."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from monitor.metrics import DENIALS
 from monitor.web.passwords import Passwords, Verdict
+from monitor.web.terms import NOTE_BYTES_MAX, NOTES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -71,8 +72,8 @@ class Doorkeeper:
 
     async def _refusal(self, scope: Scope, access: Access) -> Response | None:
         headers = Headers(scope=scope)
-        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            return self._deny("body", 413, "no page here takes a body", {"connection": "close"})
+        if "transfer-encoding" in headers or not _is_body_allowed(scope, headers.get("content-length", "0")):
+            return self._deny("body", 413, "no body, or none of that size, is taken here", {"connection": "close"})
         is_open = self._are_probes_open and scope["path"] in PROBES
         if is_open:
             return None
@@ -91,7 +92,8 @@ class Doorkeeper:
                 self._log_wrong(headers, client[0] if client else "")
                 challenge = {"www-authenticate": 'Basic realm="driftd", charset="UTF-8"'}
                 return self._deny("password", 401, "name and password are needed", challenge)
-        if scope["path"].startswith(ADMIN) and is_from_a_page(headers):
+        is_change = scope["path"].startswith(ADMIN) or (scope["path"] in NOTES and scope["method"] == "POST")
+        if is_change and is_from_a_page(headers):
             return self._deny("origin", 403, "not from a web page")
         return None
 
@@ -143,6 +145,12 @@ def has_certificate(access: Access, state: Mapping[str, object]) -> bool:
     if not isinstance(names, frozenset):
         return False
     return not tls.client_names or bool(names & set(tls.client_names))
+
+
+def _is_body_allowed(scope: Scope, length: str) -> bool:
+    """Tell whether a request may have a body of the length that it tells of."""
+    is_note = scope["path"] in NOTES and scope["method"] == "POST"
+    return length == "0" or (is_note and length.isdecimal() and int(length[:9]) <= NOTE_BYTES_MAX)
 
 
 def is_from_a_page(headers: Headers) -> bool:

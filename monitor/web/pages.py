@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -12,8 +13,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from monitor.harmless import escaped
-from monitor.web.api import api_pages
+from monitor.web.api import api_pages, json_answer
 from monitor.web.probes import readiness
+from monitor.web.terms import NOTES, Notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +37,12 @@ def application(
     exporter: Exporter,
     liveness: Liveness,
     reload: Callable[[], str | None] | None = None,
+    notes: Notes | None = None,
 ) -> Starlette:
-    """Give the ASGI application. exporter: called on another thread, by one request at a time. reload: see WebServer.
+    """Give the ASGI application.
 
-    Pages are made on one more thread, so a probe never waits for a scrape.
+    exporter: called on another thread, by one request at a time. reload, notes: see WebServer. Pages are made on one
+    more thread, so a probe never waits for a scrape.
     """
     scraping = asyncio.Lock()
 
@@ -61,7 +65,9 @@ def application(
 
     pages = {"/": index, "/metrics": metrics, "/livez": livez, "/readyz": readyz, **api_pages(latest)}
     routes = [Route(path, page, methods=["GET"]) for path, page in pages.items()]  # GET brings HEAD along
-    app = Starlette(routes=[*routes, Route("/-/reload", _reloading(reload), methods=["POST"])])
+    routes += [Route("/-/reload", _reloading(reload), methods=["POST"])]
+    routes += [Route(path, _noting(notes), methods=["GET", "POST"]) for path in NOTES]
+    app = Starlette(routes=routes)
     app.router.redirect_slashes = False  # /metrics/ is a mistake to be told, not to be followed
     return app
 
@@ -81,6 +87,26 @@ def _reloading(reload: Callable[[], str | None] | None) -> Callable[[Request], o
         return PlainTextResponse("reloaded\n" if fault is None else f"{fault}\n", 200 if fault is None else 500)
 
     return page
+
+
+def _noting(notes: Notes | None) -> Callable[[Request], object]:
+    async def page(request: Request) -> Response:
+        if request.method != "POST":
+            model = request.query_params.get("model")
+            return json_answer({"annotations": [] if notes is None else notes.latest(model)})
+        if notes is None or not notes.is_open:
+            return PlainTextResponse("annotations are off; http.admin turns them on\n", 403)
+        try:
+            return json_answer(notes.add(json.loads(await request.body())), 201)
+        except (ValueError, RecursionError) as error:
+            why = "not JSON in UTF-8" if not isinstance(error, ValueError) or _is_syntax(error) else str(error)
+            return PlainTextResponse(f"{escaped(why)}\n", 400)
+
+    return page
+
+
+def _is_syntax(error: ValueError) -> bool:
+    return isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
 
 
 def _answer(probe: Probe) -> Response:

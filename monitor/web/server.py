@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from monitor.domain import Snapshot
-    from monitor.web.terms import AccessFile, WebTerms
+    from monitor.web.terms import AccessFile, Notes, WebTerms
 
 CONNECTIONS_MAX: Final = 128  # a few Prometheus servers, probes and people; beyond that the oldest makes room
 BACKLOG: Final = 128
@@ -45,12 +45,13 @@ class WebServer:
     latest: gives the last snapshot, None before the first. is_busy: whether the loop is at work; see Exporter. access:
     the file that says who may come in; None: everyone who can connect. reload: reads the configuration anew and gives
     what is wrong with it, None if nothing; called at POST /-/reload, on a thread of its own, one call at a time; None:
-    that is refused. standing: how long the loop has stood still; see Liveness.
+    that is refused. notes: where annotations are kept, None: nowhere. standing: how long the loop has stood still; see
+    Liveness.
 
     Raises ConfigError where the file of access can't be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing that may be seen or asked for, most of them optional
         self,
         latest: Callable[[], Snapshot | None],
         terms: WebTerms,
@@ -58,6 +59,7 @@ class WebServer:
         *,
         access: AccessFile | None = None,
         reload: Callable[[], str | None] | None = None,
+        notes: Notes | None = None,
         standing: Callable[[], float] | None = None,
     ) -> None:
         self._terms = terms
@@ -67,7 +69,8 @@ class WebServer:
         exporter = Exporter(
             latest, ExporterTerms(terms.label_series_max, terms.render_s_min), is_busy=is_busy, access=self._status
         )
-        pages = application(latest, exporter, Liveness(terms.stall_s, terms.progress_s, standing=standing), reload)
+        liveness = Liveness(terms.stall_s, terms.progress_s, standing=standing)
+        pages = application(latest, exporter, liveness, reload, notes)
         self._doorkeeper = Doorkeeper(pages, self._live, are_probes_open=terms.are_probes_open)
         self._server = _Server(self._config())
 

@@ -5,13 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal, Protocol
 
 from pydantic import SecretStr
 
 from monitor.exporter import SERIES_MAX
 
+NOTES: Final = ("/api/annotations", "/api/v1/annotations")
+NOTE_BYTES_MAX: Final = 8_192
+"""The pages that take a body, and how much of it."""
 TlsVersion = Literal["TLS12", "TLS13"]
+
+
+class Notes(Protocol):
+    """Where annotations are kept."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any may be added over HTTP."""
+        ...
+
+    def add(self, document: object) -> dict[str, Any]:
+        """Take one in; raises ValueError with what is wrong."""
+        ...
+
+    def latest(self, model: str | None) -> list[dict[str, Any]]:
+        """Give them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

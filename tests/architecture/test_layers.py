@@ -130,6 +130,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "stalls": EDGES,
     "web": EDGES,
     "aides": LOOP,
+    "annotations": LOOP,
     "app": LOOP,
     "fold_house": LOOP,
     "board": LOOP,
