@@ -31,7 +31,7 @@ FIELDS: Final = [
 """The fields of a line of alerts.jsonl that the design promises, in its order."""
 MORE: Final = {
     *("evidence", "evidence_needed", "window_s", "reference", "owner", "runbook", "band", "summary"),
-    *("change", "rank", "together", "histogram"),
+    *("change", "rank", "together", "histogram", "response"),
 }
 
 
