@@ -43,7 +43,7 @@ MORE: Final = {
         "band",
         "summary",
     ),
-    *("change", "rank", "together", "histogram"),
+    *("change", "rank", "together", "histogram", "response"),
 }
 
 
