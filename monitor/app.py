@@ -23,8 +23,8 @@ from monitor.board import Board, Serving, Telling
 from monitor.collector import calm_the_collector
 from monitor.court import Step
 from monitor.domain import Alert, Batch, PartitionStatus, Picture, Snapshot, TopicPartition
-from monitor.errors import BaselineError, SourceError
-from monitor.keeper import UNTOLD, Keeper, Loaded, Opened
+from monitor.errors import SourceError
+from monitor.keeper import UNTOLD, Keeper, Loaded, Opened, keep_reference
 from monitor.kept import Section, under
 from monitor.ledger import Ledger
 from monitor.references import Reference
@@ -221,18 +221,6 @@ class App:
             self._keeper.hold(self._aides.silences.passed(step.transitions), now_s)
             self._due_publish_s = 0.0
 
-    def _keep_reference(self, reference: Reference) -> None:
-        about = {"model": reference.model, "model_version": reference.model_version, "reference": reference.identity}
-        log.info("reference learned", events=reference.events, span_s=round(reference.span_s, 3), **about)
-        if self._terms.save is None:
-            return
-        try:
-            log.info("reference saved", path=str(self._terms.save(reference)), **about)
-        except BaselineError as error:
-            log.error(  # noqa: TRY400 - the error says it all, and the daemon goes on: a stack would be noise
-                "reference not saved", error_code="reference_not_saved", error=str(error), **about
-            )
-
     def _swap(self, found: Swapped) -> None:
         """Go on with another configuration: rules and receivers; consumer and counts stay."""
         self._take(Step(transitions=self._pipeline.replan(found.terms)))
@@ -301,7 +289,7 @@ class App:
             self.source.saved(positions)
             self._commits += 1
             for reference in self._learned:  # not before: the file of what was never stored would begin a model anew
-                self._keep_reference(reference)
+                keep_reference(reference, self._terms.save)
             self._learned.clear()
         for each in decided:
             told = [transition for transition in each.transitions if self._terms.may_tell(transition.alert)]

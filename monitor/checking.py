@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.build import Plans
 from monitor.config import Settings, cautions
 from monitor.config.web_file import access_file
 from monitor.detectors import DETECTORS
 from monitor.memory import memory_max
+from monitor.plans import Plans
 from monitor.power.analysis import Analysis, Traffic, analysis
 from monitor.references import Reference
 from monitor.rules import Level, Plan, Rule

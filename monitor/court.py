@@ -300,15 +300,9 @@ class Court:
             self._table.learn_late(Arena.VALUES, Counts.of_hits([placed[0].flat], self._table.values.size))
             self._add_placed(*placed)
         times = self._subjects
-        return [
-            self._table.freeze(
-                s,
-                source,
-                (float(times.first_s[s.index]), float(end_s or times.last_s[s.index])),
-                has_outcomes=end_s is None,
-            )
-            for s in subjects
-        ]
+        spans_s = [(float(times.first_s[s.index]), float(end_s or times.last_s[s.index])) for s in subjects]
+        each = zip(subjects, spans_s, strict=True)
+        return [self._table.freeze(s, source, span_s, has_outcomes=end_s is None) for s, span_s in each]
 
     def freeze_all(self, source: str) -> list[Reference]:
         """Make what every model has learned its reference, in order of first sight: the end of building references."""

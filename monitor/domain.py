@@ -190,8 +190,7 @@ class Alert:
     rates and quantiles, else of one look's chance. since_s: estimated onset. pending_s, firing_s, resolved_s: event
     times, None if not reached. reference: identity of what was judged against, "" for an absolute threshold; lineage:
     where that is from. change: the kind of drift (location, ...), "" where the statistic says it. rank: 1 for the
-    strongest evidence of those that began together in one model, of `together`. is_drill: begun by a drill.
-    response: what a person should do.
+    strongest evidence of those that began together in one model, of `together`. response: what a person should do.
     """
 
     rule: str

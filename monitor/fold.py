@@ -39,7 +39,7 @@ from monitor.decode.lanes import Lane, LaneFeatures, as_mapping, lane_of
 from monitor.domain import IntArray, Kind
 from monitor.fields import FIELDS, VOLUME, fixed_kind
 from monitor.kept import Moves, Section, State
-from monitor.numbers import numbers_of, plain_columns
+from monitor.numbers import numbers_of, plain_columns, spread
 from monitor.probes import PROBE_VALUES, Probes, place_grid
 from monitor.scopes import LaneTable, Layout
 from monitor.segments import HeavySegments, counted_in, names_of, segment_text
@@ -258,12 +258,12 @@ class Folder:
                 names.extend(layout.names(found))
                 categories.extend(layout.name_categories)
         if numbers:
-            rows, at = _spread([layout.number_rows for layout in layouts])
+            rows, at = spread([layout.number_rows for layout in layouts])
             yield self._fold_numbers(rows, numbers, part, chosen[at])
         if names:
-            rows, at = _spread([layout.name_rows for layout in layouts])
+            rows, at = spread([layout.name_rows for layout in layouts])
             yield self._fold_names(rows, categories, names, part.events[chosen[at]])
-        rows, at = _spread([layout.absent_rows for layout in layouts])
+        rows, at = spread([layout.absent_rows for layout in layouts])
         if rows.size:
             yield Hits(Arena.VALUES, rows * VALUES_WIDTH + NULL, part.events[chosen[at]])
 
@@ -391,12 +391,6 @@ def _hits(arena: Arena, rows: IntArray, bins: IntArray, events: IntArray) -> Hit
     if not counted.all():
         rows, bins, events = rows[counted], bins[counted], events[counted]
     return Hits(arena, rows * WIDTHS[arena] + bins, events)
-
-
-def _spread(rows: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
-    """Give the rows of all events one after the other, and the event of each."""
-    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    return np.concatenate(rows), np.repeat(np.arange(len(rows)), lengths)
 
 
 def _bin_of(categories: Categories, name: object) -> int:

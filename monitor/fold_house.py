@@ -98,8 +98,7 @@ class FoldHouse:
 
     def __init__(self, fold: DeltaFold, hands: Hands, sender: str, courts: int) -> None:
         self._fold = fold
-        self._ledger = hands.ledger
-        self._postbox = hands.postbox
+        self._ledger, self._postbox = hands.ledger, hands.postbox
         self._positions = hands.positions
         self._tenures_now = hands.tenures
         self._layouts = hands.layouts
@@ -116,10 +115,8 @@ class FoldHouse:
         self._waiting: dict[TopicPartition, list[_Waiting]] = {}
         self._gaps: dict[TopicPartition, list[Gap]] = {}
         self._is_sending = False
-        self._flushes = 0
-        self._due_s = 0.0
-        self._now_s = self._well_s = 0.0
-        self._posts = self._sent_bytes = 0
+        self._due_s = self._now_s = self._well_s = 0.0
+        self._flushes = self._posts = self._sent_bytes = 0
         self._missing = Missing()
 
     # ---- messages

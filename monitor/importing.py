@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from monitor import build
 from monitor.baseline import Built, Input, build_references
 from monitor.config import Settings
 from monitor.domain import Kind
@@ -16,6 +15,7 @@ from monitor.fields import FEATURE_PREFIX, IGNORE, VOLUME
 from monitor.foreign import FORMATS, format_of
 from monitor.foreign.base import Profile, Tables, Wishes
 from monitor.lineage import Lineage
+from monitor.plans import Plans
 from monitor.references import Reference, StreamReference
 from monitor.sequential.normal import Normal
 from monitor.shapes import stream_of
@@ -109,7 +109,7 @@ def _of_profile(settings: Settings, found: Profile, order: Order) -> Built:
     if not order.model:
         raise ConfigError(f"{order.path}: a profile does not say of which model it is; say it with --model")
     version = order.version or ""
-    watch = build.Plans(settings)(order.model, version).watch
+    watch = Plans(settings)(order.model, version).watch
     streams: list[StreamReference] = []
     left_out: list[str] = []
     for column, held in found.columns.items():

@@ -17,8 +17,9 @@ import structlog
 
 from monitor.alert_state import transition_of, transition_state
 from monitor.domain import TopicPartition, Transition
-from monitor.errors import StateError
+from monitor.errors import BaselineError, StateError
 from monitor.kept import Section, State
+from monitor.references import Reference
 from monitor.upkeep import StateStatus
 
 UNTOLD: Final = "untold"
@@ -181,3 +182,17 @@ def decided_of(state: State) -> list[Decided]:
         Decided([transition_of(one) for one in each["transitions"]], float(each["wall_s"]))
         for each in state.get("decided", ())
     ]
+
+
+def keep_reference(reference: Reference, save: Callable[[Reference], object] | None) -> None:
+    """Say that a reference was learned, and save it as a file. save: None: nowhere; raises BaselineError."""
+    about = {"model": reference.model, "model_version": reference.model_version, "reference": reference.identity}
+    log.info("reference learned", events=reference.events, span_s=round(reference.span_s, 3), **about)
+    if save is None:
+        return
+    try:
+        log.info("reference saved", path=str(save(reference)), **about)
+    except BaselineError as error:
+        log.error(  # noqa: TRY400 - the error says it all, and the daemon goes on: a stack would be noise
+            "reference not saved", error_code="reference_not_saved", error=str(error), **about
+        )

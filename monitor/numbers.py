@@ -71,3 +71,9 @@ def _number(value: object, null: int, not_finite: int, wrong_type: int) -> tuple
         return float(value), NONE
     except OverflowError:
         return 0.0, not_finite
+
+
+def spread(rows: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
+    """Give the rows of all events one after the other, and the event of each."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    return np.concatenate(rows), np.repeat(np.arange(len(rows)), lengths)

@@ -14,6 +14,7 @@ from monitor import build
 from monitor.config import Settings
 from monitor.config.units import parse_duration
 from monitor.errors import ConfigError
+from monitor.plans import Plans
 from monitor.power.assumed import WORDS, assumed_reference
 from monitor.power.cautions import duration
 from monitor.power.estimates import Estimate, Power
@@ -78,7 +79,7 @@ class Analysis:
 
 def analysis(settings: Settings, references: Sequence[Reference], traffic: Traffic) -> Analysis:
     """Give what the rules of a configuration can detect."""
-    terms, plans = build.pipeline_terms(settings), build.Plans(settings)
+    terms, plans = build.pipeline_terms(settings), Plans(settings)
     models, unknown = [], []
     for reference in references:
         per_s = traffic.events_per_s or (reference.events / reference.span_s if reference.span_s > 0.0 else None)

@@ -50,13 +50,7 @@ class KafkaSource:
         self._fatal: SourceError | None = None
         self._is_fenced = False
         self._rejoined_s = -REJOIN_S
-        start = terms.options.get("auto.offset.reset", "latest")
-        self._starts = Starts(
-            StartTerms(
-                "earliest" if start == "earliest" else "latest", terms.on_gap, terms.positions != "ours", terms.back
-            ),
-            lambda error: self._on_error(error.args[0]),
-        )
+        self._starts = Starts(StartTerms.of(terms), lambda error: self._on_error(error.args[0]))
         self._batches = Batches(self._starts.positions, has_many_topics=len(terms.topics) > 1)
         self._committed: dict[TopicPartition, int] = {}
         self._contact = Contact(clock, terms.outage_s_max)

@@ -17,6 +17,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from monitor.domain import Gap, TopicPartition
 from monitor.errors import SourceError
+from monitor.sources.kafka_terms import KafkaTerms
 
 ASK_S: Final = 1.0
 """Least wait for an answer: on a quiet connection it comes after that to a fetch, which may take half a second."""
@@ -37,6 +38,12 @@ class StartTerms:
     on_gap: Literal["fail", "accept-gap"] = "fail"
     asks_group: bool = True
     back: int = 0
+
+    @classmethod
+    def of(cls, terms: KafkaTerms) -> StartTerms:
+        """Give how to start by how Kafka is read."""
+        is_whole = terms.options.get("auto.offset.reset", "latest") == "earliest"
+        return cls("earliest" if is_whole else "latest", terms.on_gap, terms.positions != "ours", terms.back)
 
 
 class Starts:

@@ -36,11 +36,9 @@ def api_pages(
     async def alert(request: Request) -> Response:
         snapshot, key = latest(), request.path_params["dedup_key"]
         told = None if snapshot is None else one_alert_dict(snapshot, key)
-        return (
-            json_answer({"error": "no such alert is active or ended lately"}, 404)
-            if told is None
-            else json_answer(told)
-        )
+        if told is None:
+            return json_answer({"error": "no such alert is active or ended lately"}, 404)
+        return json_answer(told)
 
     async def segments(request: Request) -> Response:
         snapshot, model = latest(), request.query_params.get("model")

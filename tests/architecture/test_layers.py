@@ -159,6 +159,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "gate_cli": WIRING,
     "logs": WIRING,
     "memory": WIRING,
+    "plans": WIRING,
     "power": WIRING,
     "presets": WIRING,
     "redelivery": WIRING,

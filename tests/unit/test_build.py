@@ -13,6 +13,7 @@ from monitor.board import Board
 from monitor.config import BUILT_IN_RULES, Settings, load_settings
 from monitor.domain import Severity
 from monitor.errors import ConfigError
+from monitor.plans import Plans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,20 +42,20 @@ class TestPlans:
             {"match": "fraud-*", "owner": "fraud"},
             {"match": "*", "owner": "rest"},
         ]
-        plans = build.Plans(settings_of(models=entries))
+        plans = Plans(settings_of(models=entries))
 
         owners = {(m, v): plans(m, v).rules[0].owner for m, v in [("fraud-a", "1-canary"), ("fraud-a", "1"), ("b", "")]}
 
         assert {("fraud-a", "1-canary"): "trials", ("fraud-a", "1"): "fraud", ("b", ""): "rest"} == owners
 
     def test_model_that_no_entry_matches_gets_the_built_in_rules(self) -> None:
-        plan = build.Plans(settings_of(models=[{"match": "other"}]))("m", "1")
+        plan = Plans(settings_of(models=[{"match": "other"}]))("m", "1")
 
         assert set(ENABLED) == {each.name for each in plan.rules}
 
     def test_entry_changes_what_it_names_and_keeps_the_rest(self) -> None:
         entry = {"match": "m", **PEOPLE, "thresholds": {"psi": {"red": 0.5}, "silence": {"enabled": False}}}
-        plan = build.Plans(settings_of(models=[entry]))("m", "1")
+        plan = Plans(settings_of(models=[entry]))("m", "1")
 
         changed = rule(plan, "psi")
         assert changed.yellow is not None
@@ -67,14 +68,14 @@ class TestPlans:
         mine = {"mine": {"statistic": "p95", "fields": ["latency_s"], "red": "200ms", **PEOPLE}}
         settings = settings_of(alerts={"default_rules": False}, models=[{"thresholds": mine}])
 
-        (found,) = build.Plans(settings)("m", "").rules
+        (found,) = Plans(settings)("m", "").rules
 
         assert found.red is not None
         assert ("mine", "p95", 0.2, Severity.SEV3) == (found.name, found.statistic, found.red.value, found.severity)
 
     def test_what_a_rule_leaves_out_comes_from_the_alerts(self) -> None:
         alerts = {"windows": ["5s", "30s"], "for_s": 7, "keep_firing_for_s": 9, "samples_min": 33, **PEOPLE}
-        found = rule(build.Plans(settings_of(alerts=alerts))("m", ""), "psi")
+        found = rule(Plans(settings_of(alerts=alerts))("m", ""), "psi")
 
         assert ((5.0, 30.0), 7.0, 9.0, 33) == (
             found.windows_s, found.for_s, found.keep_firing_for_s, found.samples_min,
@@ -83,19 +84,19 @@ class TestPlans:
 
     def test_zero_of_a_rule_is_not_taken_for_left_out(self) -> None:
         entry = {**PEOPLE, "thresholds": {"psi": {"for_s": 0, "hysteresis": 0}}}
-        found = rule(build.Plans(settings_of(alerts={"for_s": 60}, models=[entry]))("m", ""), "psi")
+        found = rule(Plans(settings_of(alerts={"for_s": 60}, models=[entry]))("m", ""), "psi")
 
         assert (0.0, 0.0) == (found.for_s, found.hysteresis)
 
     def test_nearest_owner_answers(self) -> None:
         entry = {"match": "m", "owner": "model", "runbook": "b", "thresholds": {"psi": {"owner": "rule"}}}
-        plan = build.Plans(settings_of(alerts={"owner": "all", "runbook": "b"}, models=[entry]))("m", "")
+        plan = Plans(settings_of(alerts={"owner": "all", "runbook": "b"}, models=[entry]))("m", "")
 
         assert ("rule", "model") == (rule(plan, "psi").owner, rule(plan, "null_rate").owner)
 
     def test_windows_of_all_rules_are_kept(self) -> None:
         entry = {"match": "m", **PEOPLE, "thresholds": {"psi": {"windows": ["2m", "1d"]}}}
-        plans = build.Plans(settings_of(alerts={"windows": ["1m"]}, models=[entry]))
+        plans = Plans(settings_of(alerts={"windows": ["1m"]}, models=[entry]))
 
         assert (60.0, 120.0, 86_400.0) == plans.windows_s()
 
@@ -111,7 +112,7 @@ class TestPlans:
         }
 
         with pytest.raises(ConfigError, match=rf"models\[m\]\.thresholds\.mine: .*{field}.*can judge: .*{able}"):
-            build.Plans(settings_of(models=[entry]))
+            Plans(settings_of(models=[entry]))
 
     @pytest.mark.parametrize(
         ("statistic", "field"),
@@ -126,14 +127,14 @@ class TestPlans:
         own = {"statistic": statistic, "fields": [field], "red": 0.5}
         settings = settings_of(models=[{"match": "m", **PEOPLE, "thresholds": {"mine": own}}])
 
-        assert (field,) == rule(build.Plans(settings)("m", ""), "mine").fields
+        assert (field,) == rule(Plans(settings)("m", ""), "mine").fields
 
     def test_rule_of_a_field_that_no_event_ever_has_is_refused_with_the_nearest(self) -> None:
         own = {"statistic": "yes_rate", "fields": ["overriden"], "red": 0.5}
         settings = settings_of(models=[{"match": "m", **PEOPLE, "thresholds": {"mine": own}}])
 
         with pytest.raises(ConfigError, match=r"thresholds\.mine: there is no field 'overriden'; .*'overridden'"):
-            build.Plans(settings)
+            Plans(settings)
 
 
 class TestKafkaOptions:

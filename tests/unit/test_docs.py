@@ -12,7 +12,7 @@ import typer.main
 from pydantic import TypeAdapter
 
 from monitor import cli, commands, presets
-from monitor.build import Plans, references, sinks
+from monitor.build import references, sinks
 from monitor.config import BUILT_IN_RULES, load_settings
 from monitor.config.http import PORT
 from monitor.config.settings import ReceiverSettings
@@ -21,6 +21,7 @@ from monitor.decode.canonical import WIRE_NAMES
 from monitor.decode.outcomes import OUTCOME_KINDS
 from monitor.domain import Reason, Rejection
 from monitor.metrics import markdown_table
+from monitor.plans import Plans
 from monitor.replaying import transition_dict
 from monitor.sinks.webhook import WebhookParams, WebhookSink
 from tests.unit.sinks.examples import notice

@@ -17,6 +17,7 @@ from monitor.config import Settings, load_settings
 from monitor.detectors import DETECTORS
 from monitor.domain import CountArray, FloatArray, Kind
 from monitor.errors import ConfigError
+from monitor.plans import Plans
 from monitor.power.analysis import Analysis, Traffic, analysis
 from monitor.power.assumed import assumed_reference
 from monitor.power.cautions import duration
@@ -232,7 +233,7 @@ def settings(folder: Path, text: str = "") -> Settings:
 
 def reference_of(given: Settings, events: int = EVENTS, per_s: float = 10.0) -> Reference:
     """Give a reference as if it were a real one, named m 1."""
-    made = assumed_reference("m", build.Plans(given)("m", "1").rules, events, per_s)
+    made = assumed_reference("m", Plans(given)("m", "1").rules, events, per_s)
     return replace(made, model_version="1")
 
 

@@ -9,6 +9,7 @@ import pytest
 from monitor import build
 from monitor.config import Settings, cautions, load_settings
 from monitor.errors import ConfigError
+from monitor.plans import Plans
 from monitor.river import RIVER
 from monitor.rules import Rule
 from tests.unit.config.broken import PEOPLE, TOPICS
@@ -21,7 +22,7 @@ def load(thresholds: str, tmp_path: Path) -> Settings:
 
 
 def rule(settings: Settings, name: str) -> Rule:
-    (found,) = (rule for rule in build.Plans(settings)("m", "").rules if rule.name == name)
+    (found,) = (rule for rule in Plans(settings)("m", "").rules if rule.name == name)
     return found
 
 
@@ -53,7 +54,7 @@ def test_check_says_that_no_budget_is_kept(tmp_path: Path) -> None:
 def test_anomaly_is_off_unless_turned_on(tmp_path: Path) -> None:
     default, asked = load("psi: {}", tmp_path), load("anomaly: {enabled: true}", tmp_path)
 
-    assert "anomaly" not in {rule.name for rule in build.Plans(default)("m", "").rules}
+    assert "anomaly" not in {rule.name for rule in Plans(default)("m", "").rules}
     assert {"sev4"} == {rule(asked, "anomaly").severity.label, rule(asked, "anomaly").yellow_severity.label}
 
 
@@ -78,4 +79,4 @@ def test_what_makes_no_sense_is_refused_with_the_cure(thresholds: str, message: 
 
 def test_field_that_cannot_be_fed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'ddm' can't judge the field 'latency_s'.*: error, fallback"):
-        build.Plans(load("ddm: {fields: [latency_s]}", tmp_path))
+        Plans(load("ddm: {fields: [latency_s]}", tmp_path))

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor import build
 from monitor.config import Settings, load_settings
 from monitor.config.units import Limit
 from monitor.errors import ConfigError
+from monitor.plans import Plans
 from tests.unit.config.broken import PEOPLE, TOPICS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def load(thresholds: str, tmp_path: Path, alerts: str = PEOPLE) -> Settings:
 
 
 def rule(settings: Settings, name: str) -> Rule:
-    (found,) = (rule for rule in build.Plans(settings)("m", "").rules if rule.name == name)
+    (found,) = (rule for rule in Plans(settings)("m", "").rules if rule.name == name)
     return found
 
 
@@ -120,7 +120,7 @@ def test_windows_in_a_row_that_reach_back_beyond_what_is_kept_are_refused(tmp_pa
     settings = load("psi: {windows: [12h], for_windows: 3}", tmp_path)
 
     with pytest.raises(ConfigError, match=r"3 windows of 12h reach back further than the 1d that counts are kept for"):
-        build.Plans(settings)
+        Plans(settings)
 
 
 def test_check_says_the_bands_as_they_were_written(tmp_path: Path) -> None:

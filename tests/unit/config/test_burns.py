@@ -9,6 +9,7 @@ import pytest
 from monitor import build
 from monitor.checking import _rule_text
 from monitor.errors import ConfigError
+from monitor.plans import Plans
 from monitor.rules import Burn
 from tests.unit.config.test_bands import load, rule
 
@@ -96,4 +97,4 @@ def test_field_that_has_no_yes_is_refused(tmp_path: Path) -> None:
     settings = load("slow: {statistic: burn, fields: [latency_s], objective: 0.9}", tmp_path)
 
     with pytest.raises(ConfigError, match="'burn' can't judge the field 'latency_s'"):
-        build.Plans(settings)
+        Plans(settings)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from typer.testing import CliRunner
 
-from monitor import build, presets
+from monitor import presets
 from monitor.cli import cli
 from monitor.commands import USAGE
 from monitor.config import Settings, load_settings
 from monitor.config.alerts import ModelSettings
 from monitor.domain import Severity
 from monitor.errors import ConfigError
+from monitor.plans import Plans
 from tests.unit.config.broken import PEOPLE, TOPICS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def load(entry: str, tmp_path: Path, people: str = PEOPLE) -> Settings:
 
 
 def rules(settings: Settings) -> dict[str, Rule]:
-    return {rule.name: rule for rule in build.Plans(settings)("m", "").rules}
+    return {rule.name: rule for rule in Plans(settings)("m", "").rules}
 
 
 def test_kinds_of_deployment_that_are_asked_for_are_there() -> None:
@@ -153,7 +154,7 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "presets.md").read_text(e
 def row(preset: str, name: str) -> str:
     """Give a rule as a row of the page."""
     settings = load_settings(None, {"DRIFTD_KAFKA__TOPICS": "t", "DRIFTD_MODELS": f"[{{preset: {preset}, {ANYONE}}}]"})
-    rule = next(each for each in build.Plans(settings)("m", "").rules if each.name == name)
+    rule = next(each for each in Plans(settings)("m", "").rules if each.name == name)
     side = ">" if rule.is_above else "<"
     limits = ["" if level is None else f"{side} {level}" for level in (rule.yellow, rule.red)]
     fields = ", ".join(f"`{field}`" for field in rule.fields)
