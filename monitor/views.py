@@ -112,7 +112,7 @@ class Views:
         edges, used = numeric_edges(*values.grid[own].T), values.groups_used[own]
         # Groups of numbers ascend, so that one begins after as many bins as are of lesser groups.
         first = (values.groups[own, : VALUES_WIDTH - 5, None] < np.arange(GROUPS)).sum(axis=1)
-        starts = np.take_along_axis(edges, np.maximum(first - 1, 0), axis=1)
+        starts = np.take_along_axis(edges, np.clip(first - 1, 0, edges.shape[1] - 1), axis=1)
         out[numeric, :GROUPS] = np.where(np.arange(GROUPS) < used[:, None], starts, np.nan)
         out[numeric, used] = edges[:, -1]
         return out
