@@ -154,7 +154,8 @@ def _given(own: T | None, default: T) -> T:
 def _level(limit: Limit | None) -> Level | None:
     if limit is None:
         return None
-    return Level(limit.value, is_relative=limit.is_relative, text=str(limit) if limit.margin or limit.is_duration else "")
+    is_worded = bool(limit.margin) or limit.is_duration
+    return Level(limit.value, is_relative=limit.is_relative, text=str(limit) if is_worded else "")
 
 
 def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
