@@ -16,6 +16,7 @@ from monitor.config import load_settings
 from monitor.errors import ConfigError, SinkError
 from monitor.reloads import Reloads
 from monitor.selfwatch.terms import SelfTerms
+from monitor.silences import Maintenance
 
 if TYPE_CHECKING:
     from monitor.pipeline_terms import PipelineTerms
@@ -34,6 +35,7 @@ class Found:
     sinks: tuple[Sink, ...] = ()
     same: frozenset[str] = frozenset()
     watch: SelfTerms = field(default_factory=SelfTerms)
+    maintenance: tuple[Maintenance, ...] = ()
     changed: tuple[str, ...] = ("models",)
     needs_restart: tuple[str, ...] = ()
 

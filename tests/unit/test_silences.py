@@ -16,9 +16,14 @@ WORK = Maintenance(FROM_S, TO_S, ("fraud-*",), "new feature store")
 
 
 def change(
-    time_s: float, state: str, before: str | None = None, model: str = "fraud-eu", key: str = "k", **changes: object
+    time_s: float,
+    state: str,
+    before: str | None = None,
+    model: str = "fraud-eu",
+    key: str = "k",
+    severity: Severity = Severity.SEV2,
 ) -> Transition:
-    told = alert(key=StreamKey(model, "1", "score"), state=AlertState(state), dedup_key=key, **changes)
+    told = alert(key=StreamKey(model, "1", "score"), state=AlertState(state), dedup_key=key, severity=severity)
     return Transition(time_s, None if before is None else AlertState(before), told, Reason.BREACHED)
 
 
