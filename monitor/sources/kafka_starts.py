@@ -89,6 +89,12 @@ class Starts:
             self._new.append(Gap(source, position, 0))
         self._counts[topic] = partitions
 
+    def seek(self, source: TopicPartition, offset: int | None) -> None:
+        """Begin a partition at an offset; None: know nothing of it any more."""
+        self.forget(source)
+        if offset is not None:
+            self.positions[source] = offset
+
     def doubt(self, source: TopicPartition) -> None:
         """Take note that a broker does not have the message at a partition's position."""
         self._doubted.add(source)
