@@ -32,8 +32,7 @@ from monitor.reloads import Reloads, Swapped
 from monitor.rules import Budget
 from monitor.selfwatch import Watched
 from monitor.sources.base import Source
-from monitor.upkeep import HalfStatus
-from monitor.work import Work
+from monitor.work import Work, waits
 
 PUBLISH_S: Final = 1.0
 PUBLISH_S_MAX: Final = 15.0
@@ -43,8 +42,6 @@ PUBLISH_SHARE_MAX: Final = 0.01
 PUBLISH_S_MAX is the longest between two.
 """
 IDLE_CHECK_S: Final = 0.5
-ACKNOWLEDGED_S: Final = 15.0
-"""So long may counts be on their way before a fold is not ready; as long as brokers may be away."""
 LEARNED, LEDGER, WATCH, OUTBOX = "learned", "ledger", "selfwatch", "outbox/"
 
 GC_THRESHOLDS: Final = (100_000, 20, 50)
@@ -349,7 +346,7 @@ class App:
             return trouble
         if not self._batches and len(self.source.idle()[0]) < len(self._assigned):
             return "nothing has been read yet"
-        if why := _waits(picture.half):
+        if why := waits(picture.half):
             return why
         has_events = any(type_ == "inference" for _, type_ in picture.counted)
         return "" if self._has_looked or not has_events else "no pane has been judged yet"
@@ -385,17 +382,6 @@ class App:
         finally:
             faulthandler.cancel_dump_traceback_later()
         log.info("stopped")
-
-
-def _waits(half: HalfStatus) -> str:
-    """Say what a fold or judge waits for before all that it has is worked on; "" for nothing."""
-    if half.unclaimed and half.role == "judge":
-        return f"{half.unclaimed} court(s) not open yet: their states are being loaded, or can't be"
-    if half.unclaimed:
-        return f"{half.unclaimed} partition(s) not claimed yet: what was committed of them is not known, or not taken"
-    if half.waiting_s > ACKNOWLEDGED_S:
-        return f"counts: not acknowledged by the topic of deltas for {half.waiting_s:.0f} s"
-    return ""
 
 
 def calm_the_collector() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from monitor.absences import Missing
 from monitor.court import Step
@@ -11,6 +11,10 @@ from monitor.domain import Alert, Batch, Gap, Picture, TopicPartition, Transitio
 from monitor.kept import Section, State
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Reference
+from monitor.upkeep import HalfStatus
+
+ACKNOWLEDGED_S: Final = 15.0
+"""So long may counts be on their way before a fold is not ready; as long as brokers may be away."""
 
 
 class Work(Protocol):
@@ -65,3 +69,14 @@ class Work(Protocol):
     def references(self, models: Sequence[Sequence[str]]) -> list[Reference]:
         """Give the references of some model versions."""
         ...
+
+
+def waits(half: HalfStatus) -> str:
+    """Say what a fold or judge waits for before all that it has is worked on; "" for nothing."""
+    if half.unclaimed and half.role == "judge":
+        return f"{half.unclaimed} court(s) not open yet: their states are being loaded, or can't be"
+    if half.unclaimed:
+        return f"{half.unclaimed} partition(s) not claimed yet: what was committed of them is not known, or not taken"
+    if half.waiting_s > ACKNOWLEDGED_S:
+        return f"counts: not acknowledged by the topic of deltas for {half.waiting_s:.0f} s"
+    return ""

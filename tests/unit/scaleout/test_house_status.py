@@ -10,7 +10,6 @@ from typing import Final
 
 from benchmarks.faults.traffic import event
 from monitor import build
-from monitor.app import ACKNOWLEDGED_S, _waits
 from monitor.claims import Committed
 from monitor.config import Settings
 from monitor.court_house import CourtHouse
@@ -20,6 +19,7 @@ from monitor.delta_fold import DeltaFold
 from monitor.domain import Batch, TopicPartition
 from monitor.fold_house import FoldHouse, Hands
 from monitor.upkeep import HalfStatus
+from monitor.work import ACKNOWLEDGED_S, waits
 
 SETTINGS: Final = Settings.model_validate({"kafka": {"topics": ["t"]}, "alerts": {"windows": ["10s"]}})
 PLACES: Final = (TopicPartition("t", 0), TopicPartition("t", 1))
@@ -74,7 +74,7 @@ def test_fold_that_claims_and_is_acknowledged_waits_for_nothing() -> None:
     assert ("fold", 2, 0, 0.0) == (half.role, half.claims, half.unclaimed, half.waiting_s)
     assert half.posts == len(brokers.sent) > 0
     assert half.sent_bytes == sum(len(data) for _, data in brokers.sent)
-    assert "" == _waits(half)
+    assert "" == waits(half)
 
 
 def test_fold_that_can_claim_nothing_is_not_ready() -> None:
@@ -85,7 +85,7 @@ def test_fold_that_can_claim_nothing_is_not_ready() -> None:
     half = found.picture().half
 
     assert (0, 2, 7.0) == (half.claims, half.unclaimed, half.waiting_s)
-    assert "2 partition(s) not claimed yet" in _waits(half)
+    assert "2 partition(s) not claimed yet" in waits(half)
 
 
 def test_fold_whose_counts_are_not_acknowledged_is_not_ready_after_a_while() -> None:
@@ -96,14 +96,14 @@ def test_fold_whose_counts_are_not_acknowledged_is_not_ready_after_a_while() -> 
     for second in range(int(ACKNOWLEDGED_S) + 3):
         found.idle(PLACES, 0.0, START_S + second)
         if second == 5:
-            assert "" == _waits(found.picture().half)
+            assert "" == waits(found.picture().half)
 
-    assert "not acknowledged by the topic of deltas for 1" in _waits(found.picture().half)
+    assert "not acknowledged by the topic of deltas for 1" in waits(found.picture().half)
 
     brokers.acknowledges = True
     found.idle(PLACES, 0.0, START_S + 30.0)
 
-    assert "" == _waits(found.picture().half)
+    assert "" == waits(found.picture().half)
 
 
 class Doors:
@@ -137,10 +137,10 @@ def test_judge_tells_of_each_court_how_old_its_newest_deltas_are_and_who_is_sile
 
     half = courts.picture().half
 
-    assert "2 court(s) not open yet" in _waits(before)
+    assert "2 court(s) not open yet" in waits(before)
     assert ("judge", 0) == (half.role, half.unclaimed)
     assert {0, 1} == set(half.courts)
     assert {(2, 0)} == {(each.partitions, each.absent) for each in half.courts.values()}
     assert all(each.sent_wall_s is not None and START_S <= each.sent_wall_s for each in half.courts.values())
     assert half.verdicts["taken"] >= 1
-    assert "" == _waits(half) == _waits(HalfStatus())
+    assert "" == waits(half) == waits(HalfStatus())
