@@ -35,7 +35,7 @@ class Comings(Protocol):
         ...
 
     def open_due(self, house: CourtHouse) -> None:
-        """Open those that are. Called twice a second, when no messages are in hand: what was read before is useless."""
+        """Open those that are. Called twice a second, with no messages in hand: what was read before is of no use."""
         ...
 
     def expected(self) -> Sequence[TopicPartition]:

@@ -116,10 +116,7 @@ class KafkaSource:
         self.rejoin()
 
     def rejoin(self) -> None:
-        """Leave the group, and join it as another member; what is ours is told anew. Not to be called in `poll`.
-
-        Where brokers can't be reached, they miss the old member after its session.
-        """
+        """Leave the group, or be missed in it later, and join as another member; what is ours is told anew."""
         with suppress(SourceError):  # it is of no use any more, whatever it says
             self.close()
         held = self._assignment
@@ -388,10 +385,7 @@ class KafkaSource:
         if source in self._assignment.running:
             self._stop([source])
         self._assignment.is_settled = False
-        if offset is None:
-            self._starts.forget(source)
-        else:
-            self._starts.positions[source] = offset
+        self._starts.seek(source, offset)
 
     def consumer(self) -> Consumer:
         """Give the member of the group, also for what else is to be asked of it on this thread."""

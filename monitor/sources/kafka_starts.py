@@ -65,6 +65,12 @@ class Starts:
         """Know nothing of a partition any more."""
         self.positions.pop(source, None)
 
+    def seek(self, source: TopicPartition, offset: int | None) -> None:
+        """Begin a partition at an offset; None: know nothing of it any more."""
+        self.forget(source)
+        if offset is not None:
+            self.positions[source] = offset
+
     def doubt(self, source: TopicPartition) -> None:
         """Take note that a broker does not have the message at a partition's position."""
         self._doubted.add(source)

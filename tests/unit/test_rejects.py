@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from monitor.breakers import TRIED_MIN, Breakers, BreakerTerms
 from monitor.codec import decode, encode
+from monitor.dead_letters import DeadLetters, DeadLetterTerms
 from monitor.domain import Batch, Rejection, TopicPartition
 from monitor.intake import DeadLetterStatus
 from monitor.rejects import BREAKERS, LETTERS, Rejects
@@ -102,6 +103,16 @@ class TestLetters:
         letters.is_full = False
 
         assert frozenset() == rejects.held([GOOD, BAD])
+
+    def test_oldest_that_is_not_accepted_is_known_by_partition(self) -> None:
+        letters = DeadLetters(DeadLetterTerms("dead", {}, "1.0"), lambda *_: None)
+        rejects = Rejects(Breakers(BreakerTerms()), letters)
+        offsets = [7, 3, 8, 4]
+        read = Batch([b"x"] * 4, [0, 1, 0, 1], [GOOD, BAD], offsets=offsets)
+        rejects.take(read, [(0, Rejection.NOT_JSON), (2, Rejection.NOT_JSON), (3, Rejection.NOT_JSON)], NOW_S)
+
+        assert {GOOD: 7, BAD: 4} == rejects.oldest()
+        assert {} == Rejects(Breakers(BreakerTerms())).oldest()
 
     def test_status_is_theirs_with_what_is_broken(self) -> None:
         rejects = rejects_of(Letters())
