@@ -67,7 +67,7 @@ class Result:
             f" true; taken over after {_by_role(found.failover_s)}, nobody's for {_by_role(found.unowned_max_s)};"
             f" deltas: {dict(found.finish.verdicts)}, {found.delta_bytes_per_s / 1e3:.0f} kB/s"
         )
-        print(f"{name}: {text}", file=sys.stderr, flush=True)
+        print(f"{name}: {text}", *found.problems, sep="\n  ", file=sys.stderr, flush=True)
 
     def broken(self) -> list[str]:
         """Give the bars that are broken, of what was measured."""

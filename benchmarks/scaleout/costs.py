@@ -271,7 +271,7 @@ def of_judge(kafka: Kafka, folder: Path, seconds: int) -> JudgeCost:
 def _wait_judged(daemon: Daemon, until_s: float) -> None:
     """Return when a judge has judged all events up to a time, less what it waits for stragglers."""
     deadline_s = time.monotonic() + CAUGHT_UP_S
-    while daemon.metric("driftd_watermark_timestamp_seconds") < until_s - STRAGGLERS_S:
+    while daemon.get("/livez") is None or daemon.metric("driftd_watermark_timestamp_seconds") < until_s - STRAGGLERS_S:
         if time.monotonic() > deadline_s:
             raise RuntimeError(f"the judge is more than {CAUGHT_UP_S:g} s behind")
         time.sleep(0.25)

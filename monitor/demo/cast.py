@@ -19,7 +19,7 @@ import yaml
 from monitor.deltas import court_of
 from monitor.errors import DriftdError
 
-READY_S: Final = 60.0
+READY_S: Final = 90.0
 SESSION_MS: Final = 6_000
 """The shortest that brokers allow: so soon is one missed that was killed."""
 COURTS: Final = 4

@@ -120,8 +120,9 @@ def run_demo(seconds: float | None, *, as_json: bool, port: int, is_scaled: bool
             _perform(console, show, broker.bootstrap_servers, said, (began_s, seconds), cast)
         except KeyboardInterrupt:
             _say(console, began_s, "stopping")
+        is_standing = cast.is_good()
     result = {**show.result(), **cast.result()}
-    is_good = result["detected"] == result["planted"] > 0 and not show.false_alarms and cast.is_good()
+    is_good = result["detected"] == result["planted"] > 0 and not show.false_alarms and is_standing
     _finish(console, show, result, began_s)
     if as_json:
         sys.stdout.write(f"{json.dumps(result)}\n")

@@ -44,8 +44,8 @@ def test_story_is_told_to_people_and_the_result_alone_to_programs(done: subproce
 def test_scaled_form_detects_all_while_one_of_each_is_killed_and_others_take_over() -> None:
     done = driftd("demo", "--scaled", "--seconds", "60", "--json", timeout_s=300)
 
-    result = json.loads(done.stdout.splitlines()[-1])
     assert 0 == done.returncode, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
     assert (3, 3, 0) == (result["planted"], result["detected"], result["false_alarms"])
     assert ["fold", "judge"] == [each["who"].split()[0] for each in result["killed"]]
     assert all(each["took_over_s"] > 0 for each in result["killed"])

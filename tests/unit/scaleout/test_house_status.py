@@ -111,7 +111,10 @@ class Doors:
     def __init__(self, *numbers: int) -> None:
         self.shut = list(numbers)
 
-    def renew(self, house: CourtHouse) -> None:
+    def close_gone(self, house: CourtHouse) -> None:
+        """None goes."""
+
+    def open_due(self, house: CourtHouse) -> None:
         for number in self.shut:
             house.open(number, {})
         self.shut = []
@@ -124,6 +127,7 @@ def test_judge_tells_of_each_court_how_old_its_newest_deltas_are_and_who_is_sile
     terms, adapter = build.pipeline_terms(SETTINGS), ADAPTERS["canonical"](Limits())
     courts = CourtHouse(lambda: DeltaCourt(terms, adapter, away_s=60.0), lambda _: None, Doors(0, 1))
     before = courts.picture().half
+    courts.idle((), 0.0, START_S)
     brokers = Brokers()
     fold = house(brokers)
     rng = random.Random(1)
