@@ -273,6 +273,7 @@ class App:
         positions = self._positions  # as of the last turn: a poll that failed may have gone on
         decided, is_saved = self._keeper.save(self._sections(), positions, now_s)
         if is_saved or not self._keeper.status.is_kept:
+            self._pipeline.saved()
             self.source.saved(positions)
             self._commits += 1
             for reference in self._learned:  # not before: the file of what was never stored would begin a model anew

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from monitor.selfwatch import SelfWatch
 from monitor.sources.kafka import KafkaSource
 from monitor.stalls import StallWatch
 from monitor.store import Store
+from monitor.store.pending_file import PendingFile
 from monitor.web import WebServer, WebTerms
 
 
@@ -40,7 +42,7 @@ def app(
     load: Callable[[], Settings] | None = None,
 ) -> tuple[App, WebServer]:
     """Give the daemon and its web server. load: reads the settings anew, None: they stay. Raises ConfigError."""
-    terms = build.pipeline_terms(settings)
+    terms = _with_file(build.pipeline_terms(settings), settings)
     loaded = build.references(settings)
     source = KafkaSource(build.kafka_terms(settings), clock, ErrorLog())
     about = {"references": len(loaded), "state": settings.state.directory if settings.state.enabled else None}
@@ -48,6 +50,14 @@ def app(
     pipeline, delivery = build.pipeline(settings, loaded, terms), Delivery(build.sinks(settings))
     whole = App(pipeline, source, delivery, board, app_terms, clock)
     return whole, server(settings, board, whole, app_terms.aides)
+
+
+def _with_file(terms: PipelineTerms, settings: Settings) -> PipelineTerms:
+    """Give the terms with what waits for outcomes in a file, where there is state to keep it with."""
+    if not settings.state.enabled:
+        return terms
+    file = PendingFile(Path(settings.state.directory), settings.outcomes.disk_bytes)
+    return replace(terms, backing_of=file.part)
 
 
 def loop_terms(

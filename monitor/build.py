@@ -29,7 +29,7 @@ from monitor.decode import ADAPTERS, Limits
 from monitor.detectors import DETECTORS
 from monitor.domain import Kind
 from monitor.errors import BaselineError, ConfigError
-from monitor.fields import FIELDS, VOLUME, Watch
+from monitor.fields import FEEDBACK, FIELDS, LABEL, OUTCOME_FIELDS, PREDICTION, VOLUME, Watch, known_kinds
 from monitor.pipeline import Pipeline
 from monitor.pipeline_terms import LearnTerms, PipelineTerms, TimeTerms
 from monitor.reference_files import read_references
@@ -45,6 +45,8 @@ from monitor.streams import StreamLimits
 T = TypeVar("T")
 
 ADAPTER: Final = "canonical"
+_FIELDS_KNOWN: Final = (*FIELDS, PREDICTION, VOLUME, *OUTCOME_FIELDS, LABEL, FEEDBACK)
+"""Fields that have one name; the rest are features.*, evaluation.* and feedback.*."""
 DUPLICATES_BACK: Final = 10_000
 """Messages of a partition that a fold reads again when it takes it up, to know duplicates of what others counted."""
 DELTA_BYTES_MAX: Final = 8 << 20
@@ -89,7 +91,7 @@ def plan_of_entry(entry: ModelSettings, alerts: AlertSettings) -> Plan:
         thresholds = {name: Threshold.model_validate(complete_rule(name, {})) for name in BUILT_IN_RULES}
     thresholds |= entry.thresholds
     rules = (_rule(name, given, entry, alerts) for name, given in thresholds.items() if given.enabled)
-    return Plan(Watch(tuple(entry.segments), tuple(entry.features.items())), tuple(rules))
+    return Plan(Watch(tuple(entry.segments), tuple(entry.features.items()), entry.outcomes.terms()), tuple(rules))
 
 
 def _rule(name: str, given: Threshold, entry: ModelSettings, alerts: AlertSettings) -> Rule:
@@ -123,15 +125,20 @@ def _level(limit: Limit | None) -> Level | None:
 
 
 def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
-    """Refuse a rule that names a fixed field which its statistic can't judge: it would never say anything."""
+    """Refuse a rule that names a field which does not exist, or its statistic can't judge: it would never speak."""
     kinds = _kinds(given.statistic)
+    where = f"models[{entry.match}].thresholds.{name}"
     for field in given.fields:
-        kind = Kind.VOLUME if field == VOLUME else FIELDS.get(field)
-        if kind is not None and kind not in kinds:
+        if any(wild in field for wild in "*?["):
+            continue
+        known = known_kinds(field)
+        if not known:
+            raise ConfigError(f"{where}: there is no field {field!r}; {did_you_mean(field, _FIELDS_KNOWN)}")
+        if not known & kinds:
             able = ", ".join(sorted(f for f, k in FIELDS.items() if k in kinds)) or "features.*"
             raise ConfigError(
-                f"models[{entry.match}].thresholds.{name}: the statistic {given.statistic!r} can't judge the field"
-                f" {field!r} ({kind}); fields it can judge: {able}"
+                f"{where}: the statistic {given.statistic!r} can't judge the field"
+                f" {field!r} ({'/'.join(sorted(known))}); fields it can judge: {able}"
             )
 
 
@@ -160,6 +167,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         event_ids_max=settings.limits.event_ids_max,
         series_max=settings.limits.label_series_max,
         releases=settings.releases.terms(),
+        join=settings.outcomes.terms(),
         seed=secrets.randbits(64),  # so that nobody can make ids that are taken for each other
     )
 

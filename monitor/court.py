@@ -29,8 +29,12 @@ from monitor.domain import (
 )
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
+from monitor.join.joiner import Joiner
+from monitor.join.pending import Pending
+from monitor.joining import Joining
 from monitor.judge import Judge
 from monitor.kept import Section, State
+from monitor.kpi_cells import Cells
 from monitor.lines import Terms
 from monitor.panes import Cadence, OpenPanes
 from monitor.pictures import picture_of
@@ -47,6 +51,8 @@ from monitor.watermark import Watermark
 
 FREEZES_MAX: Final = 20
 """References frozen after one look: a model of 25 features takes about 10 ms."""
+OUTCOMES_FROZEN_EVERY: Final = 60
+"""Panes after which it is seen whether streams of outcomes have learned enough."""
 PAST_S: Final = 86_400.0
 """How long buckets are kept at least: of quiet streams, what a day or so brought says what changed, and since when."""
 NAME: Final = "pipeline"
@@ -83,7 +89,8 @@ class Court:
         self._ladders = tuple(Ladder(sorted(set(terms.windows_s)), PAST_S) for _ in Arena)
         self._views = Views(self._table, self._ladders)
         judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
-        self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms)
+        self._cells = Cells(self._table, self._ladders, judge_terms.windows_s)
+        self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms, self._cells)
         self._tables = Tables(self._table, self._views, terms.detectors, judge_terms.windows_s, terms.series_max)
         self._watermark = Watermark(terms.time.disorder_s)
         self._duplicates = Duplicates(terms.event_ids_max, terms.seed)
@@ -94,6 +101,9 @@ class Court:
         self._subjects = SubjectTimes()
         self._missing = Missing()
         self._releases = Releases(self._table, terms.releases)
+        pending, waiting = (Pending(terms.backing_of(name)) for name in ("inferences", "outcomes"))
+        joiner = Joiner(terms.join, lambda m, v: self._plan(m, v).watch.task, pending, waiting, terms.seed)
+        self._joining = Joining(self._table, self._folder, joiner, terms.time.pane_s)
         self._counting = Counting(
             table=self._table,
             folder=self._folder,
@@ -184,6 +194,12 @@ class Court:
         """Close every pane that holds anything: the input has ended."""
         step = Step()
         last = self._open.last
+        late = self._joining.ripen_all()
+        if last is None and any(late):
+            last = self._cadence.next or 0
+        for arena, held in zip(Arena, late, strict=True):
+            for part in held:
+                self._open.put(last or 0, arena, part)
         if last is not None:
             self._watermark.advance_to((last + 1) * self._terms.time.pane_s + self._terms.time.disorder_s)
             self._close(step)
@@ -210,7 +226,9 @@ class Court:
         if self._missing.is_any(start_s):
             self._judge.skip(start_s, end_s)
         closed: dict[Arena, Pairs] = {}
+        ripe = self._joining.ripen(pane)
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
+            hits.extend(ripe[arena.arena])
             counts = Counts.of_hits(hits, arena.size) if hits else EMPTY
             self._ladders[arena.arena].append(start_s, end_s, counts)
             pairs = counts.pairs()
@@ -223,6 +241,9 @@ class Court:
                 self._views.close(end_s, start_s, counts)
         self._releases.close(start_s, closed)
         step.references += self._freeze(end_s)
+        if pane % OUTCOMES_FROZEN_EVERY == 0:
+            for index in sorted(self._table.with_outcomes):
+                self._table.freeze_outcomes(self._table.subjects[index], self._terms.join.learn_rows)
         step.transitions += self._judge.look(pane, end_s)
         self._looks += 1
 
@@ -253,7 +274,12 @@ class Court:
             self._add_placed(*placed)
         times = self._subjects
         return [
-            self._table.freeze(s, source, (float(times.first_s[s.index]), float(end_s or times.last_s[s.index])))
+            self._table.freeze(
+                s,
+                source,
+                (float(times.first_s[s.index]), float(end_s or times.last_s[s.index])),
+                has_outcomes=end_s is None,
+            )
             for s in subjects
         ]
 
@@ -275,6 +301,7 @@ class Court:
     def sections(self) -> Iterator[Section]:
         """Give all that is known, piece by piece; to be made before the next message is taken in."""
         yield from self._counting.sections()
+        yield from self._joining.sections()
         yield from self._judge.sections()
         yield from self._releases.sections()
         yield Section(NAME, None, self._state)
@@ -288,6 +315,7 @@ class Court:
         Raises StateError where it can't be read.
         """
         moves = self._counting.restore(states)
+        self._joining.restore(states, moves)
         own = states.get(NAME, {})
         self._looks = own.get("looks", 0)
         self._missing.restore(own.get("missing", {}))
@@ -305,12 +333,19 @@ class Court:
         closed = self._cadence.next
         return self._judge.replan(NEVER_S if closed is None else closed * self._terms.time.pane_s, terms.budget)
 
+    def saved(self) -> None:
+        """Hear that all that `sections` gave is stored."""
+        self._joining.joiner.saved()
+
     # ---- what there is to see
 
     def picture(self) -> Picture:
         """Give all numbers as of the last closed pane, as values that do not change."""
         found = picture_of(self._counting, self._judge, self._tables, self._looks, self._terms.learn.events)
-        return replace(found, releases=self._releases.totals(), overflow={**found.overflow, **self._releases.overflow})
+        kpis, left_out = self._cells.values()
+        overflow = {**found.overflow, **({"kpi_cells": left_out} if left_out else {}), **self._releases.overflow}
+        join, releases = self._joining.joiner.status(), self._releases.totals()
+        return replace(found, join=join, kpis=kpis, releases=releases, overflow=overflow)
 
     @property
     def alerts(self) -> Sequence[Alert]:

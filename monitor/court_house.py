@@ -96,6 +96,9 @@ class CourtHouse:
             for section in court.sections():
                 yield section._replace(name=f"{NAME}/{number}/{section.name}")
 
+    def saved(self) -> None:
+        """Nothing waits for it."""
+
     def restore(self, states: Mapping[str, State]) -> None:
         """Go on where `sections` left it."""
         by_court: dict[int, dict[str, State]] = {}

@@ -18,6 +18,7 @@ from monitor.bins import Arena
 from monitor.detectors.base import Detector
 from monitor.domain import Alert, IntArray, StreamKey, Transition
 from monitor.drifts import ARENAS, Drifts
+from monitor.fields import VOLUME
 from monitor.incomplete import Incomplete
 from monitor.judge_state import (
     Identity,
@@ -29,10 +30,12 @@ from monitor.judge_state import (
 )
 from monitor.kept import Moves, Section, State
 from monitor.kept_rows import moved, reading
+from monitor.kpi_cells import Cells
+from monitor.kpi_watch import KpiWatch
 from monitor.lines import LineMaker, Lines, Terms, Where
 from monitor.onsets import Onsets
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, DRIFT, Budget, PlanOf, Rule
+from monitor.rules import ANOMALY, DRIFT, KPI, Budget, PlanOf, Rule
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
 from monitor.tracks import Countable, Limits, Tracks
@@ -52,7 +55,13 @@ class Docket:
     """Holds the lines of all models, their tracks, and what else watches streams. Called in the loop thread."""
 
     def __init__(
-        self, table: StreamTable, views: Views, detectors: Mapping[str, Detector], plan_of: PlanOf, terms: Terms
+        self,
+        table: StreamTable,
+        views: Views,
+        detectors: Mapping[str, Detector],
+        plan_of: PlanOf,
+        terms: Terms,
+        cells: Cells | None = None,
     ) -> None:
         self._table = table
         self._views = views
@@ -65,6 +74,7 @@ class Docket:
         self._end_s = 0.0
         self._pasts = self._overs = 0
         self.anomalies = Anomalies(table, views, plan_of, terms.windows_s)
+        self._cells = cells
         self._begin()
 
     def _begin(self) -> None:
@@ -77,6 +87,9 @@ class Docket:
         self._gone: set[Identity] = set()
         self._drifts = Drifts(self._table, self._views, self._plan_of, self._terms.budget)
         self._watchmen = Watchmen(self._table, self._views, self._plan_of, self._terms.budget)
+        self._kpis = (
+            None if self._cells is None else KpiWatch(self._table, self._views, self._plan_of, self._terms, self._cells)
+        )
         self.book = AlertBook()
 
     # ---- which lines
@@ -236,9 +249,16 @@ class Docket:
 
         def is_kept(key: StreamKey) -> bool:
             place = places.get(key)
+            if place is None and is_kpi(key):
+                return True
             return place is not None and bool(kept[place[0]][place[1]])
 
+        def is_kpi(key: StreamKey) -> bool:
+            return StreamKey(key.model, key.model_version, VOLUME, "") in places and key not in places
+
         def rule_of(alert: Alert) -> Rule | None:
+            if alert.statistic == KPI:
+                return None if self._kpis is None else self._kpis.rule_of(alert.key, alert.rule)
             return self._rule_of(alert, *places[alert.key]) if is_kept(alert.key) else None
 
         def begun_of(where: Where, row: int, name: str) -> tuple[Where, int, int] | None:

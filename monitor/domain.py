@@ -278,6 +278,23 @@ class StatisticTable:
     values: FloatArray
 
 
+class KpiValue(NamedTuple):
+    """A KPI of one model version and segment in one window, with its interval of 95 %. See monitor.kpis.
+
+    segment: "" for all traffic, name=value, or the name alone where its values are compared. name: of the KPI.
+    """
+
+    model: str
+    model_version: str
+    segment: str
+    window: str
+    name: str
+    value: float
+    low: float
+    high: float
+    samples: int
+
+
 class AnomalyScore(NamedTuple):
     """How odd the last point of a metric series is, 0 to 1 (0.5: an alarm). statistic: volume, p50, p95, mean, rate."""
 
@@ -286,6 +303,23 @@ class AnomalyScore(NamedTuple):
     field: str
     statistic: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class JoinStatus:
+    """Inferences and outcomes that are joined. See join.joiner for what becomes of outcomes, by kind and result.
+
+    pending: inferences that are remembered. waiting: outcomes' ids that wait for their inference. expired: those that
+    waited in vain. forgotten: inferences that had to go before their time. nbytes: what waits takes on disk.
+    """
+
+    is_on: bool = False
+    outcomes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    pending: int = 0
+    waiting: int = 0
+    expired: int = 0
+    forgotten: int = 0
+    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +349,8 @@ class Picture:
     transitions: Mapping[tuple[str, str], int]
     anomalies: Sequence[AnomalyScore] = ()
     releases: Sequence[ModelTotals] = ()
+    join: JoinStatus = field(default_factory=JoinStatus)
+    kpis: Sequence[KpiValue] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,9 @@ class FoldHouse:
         """Nothing is kept."""
         return iter(())
 
+    def saved(self) -> None:
+        """Nothing waits for it."""
+
     def restore(self, states: Mapping[str, State]) -> None:
         """Nothing is kept."""
 

@@ -77,6 +77,9 @@ class Judge(Docket):
             transitions += self.book.advance(self._observations(where, lines, alerted), end_s, self._date)
         for own in (self._drifts, self._watchmen):
             transitions += self.book.advance(own.look(self.book, end_s), end_s, self._date)
+        if self._kpis is not None:
+            kpis = self._kpis.look(self.book, due, end_s, self._incomplete)
+            transitions += self.book.advance(kpis, end_s, self._date)
         odd = self.anomalies.look(self.book, end_s, self._incomplete)
         return transitions + self.book.advance(odd, end_s, self._date)
 

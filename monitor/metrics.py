@@ -364,6 +364,15 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
     "driftd_open_panes": ("Panes that hold events and wait for the watermark.", lambda s: s.picture.open_panes),
     "driftd_streams": ("Streams that are watched.", lambda s: s.picture.streams),
     "driftd_consumer_partitions": ("Partitions assigned to this process.", lambda s: len(s.partitions)),
+    "driftd_join_pending_inferences": (
+        "Inferences that are remembered for their outcomes.",
+        lambda s: s.picture.join.pending,
+    ),
+    "driftd_join_waiting_outcomes": (
+        "Requests of which outcomes came and no inference yet.",
+        lambda s: s.picture.join.waiting,
+    ),
+    "driftd_join_bytes": ("What waits to be joined takes on disk, in bytes.", lambda s: s.picture.join.nbytes),
     "driftd_dead_letters_waiting": ("Dead letters that no broker has accepted yet.", lambda s: s.dead_letters.waiting),
 }
 
@@ -380,6 +389,14 @@ def _by_criterion(values: Callable[[GateStatus], Mapping[str, float]]) -> Reader
 
 
 _SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]] = {
+    "driftd_join_expired_total": (
+        "Requests whose outcomes waited for an inference in vain, for outcomes.ttl_s.",
+        lambda s: s.picture.join.expired,
+    ),
+    "driftd_join_forgotten_total": (
+        "Inferences forgotten before their time, as there was no room (outcomes.pending_max, disk_bytes).",
+        lambda s: s.picture.join.forgotten,
+    ),
     "driftd_batches_total": ("Batches of messages worked through.", lambda s: s.batches),
     "driftd_busy_seconds_total": ("Time the main loop worked instead of waiting, in seconds.", lambda s: s.busy_s),
     "driftd_commits_total": ("Commits of state and offsets.", lambda s: s.commits),
@@ -486,6 +503,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         " (label, feedback, override, escalation, evaluation).",
         ("topic", "type"),
         _by_pair(lambda s: s.picture.counted),
+    ),
+    Family(
+        "driftd_outcomes_total",
+        "counter",
+        "Outcomes by kind and what became of them: joined, waiting (for an inference, as of now), duplicate, late (its"
+        " inference had counted as having none), useless (it says nothing that can be used), not_sampled, overflow.",
+        ("kind", "result"),
+        _by_pair(lambda s: s.picture.join.outcomes),
     ),
     Family(
         "driftd_events_rejected_total",

@@ -8,12 +8,13 @@ Law: what comes out depends on the messages and their order of arrival alone, no
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from monitor.court import NEVER_S, Court, Step
-from monitor.decode import Adapter, Columns
+from monitor.decode import Adapter, Columns, Outcomes
 from monitor.domain import Batch, FloatArray, IntArray, Rejection, TopicPartition
 from monitor.pipeline_terms import PipelineTerms
 from monitor.references import Reference
@@ -29,7 +30,9 @@ class Pipeline(Court):
 
     def step(self, batch: Batch, now_s: float) -> Step:
         """Take in a batch of messages. now_s: wall clock, by which times in the future are clamped (inf: never)."""
+        self._joining.joiner.drain()
         columns = self._adapter.decode(batch.values)
+        outcomes = self._in_time(columns.outcomes, now_s)
         step = Step(rejected=list(columns.rejected))
         topics = [source.topic for source in batch.sources]
         partitions = np.asarray(batch.partitions, dtype=np.int64)
@@ -37,6 +40,7 @@ class Pipeline(Court):
         heard = [batch.sources[i] for i in np.unique(partitions).tolist()]
         if not len(columns):
             self._watermark.set_timeless(heard)
+            self._hear(outcomes, step)
             return step
         if not isinstance(columns.messages, range):  # a range: one event per message, none rejected
             partitions = partitions[np.array(columns.messages, dtype=np.int64)]
@@ -46,10 +50,25 @@ class Pipeline(Court):
         if counted is not None:
             columns, scopes, partitions = columns.at(counted), scopes[counted], partitions[counted]
         if len(columns):
-            self._take(columns, scopes, partitions, (batch.sources, now_s), step)
+            outcomes = self._take(columns, scopes, partitions, (batch.sources, now_s), outcomes, step)
         self._watermark.set_timeless(heard)  # not sooner: until its first event in here a partition holds time back
         self._close(step)
+        self._hear(outcomes, step)
         return step
+
+    def _in_time(self, outcomes: Outcomes, now_s: float) -> Outcomes:
+        """Give outcomes in the order of their messages, none of them from the future."""
+        if not len(outcomes):
+            return outcomes
+        latest_s = now_s + self._terms.time.future_s
+        times_s = [min(time_s, latest_s) for time_s in outcomes.times_s]
+        return replace(outcomes, times_s=times_s).ordered()
+
+    def _hear(self, outcomes: Outcomes, step: Step) -> None:
+        """Take in outcomes after which no inference comes in this batch: of what is open once time has gone on."""
+        if len(outcomes):
+            self._close(step)
+            self._joining.take(Columns(), np.empty(0, dtype=np.int64), outcomes, self._cadence.next)
 
     def _accept(
         self, columns: Columns, scopes: IntArray, partitions: IntArray, topics: Sequence[str]
@@ -72,11 +91,13 @@ class Pipeline(Court):
         scopes: IntArray,
         partitions: IntArray,
         arrival: tuple[Sequence[TopicPartition], float],
+        outcomes: Outcomes,
         step: Step,
-    ) -> None:
+    ) -> Outcomes:
         """Fold the events that are in time, or late within the grace. arrival: the partitions, and the wall clock.
 
         Events between which no pane closes are folded together; panes close between them, wherever batches were cut.
+        Gives the outcomes that came after the last of them.
         """
         sources, now_s = arrival
         time, topics = self._terms.time, [source.topic for source in sources]
@@ -100,9 +121,13 @@ class Pipeline(Court):
             if start == stop:
                 continue
             self._close_until(float(closed[start]), step)
-            part = slice(start, stop)
+            part, run = slice(start, stop), columns.cut(slice(start, stop))
             self._subjects.touch(self._table.subject_of[scopes[part]], times_s[part])
-            self._fold(columns.cut(part), scopes[part], panes[part])
+            self._fold(run, scopes[part], panes[part])
+            heard = outcomes.before(columns.messages[stop - 1])
+            self._joining.take(run, scopes[part], outcomes.cut(slice(0, heard)), self._cadence.next)
+            outcomes = outcomes.cut(slice(heard, len(outcomes)))
+        return outcomes
 
     def _clamped(self, times_s: FloatArray, partitions: IntArray, topics: Sequence[str], now_s: float) -> FloatArray:
         latest_s = now_s + self._terms.time.future_s

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from monitor.detectors.base import Detector
+from monitor.join.pending import Backing, InMemory
+from monitor.join.terms import JoinTerms
 from monitor.releases import ReleaseTerms
 from monitor.rules import Budget, PlanOf
 from monitor.streams import StreamLimits
@@ -40,7 +42,10 @@ class LearnTerms:
 
 @dataclass(frozen=True, slots=True)
 class PipelineTerms:
-    """All that a pipeline is told. windows_s: of all rules together. seed: by which event ids are hashed, 64 bits."""
+    """All that a pipeline is told. windows_s: of all rules together. seed: by which event ids are hashed, 64 bits.
+
+    backing_of: gives where inferences and outcomes that wait for each other are kept, by a name.
+    """
 
     plan_of: PlanOf
     detectors: Mapping[str, Detector]
@@ -53,3 +58,5 @@ class PipelineTerms:
     series_max: int = 50_000
     seed: int = 0
     releases: ReleaseTerms = field(default_factory=ReleaseTerms)
+    join: JoinTerms = field(default_factory=JoinTerms)
+    backing_of: Callable[[str], Backing] = lambda _: InMemory()

@@ -105,7 +105,11 @@ class _Head(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is normal for one model version. source: where it came from, in words. span_s: event time it covers."""
+    """What is normal for one model version. source: where it came from, in words. span_s: event time it covers.
+
+    base: identity of the reference that this one goes on from, with streams of outcomes that were learned later; "" for
+    one that stands in a file.
+    """
 
     model: str
     model_version: str
@@ -114,6 +118,7 @@ class Reference:
     to_s: float
     events: int
     streams: tuple[StreamReference, ...]
+    base: str = ""
     identity: str = field(init=False)
     known: InitVar[str] = ""
 
@@ -217,7 +222,7 @@ def reference_state(reference: Reference) -> State:
     head = {"model": reference.model, "model_version": reference.model_version, "source": reference.source}
     span = {"from_s": reference.from_s, "to_s": reference.to_s, "events": reference.events}
     streams = [_stream_state(stream) for stream in reference.streams]
-    return {"identity": reference.identity, **head, **span, "streams": streams}
+    return {"identity": reference.identity, "base": reference.base, **head, **span, "streams": streams}
 
 
 def reference_of(state: State) -> Reference:
@@ -231,6 +236,7 @@ def reference_of(state: State) -> Reference:
             to_s=float(state["to_s"]),
             events=int(state["events"]),
             streams=tuple(map(_stream_of, state["streams"])),
+            base=state.get("base", ""),
             known=state["identity"],
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +23,7 @@ from monitor.exporter import render
 from monitor.gate.counts import counts_dict
 from monitor.ledger import Ledger, is_page
 from monitor.pipeline import Pipeline
+from monitor.pipeline_terms import PipelineTerms
 from monitor.progress import progress
 from monitor.references import Reference
 from monitor.rules import Budget
@@ -87,7 +88,7 @@ def replay_files(
     settings: Settings, references: Sequence[Reference], paths: Sequence[Path], outputs: Outputs
 ) -> Summary:
     """Run the files through a pipeline; write transitions and metrics. Raises SourceError on an unreadable file."""
-    pipeline = build.pipeline(settings, references)
+    pipeline = build.pipeline(settings, references, joining_from_the_start(settings))
     source = FileSource(paths, batch_records_max=settings.kafka.batch_records_max)
     summary = Summary(Budget(settings.alerts.false_alarm_budget, settings.alerts.budget_period_s))
     with ExitStack() as stack:
@@ -116,6 +117,12 @@ def replay_files(
         with _writer(outputs.counts) as file:
             json.dump(counts_dict(picture.releases, picture.watermark_s), file, allow_nan=False)
     return summary
+
+
+def joining_from_the_start(settings: Settings) -> PipelineTerms:
+    """Give terms by which inferences are remembered from the first on: a file has outcomes, or it has none."""
+    terms = build.pipeline_terms(settings)
+    return replace(terms, join=replace(terms.join, mode="on" if terms.join.mode == "auto" else terms.join.mode))
 
 
 def transition_dict(transition: Transition) -> dict[str, Any]:

@@ -16,6 +16,8 @@ DRIFT: Final = "drift"
 """The statistic that the sequential engine judges by itself, see drifts."""
 ANOMALY: Final = "anomaly"
 """The statistic of metric series, see anomalies."""
+KPI: Final = "kpi"
+"""The statistic of rules whose fields are KPIs, see kpi_watch."""
 DRIFT_KINDS: Final = frozenset({Kind.NUMERIC, Kind.CATEGORICAL, Kind.LOG})
 DRIFT_SHARE: Final = 0.5
 """Share of a model's budget that drift has; thresholds have the rest."""

@@ -20,7 +20,9 @@ from monitor.decode import ADAPTERS, Adapter, Limits
 from monitor.delivery import Delivery
 from monitor.delta_court import DeltaCourt
 from monitor.delta_fold import DeltaFold
+from monitor.errors import ConfigError
 from monitor.fold_house import FoldHouse, Hands
+from monitor.pipeline_terms import PipelineTerms
 from monitor.relay.delta_topic import DeltaTopic
 from monitor.relay.layout_topic import LayoutReader, LayoutWriter
 from monitor.relay.ledger import GroupLedger
@@ -36,7 +38,7 @@ def fold_app(
     load: Callable[[], Settings] | None = None,
 ) -> tuple[App, WebServer]:
     """Give a fold and its web server; see assembly.app. It keeps no state, and judges nothing but itself."""
-    terms, own = build.pipeline_terms(settings), settings.scaleout
+    terms, own = _without_join(settings), settings.scaleout
     report = ErrorLog()
     source = KafkaSource(build.fold_terms(settings), clock, report)
     ledger = GroupLedger(source.consumer, settings.kafka.topics, report)
@@ -60,7 +62,7 @@ def judge_app(
 ) -> tuple[App, WebServer]:
     """Give a judge and its web server; see assembly.app."""
     own = settings.scaleout
-    terms = replace(build.pipeline_terms(settings), event_ids_max=0)
+    terms = replace(_without_join(settings), event_ids_max=0)
     loaded, adapter = build.references(settings), _adapter(settings)
     source = KafkaSource(build.delta_terms(settings), clock, ErrorLog())
     house = CourtHouse(
@@ -73,6 +75,17 @@ def judge_app(
     loop = replace(loop_terms(settings, board, terms, load, about), away_s=0.0, topics=(own.deltas_topic,))
     whole = App(house, source, Delivery(build.sinks(settings)), board, loop, clock)
     return whole, server(settings, board, whole, loop.aides)
+
+
+def _without_join(settings: Settings) -> PipelineTerms:
+    """Give a half's terms. Raises ConfigError where outcomes must be joined, which only a whole process does so far."""
+    if settings.outcomes.join == "always":
+        raise ConfigError(
+            "outcomes.join: found always, and a fold can't join yet; write never (outcomes are then counted by kind"
+            " alone), or let `driftd run` read these topics"
+        )
+    terms = build.pipeline_terms(settings)
+    return replace(terms, join=replace(terms.join, mode="off"))
 
 
 def _adapter(settings: Settings) -> Adapter:

@@ -16,20 +16,30 @@ import numpy as np
 
 from monitor.bins import ARENA_OF, Arena
 from monitor.categories import Categories
-from monitor.counts import Counts
 from monitor.decode.lanes import Lane
-from monitor.domain import CountArray, IntArray, Kind, StreamKey
-from monitor.fields import EXPONENTS, FEATURE_PREFIX, FIELDS, IGNORE, PREDICTION, VOLUME, Watch, kind_of_value
-from monitor.freezing import arranged, frozen, learned_normal, order_of
+from monitor.domain import IntArray, Kind, StreamKey
+from monitor.fields import (
+    FEATURE_PREFIX,
+    FIELDS,
+    IGNORE,
+    PREDICTION,
+    UNIT_FIELDS,
+    VOLUME,
+    Watch,
+    exponent_of,
+    is_of_outcomes,
+    kind_of_field,
+    kind_of_value,
+)
+from monitor.freezing import arranged, order_of
+from monitor.kpis.base import UNIT_GRID
+from monitor.learned import Learned
 from monitor.references import Grid, Reference, StreamReference
-from monitor.rows import Rows, ValueRows
+from monitor.rows import Rows
 from monitor.scopes import LaneTable, Layout, Scope, Subject, getter
-from monitor.sequential.learning import Learner, normal_of
-from monitor.sequential.normal import Normal
+from monitor.sequential.learning import normal_of
 
 NONE: Final = -1
-STAGES_EVERY: Final = 16
-"""Panes after which it is seen which streams have learned enough for the next stage."""
 SEGMENT_CHARS_MAX: Final = 64
 
 
@@ -43,13 +53,14 @@ class StreamLimits:
     segment_values_max: int = 50
 
 
-class StreamTable:
+class StreamTable(Learned):
     """Every stream there is; only the loop thread touches it.
 
     changed: subjects whose streams or reference changed since the set was last emptied. order: the arena of each stream
     in the order in which they came. epoch: how often rows were moved, which happens between two processes alone.
     preset: grids of streams that are yet to come. is_inherited: a new version of a known model takes the reference of
-    the one before it, rather than learn its own.
+    the one before it, rather than learn its own. scales: by subject, the power of two of what it predicts.
+    with_outcomes: subjects that have streams of outcomes.
     """
 
     def __init__(
@@ -64,22 +75,18 @@ class StreamTable:
         self._references = {(reference.model, reference.model_version): reference for reference in references}
         self.preset: Mapping[StreamKey, Grid] = {}
         self.is_inherited = False
+        self.scales: dict[int, int] = {}
         self._main: dict[str, dict[str, int]] = defaultdict(dict)
         self._lanes: dict[Lane, LaneTable] = {}
         self._fixed = {name: np.zeros(0, dtype=np.int64) for name in (*FIELDS, PREDICTION, VOLUME)}
-        self.values = ValueRows()
-        self.logs = Rows(Arena.LOGS)
-        self.flags = Rows(Arena.FLAGS)
-        self.arenas: tuple[Rows, ...] = (self.values, self.logs, self.flags)
-        self.learners = tuple(Learner(arena, pane_s) for arena in Arena)
-        self.normals: dict[tuple[Arena, int], Normal] = {}
+        super().__init__(pane_s)
         self.subjects: list[Subject] = []
+        self.with_outcomes: set[int] = set()
         self.segment_names: set[str] = set()
         self.scopes: list[Scope] = []
         self.order = bytearray()
         self.epoch = 0
         self.subject_of = np.zeros(0, dtype=np.int64)
-        self.changed: set[int] = set()
         self.overflow: Counter[str] = Counter()
         self.schema_changes: Counter[tuple[str, str]] = Counter()
 
@@ -129,6 +136,9 @@ class StreamTable:
         self._main[version][model] = self.add_scope(subject, "").index
         return subject
 
+    def _events_row(self, subject: Subject) -> int:
+        return int(self._fixed[VOLUME][subject.scopes[""].index])
+
     def add_reference(self, subject: Subject) -> None:
         """Give a model version the streams of its reference, if it has one; without the features that are ignored."""
         for stream in subject.reference.streams if subject.reference else ():
@@ -160,12 +170,14 @@ class StreamTable:
 
         column: the field's values, the first of which makes the stream (None: every event has one).
         """
+        if name not in self._fixed:
+            self._fixed[name] = np.full(len(self.subject_of), NONE, dtype=np.int64)
         rows = self._fixed[name][scopes]
         missing = np.flatnonzero(rows == NONE)
         made: dict[int, int] = {}
         for i in missing.tolist():
             index = int(scopes[i])
-            kind = Kind.VOLUME if column is None else _kind_of(name, column[i])
+            kind = Kind.VOLUME if column is None else kind_of_field(name, column[i])
             if index not in made and kind is not None:
                 made[index] = i
                 self._fixed[name][index] = self._add_stream(self.scopes[index], name, kind)
@@ -176,7 +188,7 @@ class StreamTable:
     def absent_fields(self, present: Collection[str], scopes: IntArray) -> Iterator[tuple[str, IntArray]]:
         """Give the fixed fields that no event of a batch has but some scope of it counts; rows as in `field_rows`."""
         for name, known in self._fixed.items():
-            if name not in present and name != VOLUME:
+            if name not in present and name != VOLUME and not is_of_outcomes(name):
                 rows = known[scopes]
                 if (rows != NONE).any():
                     yield name, rows
@@ -190,7 +202,8 @@ class StreamTable:
             self.overflow["streams"] += 1
             return NONE
         row = self.add_stream(scope, name, kind)
-        grid = self.preset.get(self.arenas[ARENA_OF[kind]].keys[row]) if self.preset else None
+        grid = UNIT_GRID if name in UNIT_FIELDS else None
+        grid = self.preset.get(self.arenas[ARENA_OF[kind]].keys[row], grid) if self.preset else grid
         if grid is not None:
             self.values.set_grid(row, grid)
         return row
@@ -200,10 +213,12 @@ class StreamTable:
         subject = scope.subject
         key = StreamKey(subject.model, subject.model_version, name, scope.segment)
         arena = ARENA_OF[kind]
-        row = self.arenas[arena].add(key, kind, subject.index, EXPONENTS.get(name, 0))
+        row = self.arenas[arena].add(key, kind, subject.index, exponent_of(name, self.scales.get(subject.index)))
         subject.rows.append((arena, row))
         self.order.append(arena)
         self.changed.add(subject.index)
+        if is_of_outcomes(name):
+            self.with_outcomes.add(subject.index)
         if kind is Kind.CATEGORICAL:
             as_names = subject.watch.configured(name.removeprefix(FEATURE_PREFIX)) == Kind.CATEGORICAL
             self.values.categories[row] = Categories(numbers_are_names=as_names)
@@ -213,8 +228,8 @@ class StreamTable:
         """Let the values of a feature or fixed field in a scope be counted in a row."""
         if name.startswith(FEATURE_PREFIX):
             scope.features[name.removeprefix(FEATURE_PREFIX)] = (kind, row)
-        elif name in self._fixed:
-            self._fixed[name][scope.index] = row
+        elif name in self._fixed or is_of_outcomes(name):
+            self._fixed.setdefault(name, np.full(len(self.subject_of), NONE, dtype=np.int64))[scope.index] = row
 
     def grids(self) -> dict[StreamKey, Grid]:
         """Give the grids of the streams that have one."""
@@ -344,65 +359,3 @@ class StreamTable:
         for row in np.unique(rows[~arena.has_type_change[rows]]).tolist():
             arena.has_type_change[row] = True
             self.schema_changes[arena.keys[row].model, "type"] += 1
-
-    # ---- the freeze
-
-    def freeze(self, subject: Subject, source: str, span_s: tuple[float, float]) -> Reference:
-        """Make what was learned the reference, for good. From here on new categories are `unseen`."""
-        volume = int(self._fixed[VOLUME][subject.scopes[""].index])
-        found = (self._frozen(arena, row) for arena, row in subject.rows)
-        streams = sorted((s for s in found if s is not None), key=lambda s: (s.field, s.segment))
-        subject.reference = Reference(
-            model=subject.model,
-            model_version=subject.model_version,
-            source=source,
-            from_s=span_s[0],
-            to_s=span_s[1],
-            events=int(self.flags.reference[volume, 0]),
-            streams=tuple(streams),
-        )
-        self.changed.add(subject.index)
-        for learner in self.learners:
-            learner.end()
-        return subject.reference
-
-    def _frozen(self, arena: Arena, row: int) -> StreamReference | None:
-        rows = self.arenas[arena]
-        normal = learned_normal(rows, row, self.learners[arena])
-        if normal is not None:
-            self.normals[arena, row] = normal
-        return frozen(self.values if arena is Arena.VALUES else rows, row, normal)
-
-    def learn(self, arena: Arena, pane: int, end_s: float, counts: tuple[IntArray, CountArray]) -> None:
-        """Add a closed pane to what is learned. counts: flat indices, ascending, and how many of each."""
-        rows, (flat, held) = self.arenas[arena], counts
-        learning = np.flatnonzero(rows.is_learning[: len(rows)])
-        if not learning.size:
-            return
-        is_learned = rows.is_learning[flat // rows.width]
-        if not is_learned.all():
-            flat, held = flat[is_learned], held[is_learned]
-        rows.reference.reshape(-1)[flat] += held
-        self.learners[arena].observe(pane, end_s, flat, held)
-        if pane % STAGES_EVERY == 0:
-            if arena is Arena.FLAGS:
-                learning = np.array(
-                    [row for row in learning.tolist() if rows.kinds[row] is Kind.YES_NO], dtype=np.int64
-                )
-            self.learners[arena].begin(learning, rows.reference[learning], [rows.kinds[r] for r in learning.tolist()])
-
-    def learn_late(self, arena: Arena, counts: Counts) -> None:
-        """Add late events to what is learned: they count, but tell nothing of their order."""
-        rows, (hits, values) = self.arenas[arena], counts.pairs()
-        learning = rows.is_learning[hits // rows.width]
-        rows.reference.reshape(-1)[hits[learning]] += values[learning]
-
-    def learned_events(self, subject: Subject) -> int:
-        """Give how many events the subject's reference rests on so far."""
-        row = int(self._fixed[VOLUME][subject.scopes[""].index])
-        return 0 if row == NONE else int(self.flags.reference[row, 0])
-
-
-def _kind_of(name: str, value: object) -> Kind | None:
-    """Give the kind of a fixed field's stream, None while no value tells that there is one."""
-    return None if value is None else FIELDS.get(name) or kind_of_value(value)

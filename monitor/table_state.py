@@ -50,7 +50,7 @@ GRID: Final = ("grid", "has_grid")
 def sections(table: StreamTable) -> Iterator[Section]:
     """Give what is kept of a table. Cost where nothing has changed: a microsecond per model."""
     epoch, streams = table.epoch, len(table.order)
-    ready = sum(subject.reference is not None for subject in table.subjects)
+    ready = sum(1 + len(subject.reference.streams) for subject in table.subjects if subject.reference is not None)
     mark = f"{epoch}-{len(table.subjects)}-{len(table.scopes)}-{ready}"
     yield Section(SUBJECTS, mark, partial(_subjects, table))
     yield Section(STREAMS, f"{epoch}-{streams}", partial(_streams, table))
@@ -209,13 +209,14 @@ class _Back:
         """Give the reference of a subject; note if it is another one than then."""
         found = self.states[SUBJECTS]
         today = self.table.reference_of(found["models"][number], found["versions"][number])
-        if today is not None:
+        state = self.states.get(f"{REFERENCE}/{number}")
+        goes_on = today is not None and state is not None and state.get("base") == today.identity
+        if today is not None and not goes_on:
             if today.identity != identity:
                 self.anew.add(number)
             return today
         if not identity:
             return None
-        state = self.states.get(f"{REFERENCE}/{number}")
         if state is None or state.get("identity") != identity:
             raise StateError(f"the reference {identity} of model {found['models'][number]!r} is missing from the state")
         return reference_of(state)

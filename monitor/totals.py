@@ -32,7 +32,7 @@ class Totals:
             self.received[topics[at]] += count
         for message, rejection in columns.rejected:
             self.rejected[topics[partitions[message]], str(rejection)] += 1
-        for message, kind in columns.outcomes:
+        for message, kind in zip(columns.outcomes.messages, columns.outcomes.kinds, strict=True):
             self.counted[topics[partitions[message]], kind] += 1
         if columns.dropped_features:
             self.overflow["features"] += columns.dropped_features

@@ -46,6 +46,10 @@ class Work(Protocol):
         """Give all that is kept."""
         ...
 
+    def saved(self) -> None:
+        """Hear that all that `sections` gave is stored."""
+        ...
+
     def restore(self, states: Mapping[str, State]) -> None:
         """Go on where `sections` left it."""
         ...

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from monitor.config.base import SECTION
+from monitor.config.outcomes import TaskSettings
 from monitor.config.refusals import Refusals, told
 from monitor.config.thresholds import WINDOWS_MAX, Threshold, complete_rule
 from monitor.config.units import Duration, Names, Window
@@ -70,6 +71,9 @@ class ModelSettings(BaseModel):
     features: dict[str, Literal["ignore", "numeric", "categorical"]] = Field(
         default_factory=dict,
         description="Glob of feature names to ignore, numeric or categorical; by default told from the values.",
+    )
+    outcomes: TaskSettings = Field(
+        default_factory=TaskSettings, description="What the answers are, and when one is right."
     )
     thresholds: dict[str, Threshold] = Field(
         default_factory=dict, description="Rules by name; a built-in rule's name changes that rule."

@@ -14,6 +14,7 @@ from monitor.config.base import SECTION
 from monitor.config.dead_letters import DeadLetterSettings
 from monitor.config.http import HttpSettings
 from monitor.config.kafka import KafkaSettings
+from monitor.config.outcomes import OutcomeSettings
 from monitor.config.refusals import Refusals, mask, reveal, show_key, told
 from monitor.config.releases import ReleaseSettings
 from monitor.config.scaleout import ScaleoutSettings
@@ -181,6 +182,9 @@ class Settings(BaseSettings):
         default_factory=DeadLetterSettings, description="What becomes of messages that can't be used."
     )
     reference: ReferenceSettings = Field(default_factory=ReferenceSettings, description="What is normal.")
+    outcomes: OutcomeSettings = Field(
+        default_factory=OutcomeSettings, description="What becomes of predictions, joined with them."
+    )
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="Defaults of all rules.")
     models: tuple[ModelSettings, ...] = Field(
         default=(), max_length=10_000, description="What is special about some models; the first match counts."

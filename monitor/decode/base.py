@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,13 +26,52 @@ class Limits:
 
 
 @dataclass(slots=True)
+class Outcomes:
+    """m outcome events in order of arrival; every sequence has length m.
+
+    messages: index of the message each came from. kinds: as in canonical.OUTCOME_KINDS. request_ids: which inference
+    each is about. times_s: event time. labels, values, evaluators, severities, failure_modes: as sent; None: absent.
+    """
+
+    messages: list[int] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    evaluators: list[Any] = field(default_factory=list)
+    severities: list[Any] = field(default_factory=list)
+    failure_modes: list[Any] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def ordered(self) -> Outcomes:
+        """Give them in the order of their messages."""
+        if all(before <= after for before, after in pairwise(self.messages)):
+            return self
+        order = sorted(range(len(self)), key=self.messages.__getitem__)
+        return Outcomes(*([getattr(self, each.name)[i] for i in order] for each in fields(self)))
+
+    def before(self, message: int) -> int:
+        """Give how many of them, in order, came before a message."""
+        return bisect_left(self.messages, message)
+
+    def cut(self, run: slice) -> Outcomes:
+        """Give a run of them."""
+        if run.stop - run.start == len(self):
+            return self
+        return Outcomes(*(getattr(self, each.name)[run] for each in fields(self)))
+
+
+@dataclass(slots=True)
 class Columns:
     """n inference events in order of arrival; every sequence has length n unless said otherwise.
 
     messages: index of the message each event came from (a message may hold many). times_s: shape (n,), event time.
     fields: the fixed fields that at least one event carries (see domain of `streams.FIELDS`); None: absent or null.
-    outcomes: kind of each accepted outcome event, with its message (any length). rejected: message and reason.
-    dropped_features: features beyond the limit, not read.
+    request_ids: by which outcomes refer to each, None where nothing says. outcomes: the outcome events, of a length of
+    their own. rejected: message and reason. dropped_features: features beyond the limit, not read.
     """
 
     messages: Sequence[int] = ()
@@ -38,10 +79,11 @@ class Columns:
     versions: Sequence[str] = ()
     times_s: FloatArray = field(default_factory=lambda: np.empty(0))
     event_ids: Sequence[str | None] = ()
+    request_ids: Sequence[str | None] = ()
     features: Sequence[Mapping[str, Any] | LaneFeatures] = ()
     segments: Sequence[Mapping[str, Any] | None] = ()
     fields: dict[str, Sequence[Any]] = field(default_factory=dict)
-    outcomes: list[tuple[int, str]] = field(default_factory=list)
+    outcomes: Outcomes = field(default_factory=Outcomes)
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
     dropped_features: int = 0
 
@@ -70,6 +112,7 @@ class Columns:
             versions=pick(self.versions),
             times_s=times_s,
             event_ids=pick(self.event_ids),
+            request_ids=pick(self.request_ids),
             features=pick(self.features),
             segments=pick(self.segments),
             fields={name: pick(column) for name, column in self.fields.items()},

@@ -11,10 +11,7 @@ duplicate keys the last one counts; a feature that is a list or an object is a w
 from __future__ import annotations
 
 import json
-import math
-import struct
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -22,14 +19,12 @@ import msgspec
 import numpy as np
 
 from monitor.decode.base import Columns, Limits
+from monitor.decode.guardrails import guardrail_fields
 from monitor.decode.lanes import LaneFeatures, Lanes
-from monitor.domain import FloatArray, Rejection
-from monitor.numbers import doubles
+from monitor.decode.outcomes import OUTCOME, Cells, add_outcomes, request_ids_of, take_outcomes
+from monitor.decode.times import time_or_rejection, times_of
+from monitor.domain import Rejection
 
-OUTCOME_KINDS: Final = frozenset({"label", "feedback", "override", "escalation", "evaluation"})
-MILLISECONDS_FROM: Final = 1e11
-"""Epoch times above this are milliseconds: as seconds it would be the year 5138."""
-TIME_MAX_S: Final = 1e10
 NAME_CHARS_MAX: Final = 256
 """Longer names of models and versions are a wrong type: names are labels, not text."""
 
@@ -63,21 +58,23 @@ class Wire(msgspec.Struct, gc=False):
     kind: Any = None
     request_id: Any = None
     sample_rate: Any = None
+    label: Any = None
+    value: Any = None
+    evaluator: Any = None
+    severity: Any = None
+    failure_mode: Any = None
 
 
 OBSERVATIONS: Final = Wire.__struct_fields__[6:22]
 """Fields of which an event must have at least one, if it has no features."""
 NOT_COUNTED: Final = frozenset(
     {"model", "model_version", "event_time", "event_id", "features", "segment", "status", "error_type"}
-    | {"type", "kind", "request_id"}
+    | {"type", "kind", "request_id", "label", "value", "evaluator", "severity", "failure_mode"}
 )
 """Fields that are not counted as they are."""
 WIRE_NAMES: Final = frozenset(Wire.__struct_fields__)
 OK_STATUSES: Final = frozenset({"ok", "OK", "success", "succeeded", "completed", "200"})
 ABSENT: Final[Sequence[Any]] = ()
-
-Cells = dict[str, Sequence[Any]]
-"""Columns of a batch by field; a field that no event can have is not there."""
 
 
 class CanonicalAdapter:
@@ -93,7 +90,9 @@ class CanonicalAdapter:
         messages, events = self._read(values, columns)
         if not events:
             return columns
-        cells = _cells(events)
+        messages, cells = take_outcomes(messages, _cells(events), columns)
+        if not messages:
+            return columns
         keep = self._accept(messages, cells, columns)
         if keep is not None:
             messages = [messages[i] for i in keep]
@@ -132,7 +131,7 @@ class CanonicalAdapter:
         return event
 
     def _accept(self, messages: Sequence[int], cells: Cells, columns: Columns) -> list[int] | None:
-        """Take out outcomes and what can't be counted; None: keep all, else the positions to keep."""
+        """Take out what can't be counted; None: keep all, else the positions to keep."""
         names, types = cells.get("model", ABSENT), cells.get("type", ABSENT)
         is_plain = (
             set(map(type, types)) <= {str, type(None)}
@@ -142,22 +141,26 @@ class CanonicalAdapter:
             and max(map(len, set(names))) <= NAME_CHARS_MAX
             and self._has_features(cells["features"])
         )
-        times = _times(cells.get("event_time", ABSENT)) if is_plain else None
+        times = times_of(cells.get("event_time", ABSENT)) if is_plain else None
         if times is not None:
             columns.times_s = times
             return None
         keep: list[int] = []
         kept_times: list[float] = []
+        late: list[int] = []
         for i, (message, cell) in enumerate(zip(messages, zip(*cells.values(), strict=True), strict=True)):
             verdict = self._accept_one(Wire(**dict(zip(cells, cell, strict=True))))
             if isinstance(verdict, Rejection):
                 columns.rejected.append((message, verdict))
             elif isinstance(verdict, str):
-                columns.outcomes.append((message, verdict))
+                late.append(i)
             else:
                 keep.append(i)
                 kept_times.append(verdict)
         columns.times_s = np.array(kept_times, dtype=np.float64)
+        add_outcomes(
+            [messages[i] for i in late], {name: [column[i] for i in late] for name, column in cells.items()}, columns
+        )
         return keep
 
     def _has_features(self, column: Sequence[Any]) -> bool:
@@ -170,9 +173,7 @@ class CanonicalAdapter:
         return max(len(features) for features in column if type(features) is dict) <= self._limits.features_max
 
     def _accept_one(self, event: Wire) -> float | str | Rejection:
-        """Give the event time of an inference, the kind of an outcome, or why it is neither."""
-        if event.type == "outcome" or (event.type is None and event.model is None and event.kind is not None):
-            return _accept_outcome(event)
+        """Give the event time of an inference, OUTCOME if it is one, or why it is neither."""
         if event.type not in (None, "inference"):
             return Rejection.BAD_KIND
         if event.model is None or event.model == "":
@@ -182,8 +183,8 @@ class CanonicalAdapter:
         if not (event.features is None or isinstance(event.features, (dict, LaneFeatures))):
             return Rejection.BAD_TYPE
         if event.features is None and all(getattr(event, name) is None for name in OBSERVATIONS):
-            return _accept_outcome(event) if event.kind is not None else Rejection.NO_OBSERVATION
-        return _time_or_rejection(event.event_time)
+            return OUTCOME if event.kind is not None else Rejection.NO_OBSERVATION
+        return time_or_rejection(event.event_time)
 
     def _fill(self, columns: Columns, messages: Sequence[int], cells: Cells) -> None:
         n = len(messages)
@@ -194,12 +195,16 @@ class CanonicalAdapter:
         ids = cells.get("event_id", none)
         is_plain = set(map(type, ids)) <= {str, type(None)}
         columns.event_ids = ids if is_plain else [None if v is None else str(v) for v in ids]
+        columns.request_ids = request_ids_of(cells.get("request_id", none))
         columns.features = self._bounded(columns, cells["features"])
         segments = cells.get("segment", none)
         columns.segments = segments if set(map(type, segments)) <= {dict, type(None)} else _mappings(segments)
         for name, column in cells.items():
             if name not in NOT_COUNTED and (column[0] is not None or column.count(None) < n):
                 columns.fields[name] = column
+        actions, unsafe = cells.get("guardrail_action", none), cells.get("unsafe", none)
+        if actions.count(None) < n:
+            columns.fields |= guardrail_fields(actions, unsafe)
         status, error = cells.get("status", none), cells.get("error_type", none)
         if status.count(None) < n or error.count(None) < n:
             columns.fields["error"] = _errors(status, error)
@@ -252,15 +257,6 @@ def _errors(status: Sequence[Any], error: Sequence[Any]) -> Sequence[bool | None
     return [known[pair] for pair in pairs]
 
 
-def _accept_outcome(event: Wire) -> str | Rejection:
-    if event.request_id is None or event.request_id == "":
-        return Rejection.NO_REQUEST_ID
-    if event.kind not in OUTCOME_KINDS if isinstance(event.kind, str) else True:
-        return Rejection.BAD_KIND
-    time_s = _time_or_rejection(event.event_time)
-    return time_s if isinstance(time_s, Rejection) else str(event.kind)
-
-
 def _read_leniently(value: bytes) -> Wire | Rejection:
     """Read what msgspec refused with the standard library; NaN, Infinity and 1e999 are numbers to it."""
     try:
@@ -294,41 +290,3 @@ def _is_error(status: Any, error_type: Any) -> bool | None:
     if type(status) is str:
         return status not in OK_STATUSES and not (status.isdecimal() and int(status[:9]) < 400)
     return bool(status >= 400) if type(status) in (int, float) else True
-
-
-def _times(column: Sequence[Any]) -> FloatArray | None:
-    """Give all event times at once, or None if any of them wants a look of its own."""
-    kinds = set(map(type, column))
-    try:
-        if kinds and kinds <= {float, int}:  # no event of the batch has a time: each is told so
-            times = doubles(column)
-            times = np.where(times > MILLISECONDS_FROM, times / 1000.0, times)
-        elif kinds == {str}:
-            times = np.array([_parse(text) for text in column])
-        else:
-            return None
-    except (ValueError, OverflowError, struct.error):
-        return None
-    return times if bool(np.all((times > 0) & (times < TIME_MAX_S))) else None
-
-
-def _time_or_rejection(value: Any) -> float | Rejection:
-    if value is None:
-        return Rejection.NO_TIME
-    if type(value) not in (float, int, str):
-        return Rejection.BAD_TIME
-    try:
-        time_s = _parse(value) if isinstance(value, str) else _seconds(float(value))
-    except (ValueError, OverflowError):
-        return Rejection.BAD_TIME
-    return time_s if math.isfinite(time_s) and 0 < time_s < TIME_MAX_S else Rejection.BAD_TIME
-
-
-def _seconds(epoch: float) -> float:
-    return epoch / 1000.0 if epoch > MILLISECONDS_FROM else epoch
-
-
-def _parse(text: str) -> float:
-    """Give epoch seconds of an RFC 3339 time; one without an offset is UTC."""
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -24,7 +24,7 @@ from monitor.kpis.diversity import DistinctModes, Entropy, Herfindahl, LargestSh
 from monitor.kpis.economics import PerSuccess, Tokens
 from monitor.kpis.means import Mean, Quantile, RootMeanSquare, SignedMean
 from monitor.kpis.shares import CategoryShare, Finding, Share
-from monitor.kpis.traffic import OutOfDistribution, Throughput
+from monitor.kpis.traffic import OutOfDistribution, Successes, Throughput, Total
 
 LOG_LOSS_MAX: Final = -math.log(1e-15)
 """Of a probability clipped at 1e-15."""
@@ -111,15 +111,20 @@ _ALL: Final[tuple[Kpi, ...]] = (
     PerSuccess("cost_per_success", "usd", "success_cost_usd"),
     Tokens(),
     PerSuccess("tokens_per_success", "tokens", "success_tokens"),
+    Total("cost_total", "usd", ("cost_usd",)),
+    Total("tokens_total", "tokens", ("tokens_in", "tokens_out")),
     # latency, reliability, traffic
     *(Quantile(f"latency_p{round(q * 100)}", "s", "latency_s", q) for q in (0.50, 0.95, 0.99)),
     *(Quantile(f"ttft_p{round(q * 100)}", "s", "ttft_s", q) for q in (0.50, 0.95, 0.99)),
     Share("error_rate", "error", is_higher_better=False),
     Share("fallback_rate", "fallback", is_higher_better=False),
     CategoryShare("fast_path_share", "route", frozenset({"fast"})),
+    CategoryShare("cache_hit_rate", "features.cache_hit", frozenset({"true"})),
+    CategoryShare("retry_rate", "features.retried", frozenset({"true"}), is_higher_better=False),
     OutOfDistribution(),
     Share("model_drift_rate", "drifted", is_higher_better=False),
     Throughput(),
+    Successes("successful_outcomes", "success"),
 )
 
 KPIS: Final[Mapping[str, Kpi]] = {kpi.name: kpi for kpi in _ALL}

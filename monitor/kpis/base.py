@@ -154,7 +154,8 @@ def flags_of(cell: Cell, field: str) -> tuple[int, int]:
     stream = cell.get(field)
     if stream is None or stream.kind is not Kind.YES_NO:
         return 0, 0
-    return int(stream.counts[YES]), int(stream.counts[YES] + stream.counts[NO])
+    yes = int(stream.counts[YES])
+    return yes, yes + int(stream.counts[NO])
 
 
 def log_counts_of(cell: Cell, field: str) -> tuple[FloatArray, FloatArray]:

@@ -174,5 +174,6 @@ class Quantile:
             float(values[min(int(np.searchsorted(until, rank)), len(values) - 1)]) for rank in (middle, first, last)
         )
         low = low * (1.0 - BIN_ERROR) if first >= 1 else 0.0
+        high = max(high, math.ldexp(1.0, stream.exponent))  # where values below the grid may end
         is_bounded = last <= samples - int(stream.valued()[-1])
         return Estimate(value, low, high * (1.0 + BIN_ERROR) if is_bounded else math.inf, samples)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from monitor.bins import ABOVE, BELOW, UNSEEN
+from monitor.detectors.mean import BIN_ERROR
 from monitor.domain import Kind
 from monitor.fields import FEATURE_PREFIX, VOLUME
-from monitor.kpis.base import UNKNOWN, Cell, Estimate, StreamCounts
-from monitor.kpis.limits import count_limits, scaled, share_limits
+from monitor.kpis.base import UNKNOWN, Cell, Estimate, StreamCounts, flags_of, log_counts_of
+from monitor.kpis.limits import count_limits, scaled, share_limits, z_of
 
 HOUR_S: Final = 3600.0
 
@@ -40,6 +42,54 @@ class Throughput:
 def per_hour(estimate: Estimate, span_s: float) -> Estimate:
     """Give a count of a stretch of `span_s` seconds as a rate per hour."""
     return scaled(estimate, HOUR_S / span_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Successes:
+    """Yes of a yes/no stream, a count: successful outcomes of a model version. Interval, guarantee: as Throughput."""
+
+    name: str
+    field: str
+    unit: str = "count"
+    is_higher_better: bool | None = True
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Give the one field."""
+        return (self.field,)
+
+    def estimate(self, cell: Cell, alpha: float) -> Estimate:
+        """Give the count; unknown where nothing was told."""
+        count, samples = flags_of(cell, self.field)
+        return Estimate(float(count), *count_limits(count, alpha), samples) if samples else UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Sum of all values of LOG streams, in their unit: tokens or cost of the cell; per_hour of it is a rate.
+
+    Interval: normal, of the sum over events that come as a Poisson process, whose variance is sum x^2; streams of one
+    event go together, so their errors are added. 1 % further out for the grid; high is infinite where a value lies
+    beyond it. Guarantee: asymptotic; traffic that comes in bursts varies more.
+    Source: compound Poisson process, Feller (1968), volume 1, chapter XII.
+    """
+
+    name: str
+    unit: str
+    fields: tuple[str, ...]
+    is_higher_better: bool | None = None
+
+    def estimate(self, cell: Cell, alpha: float) -> Estimate:
+        """Give the sum; unknown without values."""
+        streams = [(x, n) for x, n in (log_counts_of(cell, field) for field in self.fields) if n.sum() > 0.0]
+        if not streams:
+            return UNKNOWN
+        total = sum(float(n @ x) for x, n in streams)
+        half = z_of(alpha) * sum(math.sqrt(float(n @ (x * x))) for x, n in streams)
+        is_beyond = any(n[-1] > 0.0 for _, n in streams)
+        high = math.inf if is_beyond else (total + half) * (1.0 + BIN_ERROR)
+        samples = int(max(float(n.sum()) for _, n in streams))
+        return Estimate(total, max(total - half, 0.0) * (1.0 - BIN_ERROR), high, samples)
 
 
 @dataclass(frozen=True, slots=True)

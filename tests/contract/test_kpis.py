@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from monitor.bins import ARENA_OF, NOT_FINITE, NULL, VALUES_WIDTH, WIDTHS
 from monitor.domain import Kind
+from monitor.fields import FEATURE_PREFIX, FIELDS
 from monitor.kpis import KPIS, KPIS_ACROSS, kpi_named
 from monitor.kpis.base import UNIT_GRID, Cell, Estimate, Kpi, KpiAcross, StreamCounts
 from tests.unit.kpis.cells import added, binary, flags, flags_from, logs, names, numbers, regression
@@ -45,6 +48,8 @@ CATEGORIES = {
     "failure_mode": ["slow", "wrong", "rude"],
     "critical_failure_mode": ["wrong"],
     "route": ["fast", "slow"],
+    "features.cache_hit": ["false", "true"],
+    "features.retried": ["false", "true"],
 }
 
 
@@ -203,3 +208,37 @@ def test_an_evaluation_of_any_name_is_a_kpi() -> None:
     assert KPIS["trust"] is kpi_named("trust")
     assert None is kpi_named("evaluation.")
     assert None is kpi_named("tone")
+
+
+# ---- docs/kpis.md
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "kpis.md").read_text(encoding="utf-8")
+
+
+def rows_of_page() -> Mapping[str, list[str]]:
+    """Give the cells of each row of a table, by each KPI that its first cell names."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("| `")]
+    return {name: row for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
+
+
+def test_the_page_has_all_kpis_and_no_other() -> None:
+    assert {*KPIS, *KPIS_ACROSS} == rows_of_page().keys()
+
+
+@BOTH
+def test_the_page_tells_unit_and_fields_and_whether_outcomes_are_needed(kpi: Kpi | KpiAcross) -> None:
+    _, unit, _, _, fields, join = rows_of_page()[kpi.name]
+    of_inferences = {*FIELDS, "events", "blocked", "bypassed", "delivered_unsafe", "drifted"}
+    is_stream = all(field in of_inferences or field.startswith(FEATURE_PREFIX) for field in kpi.fields)
+
+    assert kpi.unit == unit
+    assert sorted(kpi.fields) == sorted(re.findall(r"`([^`]+)`", fields))
+    assert ("no" if is_stream else "yes") == join
+
+
+def test_the_example_of_the_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,), (printed,) = (re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("python", "text"))
+
+    exec(code, {})
+
+    assert printed == capsys.readouterr().out

@@ -113,6 +113,28 @@ class TestPlans:
         with pytest.raises(ConfigError, match=rf"models\[m\]\.thresholds\.mine: .*{field}.*can judge: .*{able}"):
             build.Plans(settings_of(models=[entry]))
 
+    @pytest.mark.parametrize(
+        ("statistic", "field"),
+        [
+            ("yes_rate", "overridden"),
+            ("yes_rate", "evaluation.refusal_correct"),
+            ("psi", "label"),
+            ("p95", "label_age_s"),
+        ],
+    )
+    def test_rule_may_watch_what_comes_with_outcomes(self, statistic: str, field: str) -> None:
+        own = {"statistic": statistic, "fields": [field], "red": 0.5}
+        settings = settings_of(models=[{"match": "m", **PEOPLE, "thresholds": {"mine": own}}])
+
+        assert (field,) == rule(build.Plans(settings)("m", ""), "mine").fields
+
+    def test_rule_of_a_field_that_no_event_ever_has_is_refused_with_the_nearest(self) -> None:
+        own = {"statistic": "yes_rate", "fields": ["overriden"], "red": 0.5}
+        settings = settings_of(models=[{"match": "m", **PEOPLE, "thresholds": {"mine": own}}])
+
+        with pytest.raises(ConfigError, match=r"thresholds\.mine: there is no field 'overriden'; .*'overridden'"):
+            build.Plans(settings)
+
 
 class TestKafkaOptions:
     def test_offsets_are_ours_to_commit_and_topics_are_never_created(self) -> None:

@@ -6,7 +6,17 @@ import pytest
 
 from monitor.bins import ARENA_OF, Arena
 from monitor.domain import Kind
-from monitor.fields import EXPONENTS, FIELDS, PREDICTION, VOLUME, Watch, kind_of_value
+from monitor.fields import (
+    EXPONENTS,
+    FIELDS,
+    LABEL,
+    OUTCOME_FIELDS,
+    PREDICTION,
+    VOLUME,
+    Watch,
+    kind_of_value,
+    known_kinds,
+)
 
 KINDS = {
     "a number": (1.5, Kind.NUMERIC),
@@ -42,3 +52,25 @@ def test_every_logarithmic_field_says_where_its_grid_starts() -> None:
 
 def test_prediction_and_volume_are_no_fixed_kinds() -> None:
     assert not {PREDICTION, VOLUME} & set(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("field", "kinds"),
+    [
+        ("latency_s", {Kind.LOG}),
+        (VOLUME, {Kind.VOLUME}),
+        ("correct", {Kind.YES_NO}),
+        ("label", {Kind.NUMERIC, Kind.CATEGORICAL}),
+        ("features.amount", {Kind.NUMERIC, Kind.CATEGORICAL}),
+        ("feedback", {Kind.NUMERIC, Kind.YES_NO}),
+        ("evaluation.refusal_correct", {Kind.NUMERIC, Kind.YES_NO}),
+        ("overriden", set()),
+        ("feature.amount", set()),
+    ],
+)
+def test_a_field_has_the_kinds_it_may_ever_have(field: str, kinds: set[Kind]) -> None:
+    assert kinds == known_kinds(field)
+
+
+def test_no_name_is_of_an_event_and_of_an_outcome() -> None:
+    assert not set(OUTCOME_FIELDS) & {*FIELDS, PREDICTION, VOLUME, LABEL}

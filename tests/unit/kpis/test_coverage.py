@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitor.domain import FloatArray
+from monitor.bins import VALUES_WIDTH
+from monitor.domain import FloatArray, Kind
 from monitor.kpis import KPIS, KPIS_ACROSS
-from monitor.kpis.base import UNIT_VALUES, Cell, Estimate
+from monitor.kpis.base import UNIT_VALUES, Cell, Estimate, StreamCounts
 from monitor.kpis.compare import lift_of
 from monitor.kpis.estimated import EstimatedAccuracy, score_map_of
 from monitor.kpis.limits import difference_of, ratio_of, share_limits, share_of
-from tests.unit.kpis.cells import flags, logs, modes, numbers, regression, several
+from tests.unit.kpis.cells import flags, logs, modes, numbers, regression
 
 ALPHA = 0.05
 DRAWS = 500
@@ -58,8 +59,10 @@ def f1_of(rows: int, chances: tuple[float, float, float]) -> Draw:
 
 def macro_f1_of(rows: int, table: FloatArray) -> Draw:
     def draw(random: np.random.Generator) -> Estimate:
-        pairs = np.repeat(np.arange(table.size), random.multinomial(rows, table.ravel()))
-        return estimate("macro_f1", several(*([f"c{i}" for i in axis] for axis in divmod(pairs, len(table)))))
+        counts = np.zeros(VALUES_WIDTH, dtype=np.int64)
+        counts[: table.size] = random.multinomial(rows, table.ravel())
+        pairs = tuple(f"{p} > {y}" for p in range(len(table)) for y in range(len(table)))
+        return estimate("macro_f1", {"confusion": StreamCounts(Kind.CATEGORICAL, counts, categories=pairs)})
 
     return draw
 
@@ -144,6 +147,11 @@ def per_success_of(rows: int) -> Draw:
     return draw
 
 
+def total_of(mean_rows: int) -> Draw:
+    """How many come is chance too."""
+    return lambda random: estimate("cost_total", {"cost_usd": logs(random.exponential(2.0, random.poisson(mean_rows)))})
+
+
 def quantile_of(rows: int, name: str) -> Draw:
     return lambda random: estimate(name, {"latency_s": logs(random.lognormal(0.0, 1.0, rows))})
 
@@ -158,6 +166,7 @@ AMOUNTS_TOLD = {
     "bias of 50": Case(bias_of(50), 0.5, 0.04),
     "bias of 2,000": Case(bias_of(2_000), 0.5, 0.025, 0.24),
     "cost per success of 200": Case(per_success_of(200), 1.6 / 0.7, 0.025),
+    "total of 200": Case(total_of(200), 400.0, 0.04, 175.0),
     "p50 of 20": Case(quantile_of(20, "latency_p50"), 1.0),
     "p95 of 1,000": Case(quantile_of(1_000, "latency_p95"), math.exp(stats.norm.ppf(0.95)), width=1.6),
 }

@@ -82,6 +82,14 @@ def test_a_quantile_of_too_few_values_has_open_ends() -> None:
     assert 0.0 == KPIS["latency_p50"].estimate({"latency_s": logs([1.0])}, ALPHA).low
 
 
+def test_a_quantile_below_the_grid_ends_where_the_grid_starts() -> None:
+    tiny = 2.0 ** (EXPONENT - 1)
+    value, low, high, _ = KPIS["latency_p50"].estimate({"latency_s": logs([tiny] * 50)}, ALPHA)
+
+    assert (0.0, 0.0) == (value, low)
+    assert tiny < high < 4 * tiny
+
+
 def test_an_evaluation_in_numbers_outside_of_its_grid_has_an_open_end() -> None:
     value, low, high, _ = KPIS["user_feedback"].estimate({"feedback": numbers([0.1, 0.2, 7.0])}, ALPHA)
 
