@@ -30,6 +30,7 @@ from monitor.gate_cli import gate
 from monitor.power.analysis import Traffic
 from monitor.reference_files import SUFFIX, read_reference, read_references, write_reference
 from monitor.replaying import Outputs, replay_files
+from monitor.scorecard_cli import scorecard
 from monitor.scoring import score_file
 from monitor.state_cli import state
 from monitor.web import WebServer
@@ -48,6 +49,7 @@ cli.add_typer(baseline, name="baseline")
 cli.add_typer(state, name="state")
 cli.add_typer(dlq, name="dlq")
 cli.command()(gate)
+cli.command()(scorecard)
 
 
 def _show_version(wanted: bool) -> None:

@@ -15,12 +15,13 @@ from starlette.routing import Route
 
 from monitor.gate.counts import counts_dict
 from monitor.harmless import escaped
+from monitor.scorecard import scorecards
 from monitor.status import alerts_dict, one_alert_dict, status_of
 from monitor.web.probes import readiness
 from monitor.web.terms import NOTES, Notes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -79,6 +80,20 @@ def application(
     async def index(_: Request) -> Response:
         return HTMLResponse(_INDEX)
 
+    pages = {"/": index, "/metrics": metrics, "/livez": livez, "/readyz": readyz, "/api/v1/status": status}
+    pages |= {"/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
+    pages |= _release_pages(latest)
+    routes = [Route(path, page, methods=["GET"]) for path, page in pages.items()]  # GET brings HEAD along
+    routes += [Route("/-/reload", _reloading(reload), methods=["POST"])]
+    routes += [Route(path, _noting(notes), methods=["GET", "POST"]) for path in NOTES]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # /metrics/ is a mistake to be told, not to be followed
+    return app
+
+
+def _release_pages(latest: Callable[[], Snapshot | None]) -> Mapping[str, Callable[[Request], object]]:
+    """Give the pages about versions side by side."""
+
     async def counts(request: Request) -> Response:
         snapshot, model = latest(), request.query_params.get("model")
         models = [each for each in (snapshot.picture.releases if snapshot else ()) if model in {None, each.model}]
@@ -88,15 +103,11 @@ def application(
         snapshot = latest()
         return _json({"gates": [gate.details for gate in snapshot.gates] if snapshot else []})
 
-    pages = {"/": index, "/metrics": metrics, "/livez": livez, "/readyz": readyz, "/api/v1/status": status}
-    pages |= {"/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
-    pages |= {"/api/v1/counts": counts, "/api/v1/gates": gates}
-    routes = [Route(path, page, methods=["GET"]) for path, page in pages.items()]  # GET brings HEAD along
-    routes += [Route("/-/reload", _reloading(reload), methods=["POST"])]
-    routes += [Route(path, _noting(notes), methods=["GET", "POST"]) for path in NOTES]
-    app = Starlette(routes=routes)
-    app.router.redirect_slashes = False  # /metrics/ is a mistake to be told, not to be followed
-    return app
+    async def cards(request: Request) -> Response:
+        snapshot, model = latest(), request.query_params.get("model")
+        return _json({} if snapshot is None else await run_in_threadpool(scorecards, snapshot, model))
+
+    return {"/api/v1/counts": counts, "/api/v1/gates": gates, "/api/v1/scorecards": cards}
 
 
 def _reloading(reload: Callable[[], str | None] | None) -> Callable[[Request], object]:

@@ -27,6 +27,7 @@ COMMANDS = (
     "replay",
     "explain",
     "gate",
+    "scorecard",
     "drill",
     "demo",
     "schema",
