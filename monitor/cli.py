@@ -23,6 +23,7 @@ from monitor.dlq_cli import dlq
 from monitor.drill.incidents import INCIDENTS
 from monitor.gate_cli import gate
 from monitor.running import run_daemon
+from monitor.scorecard_cli import scorecard
 from monitor.state_cli import state
 from monitor.topics_cli import topics as topics_commands
 
@@ -40,6 +41,7 @@ cli.add_typer(state, name="state")
 cli.add_typer(dlq, name="dlq")
 cli.add_typer(topics_commands, name="topics")
 cli.command()(gate)
+cli.command()(scorecard)
 
 
 def _show_version(wanted: bool) -> None:

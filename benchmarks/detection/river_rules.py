@@ -83,7 +83,7 @@ class Post:
         arena = self.table.arenas[self.arena]
         for row, own in zip(self.rows.tolist(), past, strict=True):
             if self.arena is Arena.VALUES:
-                self.table.values.set_grid(row, place_grid(own[:1_000]))
+                self.table.values.set_grids({row: place_grid(own[:1_000])})
         bins = self._bins(past)
         for row, held in zip(self.rows.tolist(), bins, strict=True):
             arena.reference[row] = np.bincount(held[held >= 0], minlength=arena.width)

@@ -73,6 +73,7 @@ class ModelSettings(BaseModel):
         default=None, min_length=1, max_length=500, description="Glob for model versions; by default all."
     )
     owner: str | None = Field(default=None, max_length=200, description="Who answers; default alerts.owner.")
+    use_case: str | None = Field(default=None, max_length=200, description="What it is for; told by its scorecard.")
     runbook: str | None = Field(
         default=None, max_length=2000, description="Where the response is written down; default alerts.runbook."
     )

@@ -44,7 +44,7 @@ def pair_of(model: ModelTotals, incumbent: str = PREVIOUS, candidate: str = NEWE
     at = max(names.index(incumbent), names.index(candidate))
     newer = model.versions[at]
     cells = {
-        version.model_version: _cells(version.streams, newer.before.get(version.model_version, ()))
+        version.model_version: totals_cells(version.streams, newer.before.get(version.model_version, ()))
         for version in model.versions
         if version.model_version in {incumbent, candidate}
     }
@@ -63,7 +63,8 @@ def model_of(models: Sequence[ModelTotals], name: str) -> ModelTotals:
     )
 
 
-def _cells(streams: Sequence[StreamTotal], before: Sequence[StreamTotal]) -> Cells:
+def totals_cells(streams: Sequence[StreamTotal], before: Sequence[StreamTotal] = ()) -> Cells:
+    """Give totals by segment and field, less what was there before."""
     earlier = {(total.field, total.segment): total.counts for total in before}
     cells: dict[str, dict[str, StreamCounts]] = {"": {}}
     for total in streams:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
 POSITIVE: Final = ("1", "true", "yes", "positive")
 NEGATIVE: Final = ("0", "false", "no", "negative")
 """What the two classes are called where the configuration does not say."""
-SEVERITIES: Final = MappingProxyType({"critical": 10.0, "high": 5.0, "medium": 2.0, "low": 1.0})
+SEVERITIES: Final[Mapping[str, float]] = {"critical": 10.0, "high": 5.0, "medium": 2.0, "low": 1.0}
 """What an error of each severity weighs, where the configuration does not say; 1 without a severity."""
 
 
@@ -28,7 +27,7 @@ class Task:
     kind: str = "auto"
     positive: tuple[str, ...] = ()
     threshold: float = 0.5
-    severities: Mapping[str, float] = field(default_factory=lambda: SEVERITIES)
+    severities: Mapping[str, float] = field(default_factory=lambda: dict(SEVERITIES))
     abstentions: tuple[str, ...] = ()
     abstain_below: float | None = None
     success: str = "auto"

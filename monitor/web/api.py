@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from monitor.gate.counts import counts_dict
+from monitor.scorecard import scorecards
 from monitor.status import alerts_dict, one_alert_dict, segments_dict, status_of
 
 if TYPE_CHECKING:
@@ -55,8 +56,17 @@ def api_pages(
         snapshot = latest()
         return json_answer({"gates": [gate.details for gate in snapshot.gates] if snapshot else []})
 
+    async def cards(request: Request) -> Response:
+        snapshot, model = latest(), request.query_params.get("model")
+        return json_answer({} if snapshot is None else await run_in_threadpool(scorecards, snapshot, model))
+
     pages = {"/api/v1/status": status, "/api/v1/alerts": alerts, "/api/v1/alerts/{dedup_key}": alert}
-    return pages | {"/api/v1/segments": segments, "/api/v1/counts": counts, "/api/v1/gates": gates}
+    return pages | {
+        "/api/v1/segments": segments,
+        "/api/v1/counts": counts,
+        "/api/v1/gates": gates,
+        "/api/v1/scorecards": cards,
+    }
 
 
 def json_answer(told: object, status: int = 200) -> Response:

@@ -51,7 +51,7 @@ def batches_of(source: Source) -> Iterator[Batch]:
 
 
 def test_all_messages_come_once_in_order_in_bounded_batches_with_where_they_are_from(source: Source) -> None:
-    source.open({})
+    source.open({}, {})
     batches = list(batches_of(source))
     source.close()
 
@@ -65,7 +65,7 @@ def test_all_messages_come_once_in_order_in_bounded_batches_with_where_they_are_
 
 
 def test_position_is_what_was_given_out(source: Source) -> None:
-    source.open({})
+    source.open({}, {})
     count = 0
     for batch in batches_of(source):
         count += len(batch)
@@ -76,7 +76,7 @@ def test_position_is_what_was_given_out(source: Source) -> None:
 
 def test_whole_loop_of_calls_is_taken_at_any_time(source: Source) -> None:
     """Each call is made before and after every poll; none of them raises, and no message is lost by it."""
-    source.open({})
+    source.open({}, {})
     values: list[bytes | None] = []
     for batch in batches_of(source):
         values += batch.values

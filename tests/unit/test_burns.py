@@ -17,7 +17,8 @@ from monitor.judge import Judge
 from monitor.lines import Terms
 from monitor.objectives import ErrorBudget
 from monitor.rules import Budget, Burn, Level, Objective, Plan, Rule
-from monitor.streams import StreamLimits, StreamTable
+from monitor.scopes import StreamLimits
+from monitor.streams import StreamTable
 from monitor.views import Views
 
 if TYPE_CHECKING:

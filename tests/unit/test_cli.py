@@ -14,8 +14,9 @@ import structlog
 from typer.testing import CliRunner, Result
 
 from monitor import __version__
-from monitor.cli import _on_signals, cli
+from monitor.cli import cli
 from monitor.config import settings_schema
+from monitor.running import _on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ COMMANDS = (
     "replay",
     "explain",
     "gate",
+    "scorecard",
     "drill",
     "demo",
     "schema",

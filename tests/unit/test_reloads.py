@@ -21,7 +21,8 @@ from monitor.silences import Maintenance
 if TYPE_CHECKING:
     from monitor.pipeline_terms import PipelineTerms
     from monitor.reloads import Swapped
-    from monitor.sinks.base import Sink
+    from monitor.silences import Maintenance
+from monitor.sinks.base import Sink
 
 NOW_S: Final = 1_780_000_000.0
 TERMS: Final = build.pipeline_terms(load_settings(None, {}, topics_required=False))

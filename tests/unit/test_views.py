@@ -8,7 +8,8 @@ from monitor.bins import VALUE_BINS, VALUES_WIDTH, numeric_edges
 from monitor.domain import Kind
 from monitor.fields import Watch
 from monitor.references import GROUPS, Grid, Reference, StreamReference, categorical_groups, numeric_groups
-from monitor.streams import StreamLimits, StreamTable
+from monitor.scopes import StreamLimits
+from monitor.streams import StreamTable
 from monitor.views import Views
 
 

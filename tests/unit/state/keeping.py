@@ -48,6 +48,7 @@ def counting_of(pipeline: Pipeline) -> Counting:
         pipeline._duplicates,
         pipeline._totals,
         pipeline._subjects,
+        pipeline._heavy,
     )
 
 
