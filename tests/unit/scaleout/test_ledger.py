@@ -36,7 +36,7 @@ class Client:
         assert not asynchronous
         if self.answer is not None:
             raise self.answer
-        self.taken |= {TopicPartition(p.topic, p.partition): (p.offset, p.metadata) for p in offsets}
+        self.taken |= {TopicPartition(p.topic, p.partition): (p.offset, p.metadata or "") for p in offsets}
         return offsets
 
     def rejoin(self) -> None:

@@ -40,6 +40,7 @@ def counting_of(pipeline: Pipeline) -> Counting:
     return Counting(
         pipeline._table,
         pipeline._folder,
+        pipeline._heavy,
         pipeline._ladders,
         pipeline._views,
         pipeline._open,
@@ -48,7 +49,6 @@ def counting_of(pipeline: Pipeline) -> Counting:
         pipeline._duplicates,
         pipeline._totals,
         pipeline._subjects,
-        pipeline._heavy,
     )
 
 
