@@ -24,7 +24,11 @@ def reference(used: int) -> StreamReference:
 
 def test_edges_of_groups_are_those_of_their_first_bins_however_few_there_are() -> None:
     names = StreamReference(
-        "features.c", "", Kind.CATEGORICAL, np.zeros(VALUES_WIDTH, dtype=np.uint32), categorical_groups(np.ones(59), 0)
+        "features.c",
+        "",
+        Kind.CATEGORICAL,
+        np.zeros(VALUES_WIDTH, dtype=np.uint32),
+        categorical_groups(np.ones(59, dtype=np.uint32), 0),
     )
     streams = (*map(reference, (1, 2, 3, 7, 30, 59)), names)
     table = StreamTable(StreamLimits(), lambda *_: Watch(), [Reference("m", "", "test", 0.0, 10.0, 10, streams)])
