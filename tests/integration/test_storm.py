@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.support.kafka import Kafka
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]  # a minute or two each on a quiet machine
 
 
 def test_replicas_that_come_and_go_tell_what_one_process_and_an_offline_pass_tell(
