@@ -105,12 +105,17 @@ class Pending:
         """Bytes of the backing."""
         return self._backing.nbytes
 
+    @property
+    def changes(self) -> int:
+        """Changes that the backing was not told of yet."""
+        return len(self._fresh) + len(self._saved)
+
     def add(self, generations: Sequence[int], ids: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Set new entries; where too many wait to be stored, as nothing can be, they are forgotten.
 
         Cost: 0.2 microseconds each.
         """
-        if len(self._fresh) + len(self._saved) + len(ids) > CHANGES_MAX:
+        if self.changes + len(ids) > CHANGES_MAX:
             self.forgotten += len(ids)
             return
         self._fresh.update(zip(ids, zip(generations, values, strict=True), strict=True))
