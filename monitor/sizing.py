@@ -26,7 +26,7 @@ from monitor.references import Reference
 EVENT_S: Final = 6.3e-6
 FOLD_OVER_RUN: Final = 1.1
 STREAM_S: Final = 6e-6
-COUNT_S: Final = 0.35e-6
+COUNT_S: Final = 0.15e-6
 COUNT_BYTES: Final = 3.5
 BINS: Final = 55.0
 """Of a numeric stream that are ever hit: what travels of a stream, partition and second is at most this many counts."""

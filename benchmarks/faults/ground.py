@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,8 +49,11 @@ class Ground:
         return told_to(self.receiver)
 
 
-def told_to(receiver: Receiver) -> tuple[dict[str, str], int]:
-    """Give the notices about models that a receiver got, by message id, and how many of them came again."""
+def told_to(receiver: Receiver, until_s: float = math.inf) -> tuple[dict[str, str], int]:
+    """Give the notices about models that a receiver got, by message id, and how many of them came again.
+
+    until_s: event time up to which. Once the traffic has ended silence is told, truly, of which no offline pass knows.
+    """
     told: dict[str, str] = {}
     repeated = 0
     for request in receiver.requests:
@@ -56,6 +61,8 @@ def told_to(receiver: Receiver) -> tuple[dict[str, str], int]:
         labels = alert["labels"]
         if labels.get("model") not in MODELS:
             continue  # what driftd tells of itself
+        if max(_time_s(alert["startsAt"]), _time_s(alert["endsAt"])) > until_s:
+            continue
         identity = request.headers["webhook-id"]
         repeated += identity in told
         told[identity] = (
@@ -63,6 +70,10 @@ def told_to(receiver: Receiver) -> tuple[dict[str, str], int]:
             f" {alert['startsAt']} {alert['endsAt']}"
         )
     return told, repeated
+
+
+def _time_s(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp() if not text.startswith("0001-") else -math.inf
 
 
 @dataclass(frozen=True, slots=True)

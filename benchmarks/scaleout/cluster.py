@@ -166,7 +166,7 @@ class Cluster:
         to_s = min(each.to_s for each in found if each.bins)
         right = truth.offline(load_settings(config_of.daemon.config, {}), self.kafka.bootstrap_servers, ends)
         mine = truth.Pass(bins, right.sums, to_s, sum(each.changed for each in found))
-        told, repeated = told_to(self.receiver)
+        told, repeated = told_to(self.receiver, right.to_s)
         verdicts: Counter[str] = Counter()
         for sections in courts.values():
             verdicts.update({name: int(count) for name, count in sections["deltas"]["verdicts"]})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.faults import truth
 from benchmarks.faults.traffic import Traffic
@@ -52,13 +53,21 @@ def roll(kafka: Kafka, folder: Path, protocol: str = "classic") -> Rolled:
                     members[0].daemon.stop(members[0].life)
                     time.sleep(SETTLED_S)
                     steps.append(f"{role} left")
+            ended_s = time.time()
             finish = cluster.finish(cluster.members["judge"][-1])
         finally:
             for member in cluster.every():
                 member.life.kill()
         alerts = [alert for request in receiver.requests for alert in request.json()["alerts"]]
-        told = [each["annotations"]["summary"] for each in alerts if each["status"] == "firing"]
+        told = [
+            each["annotations"]["summary"] for each in alerts if each["status"] == "firing" and _is_live(each, ended_s)
+        ]
     return Rolled(finish.counts, told, steps, time.monotonic() - began_s)
+
+
+def _is_live(alert: Mapping[str, Any], ended_s: float) -> bool:
+    """Tell whether an alert began while there was traffic: of what follows silence is told, truly."""
+    return datetime.fromisoformat(alert["startsAt"]).timestamp() < ended_s
 
 
 def _settle(members: Iterable[Member]) -> None:

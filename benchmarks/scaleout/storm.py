@@ -261,7 +261,7 @@ def _single(cluster: Cluster, finish: Finish) -> truth.Alerts:
         finally:
             life.kill()
             daemon.close()
-        return truth.compare_alerts(*told_to(receiver), found, finish.right, MODELS)
+        return truth.compare_alerts(*told_to(receiver, finish.right.to_s), found, finish.right, MODELS)
 
 
 def _bytes(servers: str, topic: str) -> int:
