@@ -21,13 +21,17 @@ from monitor.web.probes import readiness
 from monitor.web.terms import NOTES, Notes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     from starlette.requests import Request
 
     from monitor.domain import Snapshot
     from monitor.exporter import Encoding, Exporter
     from monitor.web.probes import Liveness, Probe
+
+if TYPE_CHECKING:
+    Page = Callable[[Request], Coroutine[Any, Any, Response]]
 
 TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 REASON_CHARACTERS_MAX: Final = 2_000
@@ -91,7 +95,7 @@ def application(
     return app
 
 
-def _release_pages(latest: Callable[[], Snapshot | None]) -> Mapping[str, Callable[[Request], object]]:
+def _release_pages(latest: Callable[[], Snapshot | None]) -> dict[str, Page]:
     """Give the pages about versions side by side."""
 
     async def counts(request: Request) -> Response:
