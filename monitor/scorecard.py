@@ -161,4 +161,4 @@ def _table(heads: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tupl
 
 def _cell(text: str) -> str:
     """Give text that stays in its cell and means nothing in Markdown: names come from outside."""
-    return re.sub(r"([\\`*_\[\]<>|&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*\[\]<>|&])", r"\\\1", " ".join(text.split()))

@@ -62,8 +62,8 @@ def run(*words: str | Path) -> tuple[int, str]:
 def test_card_says_what_was_counted(shot: Snapshot) -> None:
     v1, v2 = scorecards(shot, "fraud")["scorecards"]
 
-    assert 0.1 == pytest.approx(v1["kpis"]["unsafe_rate"]["value"], abs=0.001)
-    assert 0.05 == pytest.approx(v2["kpis"]["unsafe_rate"]["value"], abs=0.001)
+    assert 0.2 == pytest.approx(v1["kpis"]["unsafe_rate"]["value"], abs=0.001)
+    assert 0.1 == pytest.approx(v2["kpis"]["unsafe_rate"]["value"], abs=0.001)
     assert 20.0 == pytest.approx(v2["kpis"]["cost_per_1000"]["value"], rel=0.01)
     assert 0.5 == pytest.approx(v2["kpis"]["latency_p95"]["value"], rel=0.01)
     assert "unsafe_rate" == v1["lines"]["violation rate"]
@@ -98,8 +98,8 @@ def test_changes_since_an_earlier_scorecard(url: str, tmp_path: Path, monkeypatc
     text = run("--url", url, "--against", "week.json")[1]
 
     assert "| KPI | before | now | change |" in text
-    (line,) = [each for each in text.splitlines() if each.startswith("| unsafe\\_rate | 0.15")]
-    assert line.endswith("| -0.1 |")
+    (line,) = [each for each in text.splitlines() if each.startswith("| unsafe_rate | 0.15")]
+    assert line.endswith("| -0.05 |")
 
 
 def test_what_can_not_be_read_is_told(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
