@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from monitor.exporter import Encoding, Exporter
     from monitor.web.probes import Liveness, Probe
 
-if TYPE_CHECKING:
-    Page = Callable[[Request], Coroutine[Any, Any, Response]]
-
 TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 REASON_CHARACTERS_MAX: Final = 2_000
 
