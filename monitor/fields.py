@@ -32,6 +32,8 @@ FIELDS: Final[Mapping[str, Kind]] = {
     "delivered_unsafe": Kind.YES_NO,
 }
 """`prediction` is not among them: it is numeric or categorical, as its first value says."""
+DERIVED: Final = frozenset({"error", "blocked", "bypassed", "bypass_reason", "delivered_unsafe"})
+"""Those that no event carries: they follow from others."""
 PREDICTION: Final = "prediction"
 VOLUME: Final = "events"
 FEATURE_PREFIX: Final = "features."

@@ -26,6 +26,14 @@ CELLS_MAX: Final = 90
 ESTIMATED: Final = "estimated_accuracy"
 GAP: Final = "estimation_gap"
 
+KPI_NAMES: Final = (*KPIS, *KPIS_ACROSS, ESTIMATED, GAP)
+"""Those with names of their own; an evaluation or feedback is one by its field's name."""
+
+
+def is_kpi(name: str) -> bool:
+    """Tell whether there is a KPI of this name."""
+    return name in KPI_NAMES or kpi_named(name) is not None
+
 
 class Cells:
     """Gives cells, and the KPIs of them. Called in the loop thread."""

@@ -13,6 +13,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -242,6 +244,19 @@ def _budget_spent(snapshot: Snapshot) -> Iterator[Sample]:
             yield (status.model, status.model_version), spent.get((status.model, status.model_version), 0.0)
 
 
+def _kpis(attribute: str) -> Reader[Snapshot]:
+    """Read the KPIs, or an end of their intervals where it is known."""
+    get = attrgetter(attribute)
+
+    def read(snapshot: Snapshot) -> Iterator[Sample]:
+        for kpi in snapshot.picture.kpis:
+            number = float(get(kpi))
+            if not isnan(number):
+                yield (kpi.model, kpi.model_version, kpi.segment, kpi.window, kpi.name), number
+
+    return read
+
+
 def _last_event_s(status: ModelStatus) -> float | None:
     return status.last_event_s if 0 < status.last_event_s < float("inf") else None
 
@@ -443,7 +458,7 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
         "Requests of which outcomes came and no inference yet.",
         lambda s: s.picture.join.waiting,
     ),
-    "driftd_join_bytes": ("What waits to be joined takes on disk, in bytes.", lambda s: s.picture.join.nbytes),
+    "driftd_join_bytes": ("Bytes that what waits to be joined takes on disk.", lambda s: s.picture.join.nbytes),
     "driftd_dead_letters_waiting": ("Dead letters that no broker has accepted yet.", lambda s: s.dead_letters.waiting),
 }
 
@@ -787,6 +802,28 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         " beginning. Series: volume, and p50, p95, mean or rate of a field. Absent for a minute without enough values.",
         (*_MODEL, "field", "statistic"),
         lambda s: (((a.model, a.model_version, a.field, a.statistic), a.score) for a in s.picture.anomalies),
+    ),
+    *(
+        Family(
+            f"driftd_kpi{end}",
+            "gauge",
+            f"{what} of models that have outcomes (docs/kpis.md), in the KPI's unit. segment is name=value, or the name"
+            " alone for a KPI that compares its values. Absent while it is not known.",
+            (*_MODEL, "segment", "window", "kpi"),
+            _kpis(end.lstrip("_") or "value"),
+        )
+        for end, what in (
+            ("", "KPIs"),
+            ("_low", "Lower end of the interval (95 %) of KPIs"),
+            ("_high", "Upper end of the interval (95 %) of KPIs"),
+        )
+    ),
+    Family(
+        "driftd_kpi_samples",
+        "gauge",
+        "Values that a KPI rests on.",
+        (*_MODEL, "segment", "window", "kpi"),
+        _kpis("samples"),
     ),
     Family(
         "driftd_error_budget_burn",

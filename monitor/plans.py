@@ -17,8 +17,9 @@ from monitor.detectors import DETECTORS
 from monitor.domain import Kind
 from monitor.errors import ConfigError
 from monitor.fields import FEEDBACK, FIELDS, LABEL, OUTCOME_FIELDS, PREDICTION, VOLUME, Watch, known_kinds
+from monitor.kpi_cells import KPI_NAMES, is_kpi
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, BURN, DRIFT, DRIFT_KINDS, Burn, Level, Objective, Plan, Rule
+from monitor.rules import ANOMALY, BURN, DRIFT, DRIFT_KINDS, KPI, Burn, Level, Objective, Plan, Rule
 from monitor.tables import span_text
 
 T = TypeVar("T")
@@ -131,8 +132,13 @@ def _level(limit: Limit | None) -> Level | None:
 
 def _check_fields(name: str, given: Threshold, entry: ModelSettings) -> None:
     """Refuse a rule that names a field which does not exist, or its statistic can't judge: it would never speak."""
-    kinds = _kinds(given.statistic)
     where = f"models[{entry.match}].thresholds.{name}"
+    if given.statistic == KPI:
+        for kpi in given.fields:
+            if not is_kpi(kpi):
+                raise ConfigError(f"{where}: there is no KPI {kpi!r}; {did_you_mean(kpi, KPI_NAMES)}")
+        return
+    kinds = _kinds(given.statistic)
     for field in given.fields:
         if any(wild in field for wild in "*?["):
             continue

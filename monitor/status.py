@@ -50,6 +50,8 @@ def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]
             for (model, version), ratio in sorted(snapshot.pages.spent.items(), key=lambda item: -item[1])[:ITEMS_MAX]
         ],
         "error_budgets": [budget._asdict() for budget in picture.budgets[:ITEMS_MAX] if model in (None, budget.model)],
+        "join": join_dict(picture),
+        "kpis": [kpi._asdict() for kpi in picture.kpis if model in (None, kpi.model)][:ITEMS_MAX],
         "detection_delay": _delay(snapshot.pages.decided),
         "source_errors": snapshot.source_errors,
         "partitions_away": [f"{each.topic}/{each.partition}" for each in snapshot.away[:ITEMS_MAX]],
@@ -61,6 +63,16 @@ def status_of(snapshot: Snapshot, model: str | None = None) -> dict[str, object]
         "config_reload": snapshot.reload,
         "heartbeat": snapshot.heartbeat,
     }
+
+
+def join_dict(picture: Picture) -> dict[str, object]:
+    """Give what became of outcomes, as JSON types."""
+    join = picture.join
+    results: dict[str, dict[str, int]] = {}
+    for (kind, result), count in join.outcomes.items():
+        results.setdefault(kind, {})[result] = count
+    about = {"pending": join.pending, "waiting": join.waiting, "expired": join.expired, "forgotten": join.forgotten}
+    return {"on": join.is_on, "outcomes": results, **about, "bytes": join.nbytes}
 
 
 def alerts_dict(snapshot: Snapshot, model: str | None = None) -> dict[str, object]:

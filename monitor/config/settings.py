@@ -68,7 +68,7 @@ class LimitSettings(BaseModel):
         default=200_000, ge=0, le=100_000_000, description="Event ids remembered to find duplicates; 0 turns it off."
     )
     label_series_max: int = Field(
-        default=50_000, ge=100, le=10_000_000, description="Most series with labels on /metrics."
+        default=50_000, ge=200, le=10_000_000, description="Most series with labels on /metrics."
     )
 
 

@@ -16,7 +16,7 @@ from monitor.detectors import DETECTORS
 from monitor.domain import Severity
 from monitor.fields import FEATURE_PREFIX, PREDICTION, VOLUME
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, BURN, DRIFT, SILENCE
+from monitor.rules import ANOMALY, BURN, DRIFT, KPI, SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +67,7 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
     "yes_rate": Statistic(("unsafe",), high=1.0),
     "mode_share": Statistic(("route",), high=1.0),
     BURN: Statistic(("error",)),
+    KPI: Statistic(("f1",), is_signed=True),
     "p50": Statistic(("latency_s",), is_time=True, is_signed=True),
     "p95": Statistic(("latency_s",), is_time=True, is_signed=True),
     "p99": Statistic(("latency_s",), is_time=True, is_signed=True),

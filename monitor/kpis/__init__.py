@@ -108,7 +108,7 @@ _ALL: Final[tuple[Kpi, ...]] = (
     Finding("acceptance_rate", "feedback.acceptance", is_higher_better=True),
     Finding("resolution_rate", "feedback.resolution", is_higher_better=True),
     Finding("deflection_rate", "feedback.deflection", is_higher_better=True),
-    Finding("review_turnaround", "evaluation.review_turnaround_s", is_higher_better=False, unit="s"),
+    Finding("review_turnaround", "evaluation.review_turnaround_s.score", is_higher_better=False, unit="s"),
     # labels
     Share("label_coverage", "labelled"),
     Quantile("label_age_p50", "s", "label_age_s", 0.50),

@@ -24,7 +24,7 @@ from monitor.domain import (
 from monitor.intake import DeadLetterStatus, Intake
 from monitor.metrics import STATISTICS
 from monitor.objectives import ErrorBudget
-from monitor.quality import AnomalyScore
+from monitor.quality import AnomalyScore, JoinStatus, KpiValue
 from monitor.upkeep import StateStatus
 from monitor.versions import GateStatus
 
@@ -124,6 +124,16 @@ def picture() -> Picture:
         alerts=(alert_of(), alert_of(AlertState.PENDING, "latency_p95", KEYS[5])),
         transitions={("psi", "firing"): 1, ("psi", "pending"): 2},
         anomalies=(AnomalyScore("ranker", "7", "latency_s", "p95", 0.2),),
+        join=JoinStatus(
+            is_on=True,
+            outcomes={("label", "joined"): 400, ("override", "late"): 3},
+            pending=9_000,
+            waiting=12,
+            expired=5,
+            forgotten=1,
+            nbytes=900_000,
+        ),
+        kpis=(KpiValue("ranker", "7", "", "10m", "auc", 0.81, 0.78, 0.84, 400),),
         budgets=(ErrorBudget("ranker", "7", "error", "", "availability", {"5m": 2.0, "1h": 0.5}, 0.25, 0.9993),),
     )
 

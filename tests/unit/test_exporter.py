@@ -211,7 +211,7 @@ def test_series_beyond_the_budget_are_left_out_and_counted(series_max: int) -> N
 
 
 def test_what_driftd_knows_about_itself_is_the_last_to_be_left_out() -> None:
-    names = {name for name, _ in _parsed(render(many(3_000), series_max=100))}
+    names = {name for name, _ in _parsed(render(many(3_000), series_max=200))}
 
     assert {"driftd_ready", "driftd_events_received_total", "driftd_alert_firing", "driftd_sink_healthy"} <= names
 

@@ -37,7 +37,7 @@ UNITS = {
     "_bytes": "Bytes",
 }
 WITHOUT_UNIT = re.compile(
-    r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$|_gate_(verdict|change|more_events|score)$|_held$|_claims$|_unclaimed$|_courts$|_successful$|_open$|_waiting$|_away$"
+    r"_total$|_ready$|_healthy$|_panes$|_streams$|_partitions$|_models$|_alerts$|_alert_firing$|_series(_dropped)?$|_windows$|_inferences$|_outcomes$|_kpi(_low|_high)?$|_gate_(verdict|change|more_events|score)$|_held$|_claims$|_unclaimed$|_courts$|_successful$|_open$|_waiting$|_away$"
     r"|_(psi|psi_raw|psi_floor|js|ks|wasserstein|chi_square)$|_tokens_(mean|quantile)$|_stream_(mean|quantile)$|_score$|_burn$"
 )
 

@@ -16,7 +16,7 @@ from monitor.decode.canonical import NAME_CHARS_MAX, CanonicalAdapter
 from monitor.decode.lanes import as_mapping
 from monitor.decode.outcomes import OUTCOME_KINDS
 from monitor.domain import Rejection
-from monitor.fields import FIELDS, PREDICTION
+from monitor.fields import DERIVED, FIELDS, PREDICTION
 
 NOW_S = 1_763_600_000.0
 GOOD = {"event_time": NOW_S, "model": "m", "features": {"a": 1.0}}
@@ -204,7 +204,7 @@ def test_features_beyond_the_limit_are_dropped_and_counted(features: int, droppe
 
 @pytest.mark.parametrize("wrong", [5, 1.5, "x", True, [1], {"a": 1}, 10**400])
 @pytest.mark.parametrize(
-    "name", [*sorted({*FIELDS, PREDICTION} - {"error"}), "model_version", "event_id", "segment", "status"]
+    "name", [*sorted({*FIELDS, PREDICTION} - DERIVED), "model_version", "event_id", "segment", "status"]
 )
 def test_wrong_type_of_one_field_costs_that_field_and_not_the_event(name: str, wrong: object) -> None:
     columns = decode(text(**{name: wrong}), text())
@@ -228,7 +228,7 @@ def test_fields_are_columns_with_null_where_absent() -> None:
 
 
 def test_fields_are_those_that_streams_are_made_of() -> None:
-    every = dict.fromkeys({*FIELDS, PREDICTION} - {"error"}, 1)
+    every = {**dict.fromkeys({*FIELDS, PREDICTION} - DERIVED, 1), "guardrail_action": "bypassed:timeout"}
 
     assert {*FIELDS, PREDICTION} == set(decode(text(**every, status="ok")).fields)
 
