@@ -19,8 +19,9 @@ from monitor.detectors import DETECTORS
 from monitor.domain import Severity
 from monitor.errors import ConfigError
 from monitor.fields import FEATURE_PREFIX, FIELDS, PREDICTION, VOLUME
+from monitor.kpi_cells import KPI_NAMES
 from monitor.river import RIVER
-from monitor.rules import ANOMALY, BURN, DRIFT
+from monitor.rules import ANOMALY, BURN, DRIFT, KPI
 from monitor.sinks import SINKS
 from tests.unit.config.broken import BROKEN, PEOPLE, SECRET, TOPICS
 
@@ -101,14 +102,15 @@ def test_receiver_types_are_those_that_exist() -> None:
 
 
 def test_statistics_are_those_that_exist() -> None:
-    assert set(STATISTICS) == {DRIFT, ANOMALY, BURN, *DETECTORS, *RIVER}
+    assert set(STATISTICS) == {DRIFT, ANOMALY, BURN, KPI, *DETECTORS, *RIVER}
 
 
 def test_fields_of_statistics_exist() -> None:
     known = {*FIELDS, PREDICTION, VOLUME, f"{FEATURE_PREFIX}*"}
-    named = {name for statistic in STATISTICS.values() for name in statistic.fields}
+    named = {name for which, statistic in STATISTICS.items() if which != KPI for name in statistic.fields}
 
     assert named <= known
+    assert set(STATISTICS[KPI].fields) <= set(KPI_NAMES)
 
 
 def test_built_in_rules_are_valid_rules(tmp_path: Path) -> None:
