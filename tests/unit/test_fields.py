@@ -7,6 +7,7 @@ import pytest
 from monitor.bins import ARENA_OF, Arena
 from monitor.domain import Kind
 from monitor.fields import (
+    ERROR_EXPONENTS,
     EXPONENTS,
     FIELDS,
     LABEL,
@@ -47,7 +48,9 @@ def test_kind_is_told_from_values_where_nothing_is_configured() -> None:
 
 
 def test_every_logarithmic_field_says_where_its_grid_starts() -> None:
-    assert set(EXPONENTS) == {name for name, kind in FIELDS.items() if ARENA_OF[kind] is Arena.LOGS}
+    kinds = {**FIELDS, **OUTCOME_FIELDS}
+
+    assert {*EXPONENTS, *ERROR_EXPONENTS} == {name for name, kind in kinds.items() if ARENA_OF[kind] is Arena.LOGS}
 
 
 def test_prediction_and_volume_are_no_fixed_kinds() -> None:
@@ -62,8 +65,9 @@ def test_prediction_and_volume_are_no_fixed_kinds() -> None:
         ("correct", {Kind.YES_NO}),
         ("label", {Kind.NUMERIC, Kind.CATEGORICAL}),
         ("features.amount", {Kind.NUMERIC, Kind.CATEGORICAL}),
-        ("feedback", {Kind.NUMERIC, Kind.YES_NO}),
-        ("evaluation.refusal_correct", {Kind.NUMERIC, Kind.YES_NO}),
+        ("feedback", {Kind.YES_NO}),
+        ("evaluation.refusal_correct", {Kind.YES_NO}),
+        ("evaluation.quality.score", {Kind.NUMERIC}),
         ("overriden", set()),
         ("feature.amount", set()),
     ],
