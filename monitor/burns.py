@@ -101,9 +101,10 @@ class Burns:
         return flags.kinds[row] is Kind.YES_NO and rule.watches(flags.keys[row].field)
 
     def rule_of(self, row: int, name: str) -> Rule | None:
-        """Give the rule of this name that watches a row of FLAGS, if any does."""
-        own = self._of_subject.get(int(self._table.flags.subjects[row]), ())
-        return next((rule for rule, place in own if place == row and rule.name == name), None)
+        """Give the rule of this name that watches a row of FLAGS, if any does, whether its line is made yet or not."""
+        key = self._table.flags.keys[row]
+        rules = (rule for rule in self._plan_of(key.model, key.model_version).rules if rule.statistic == BURN)
+        return next((rule for rule in rules if rule.name == name and self._is_for(rule, row)), None)
 
     def _made(self) -> Clauses:
         """Give the clauses of all lines, made anew where lines have changed."""
