@@ -127,9 +127,7 @@ class Cells:
         if "score" in cell:
             yield from (ESTIMATED, GAP)
 
-    def estimate(
-        self, name: str, rows: Mapping[str, tuple[Arena, int]], cell: Cell, alpha: float
-    ) -> Estimate:
+    def estimate(self, name: str, rows: Mapping[str, tuple[Arena, int]], cell: Cell, alpha: float) -> Estimate:
         """Give a KPI of a cell; what labels promised for scores comes of the reference."""
         if name not in (ESTIMATED, GAP):
             kpi = kpi_named(name)
