@@ -1,0 +1,97 @@
+"""Rules on KPIs, and what is normal of outcomes, through the whole pipeline."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitor.court import Step
+from monitor.domain import AlertState
+from monitor.join.terms import JoinTerms
+from monitor.pipeline import Pipeline
+from monitor.pipeline_terms import LearnTerms
+from monitor.rules import KPI, Level, Plan, Rule
+from tests.unit.join.traffic import START_S, encoded, inference, joining, outcome, step
+
+TERMS = JoinTerms(mode="on", absence_s=60.0, learn_rows=300)
+WINDOWS_S = (60.0, 365 * 86_400.0)
+
+
+def traffic(count: int, from_s: float, flip: float, seed: int) -> list[dict[str, Any]]:
+    """Give ten inferences a second with their labels; flip: share of scores that say nothing."""
+    chance = random.Random(seed)
+    out = []
+    for number in range(count):
+        time_s, key = from_s + number / 10, seed * 1_000_000 + number
+        is_yes = chance.random() < 0.5
+        score = chance.betavariate(6, 3) if is_yes else chance.betavariate(3, 6)
+        score = chance.random() if chance.random() < flip else score
+        out += [
+            inference(key, time_s, prediction="yes" if score > 0.5 else "no", score=score),
+            outcome(key, time_s + 0.05, label="yes" if is_yes else "no"),
+        ]
+    return out
+
+
+def watching(*rules: Rule) -> Pipeline:
+    """Give a pipeline with these rules."""
+    made = joining(TERMS)
+    plan = made._terms.plan_of("m", "1")
+    terms = replace(
+        made._terms, plan_of=lambda _, __: Plan(plan.watch, rules), windows_s=WINDOWS_S, learn=LearnTerms(events=600)
+    )
+    return Pipeline(terms, made._adapter)
+
+
+def fed(made: Pipeline, events: list[dict[str, Any]]) -> Step:
+    """Feed events in small batches."""
+    whole, messages = Step(), encoded(events)
+    for start in range(0, len(messages), 400):
+        whole.transitions += step(made, messages[start : start + 400]).transitions
+    return whole
+
+
+@pytest.mark.parametrize("yellow", [Level(0.8), Level(0.85, is_relative=True)])
+def test_fallen_kpi_fires_and_resolves(yellow: Level) -> None:
+    """As a number, and as a share of what the model's own labels taught."""
+    rule = Rule("auc", KPI, ("auc",), yellow, None, WINDOWS_S[:1], is_above=False, keep_firing_for_s=1.0)
+    made = watching(rule)
+    healthy = fed(made, traffic(3_000, START_S, 0.0, 1))
+    broken = fed(made, traffic(1_500, START_S + 300, 1.0, 2))
+    mended = fed(made, traffic(3_000, START_S + 450, 0.0, 3))
+
+    assert [] == healthy.transitions
+    (fired,) = [t for t in broken.transitions if t.alert.state is AlertState.FIRING]
+    assert ("auc", "", "auc") == (fired.alert.key.field, fired.alert.key.segment, fired.alert.rule)
+    assert fired.alert.value < fired.alert.threshold
+    assert fired.alert.interval[0] <= fired.alert.value <= fired.alert.interval[1] < fired.alert.threshold
+    assert fired.alert.evidence >= fired.alert.evidence_needed
+    assert AlertState.RESOLVED in {t.alert.state for t in mended.transitions}
+
+
+def test_streams_of_outcomes_learn_what_is_normal_after_their_model_has() -> None:
+    made = watching()
+    fed(made, traffic(500, START_S, 0.0, 1))
+    learned = made._table.subjects[0].reference
+    fed(made, traffic(3_000, START_S + 50, 0.0, 2))
+    extended = made._table.subjects[0].reference
+
+    assert learned is None or "correct" not in {stream.field for stream in learned.streams}
+    assert extended is not None
+    assert {"features.x", "correct", "label", "brier"} <= {stream.field for stream in extended.streams}
+    assert extended.base
+    assert extended.base != extended.identity
+
+
+def test_kpis_are_shown_with_intervals() -> None:
+    made = watching()
+    fed(made, traffic(1_000, START_S, 0.0, 1))
+    found = {(kpi.name, kpi.segment, kpi.window): kpi for kpi in made.picture().kpis}
+
+    accuracy = found["accuracy", "", "1m"]
+    assert 0.6 < accuracy.low < accuracy.value < accuracy.high < 0.95
+    assert 550 <= accuracy.samples <= 800
+    assert {"auc", "f1", "ece", "log_loss"} <= {name for name, _, window in found if window == "1m"}
