@@ -48,11 +48,6 @@ class Joining:
         self._ripening = OpenPanes()
         self._latest = -(2**62)
 
-    @property
-    def waiting_panes(self) -> int:
-        """Panes for which counts wait."""
-        return len(self._ripening)
-
     # ---- messages
 
     def take(self, columns: Columns, scopes: IntArray, outcomes: Outcomes, first: int | None) -> None:

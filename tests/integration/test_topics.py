@@ -26,6 +26,7 @@ from monitor.cli import cli
 from monitor.config import Settings, load_settings
 from tests.support.daemon import write_config
 from tests.support.kafka_jars import JarKafka
+from tests.support.missing import missing
 from tests.support.process import Unavailable
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def guarded() -> Iterator[JarKafka]:
     try:
         kafka = JarKafka(guest=GUEST)
     except Unavailable as reason:
-        pytest.skip(f"no broker with rights: {reason}")
+        missing(f"no broker with rights: {reason}")
     yield kafka
     kafka.close()
 
