@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TextIO, cast
 
 import structlog
 
@@ -16,6 +16,16 @@ TEXT_CHARS_MAX: Final = 2_000
 
 
 _least = logging.INFO
+
+
+class _StandardError:
+    """Standard error as it is when a line is written: a stream that took its place, and may be closed, is not kept."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def set_level(level: str) -> None:
@@ -52,10 +62,10 @@ def set_up(level: str, form: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(stream=cast("TextIO", _StandardError()), level=logging.WARNING, format="%(message)s")
 
 
 def _bound(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

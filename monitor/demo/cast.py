@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -152,8 +152,9 @@ def scaled(settings: Mapping[str, Any], folder: Path, port: int) -> Iterator[Cas
 @contextmanager
 def _running(wanted: Sequence[tuple[str, str, int, Mapping[str, Any]]], folder: Path) -> Iterator[list[Actor]]:
     actors: list[Actor] = []
+    ports = _ports([port for _, _, port, _ in wanted])
     try:
-        for title, role, port, settings in wanted:
+        for (title, role, _, settings), port in zip(wanted, ports, strict=True):
             actors.append(_start(title, role, port, settings, folder / title.replace(" ", "-")))
         for actor in actors:
             _wait(actor)
@@ -171,7 +172,6 @@ def _running(wanted: Sequence[tuple[str, str, int, Mapping[str, Any]]], folder: 
 
 def _start(title: str, role: str, port: int, settings: Mapping[str, Any], folder: Path) -> Actor:
     folder.mkdir()
-    port = port or _free_port()
     config, log = folder / "driftd.yaml", folder / "driftd.log"
     own = {**settings, "http": {"port": port}, "state": {"directory": str(folder / "state")}}
     config.write_text(yaml.safe_dump(own), encoding="utf-8")
@@ -198,8 +198,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _ports(wanted: Sequence[int]) -> list[int]:
+    """Give the ports wanted, a free one for each 0: all are held at once, or two could be given the same."""
+    with ExitStack() as held:
+        ports = []
+        for port in wanted:
+            if port:
+                ports.append(port)
+                continue
+            probe = held.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+        return ports

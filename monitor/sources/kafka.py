@@ -25,7 +25,7 @@ from monitor.sources.files import NO_IDS, NONE_STORED
 from monitor.sources.kafka_assignment import Assignment, Progress
 from monitor.sources.kafka_batch import Batches
 from monitor.sources.kafka_contact import PROBE_S, Contact
-from monitor.sources.kafka_errors import CURES, text_of
+from monitor.sources.kafka_errors import CURES, SILENT, text_of
 from monitor.sources.kafka_starts import Starts, StartTerms
 from monitor.sources.kafka_terms import CLASSIC, KafkaTerms
 from monitor.sources.kafka_topics import TopicIds
@@ -76,7 +76,7 @@ class KafkaSource:
         if is_classic:
             own["partition.assignment.strategy"] = "cooperative-sticky"
         try:
-            self._consumer = Consumer({**(CLASSIC if is_classic else {}), **self._terms.options, **own})
+            self._consumer = Consumer({**(CLASSIC if is_classic else {}), **self._terms.options, **own}, logger=SILENT)
             self._consumer.subscribe(
                 list(self._terms.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
 from confluent_kafka import KafkaError
+
+SILENT: Final = logging.getLogger("driftd.librdkafka")
+"""For the client: what is fatal it prints at any log level, in a form of its own, and tells `error_cb` as well."""
+SILENT.disabled = True
 
 CURES: Final[Mapping[int, str]] = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: (
