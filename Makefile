@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.driftd-setup
 CODE := $(wildcard monitor tests benchmarks deploy)
-# One more than the cores of a small machine: the worker with the real parts mostly waits for them.
-WORKERS ?= 3
+# Two more than the cores of a small machine: two workers have real parts, and mostly wait for them.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check types format clean sbom audit

@@ -3,13 +3,15 @@
 On a person's machine a missing part skips the tests that need it; in CI (CI=true) it fails them. There, a run of the
 whole suite also fails where the real broker, Prometheus or Alertmanager took no part in it.
 
-With pytest-xdist (`pytest -n 3 --dist loadfile`, as `make test` does) the tests run in worker processes. Each worker
-hands its account to the controller, which prints and judges the sum. Files that share the broker stay in one worker.
+With pytest-xdist (`pytest -n 4 --dist loadfile`, as `make test` does) the tests run in worker processes. Each worker
+hands its account to the controller, which prints and judges the sum. Files that share a broker stay in one worker:
+those of the scaled form have one, all others another.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 _KAFKA: Final = "Kafka"
 _REQUIRED_IN_CI: Final = (_KAFKA, Prometheus.__name__, Alertmanager.__name__)
 _INTEGRATION: Final = "tests/integration/"
-# Files of integration that use no broker of `kafka`; all others use the same one, so they run in one worker.
+# Those of the scaled form take as long as all others: the two run side by side, each with a broker of its own.
+_SCALED: Final = tuple(f"{_INTEGRATION}test_{name}.py" for name in ("relay", "scaleout", "storm", "takeover", "topics"))
+# Files of integration that use no broker of `kafka`.
 _ON_THEIR_OWN: Final = tuple(f"{_INTEGRATION}test_{name}.py" for name in ("demo", "deploy", "sinks"))
 _SHARED_DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -110,6 +114,15 @@ def taking_part(pytestconfig: pytest.Config) -> TakingPart:
     return pytestconfig.stash[_TAKING_PART]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_is_kept_for_ever() -> Iterator[None]:
+    """Let go of what loops that ran here have frozen: garbage in cycles would be kept until the worker ends."""
+    yield
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        gc.collect()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TAKING_PART] = TakingPart()
 
@@ -168,7 +181,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def unit_of_work(nodeid: str) -> str:
     """Give what one worker runs in one go: a file, or all files of integration that are not known to share nothing."""
     file = nodeid.split("::", 1)[0]
-    return _INTEGRATION if file.startswith(_INTEGRATION) and file not in _ON_THEIR_OWN else file
+    if not file.startswith(_INTEGRATION) or file in _ON_THEIR_OWN:
+        return file
+    return f"{_INTEGRATION}scaled" if file in _SCALED else _INTEGRATION
 
 
 class _Worker(Protocol):

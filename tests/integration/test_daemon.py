@@ -71,7 +71,7 @@ class TestStopping:
         with Daemon(tmp_path, settings, Daemon.has_partitions) as daemon:
             produce(kafka_real, topic, unsafe_events())
             receiver.wait_for(1, _TIMEOUT_S)
-            assert daemon.is_ready()
+            wait_for(daemon.is_ready, "it to be ready")
             began_s = time.monotonic()
             daemon.signal(signal.SIGTERM)
             answer = wait_for(lambda: not_ready(daemon), "readiness to go", 2.0)

@@ -457,14 +457,13 @@ def test_a_flood_of_guesses_takes_one_processor_in_part_and_others_get_in() -> N
 
 
 def test_guessing_holds_up_no_probe(serve: Callable[..., WebServer]) -> None:
-    hashed = bcrypt.hashpw(b"x", bcrypt.gensalt(10)).decode()
+    hashed = bcrypt.hashpw(b"x", bcrypt.gensalt(13)).decode()
     server = serve(f"basic_auth_users: {{a: '{hashed}'}}\n")
     with ThreadPoolExecutor(12) as pool:
         guesses = [pool.submit(_get, server, "/metrics", auth=("a", f"guess {i}")) for i in range(12)]
         time.sleep(0.1)
-        began_s = time.monotonic()
         assert 200 == _get(server, "/livez").status_code
-        assert time.monotonic() - began_s < 1.0
+        assert not all(each.done() for each in guesses), "the probe was answered while guesses were still tried"
         statuses = [each.result().status_code for each in guesses]
 
     assert {401, 429} == set(statuses)
