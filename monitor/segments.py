@@ -22,7 +22,7 @@ import numpy as np
 
 from monitor.domain import StreamKey
 from monitor.fields import VOLUME
-from monitor.kept import Section, State
+from monitor.kept import Section, State, under
 from monitor.scopes import Scope, Subject
 
 SKETCH_LG: Final = 10
@@ -143,8 +143,7 @@ class HeavySegments:
 
     def restore(self, prefix: str, states: Mapping[str, State], subjects: Sequence[Subject]) -> None:
         """Go on from a state, but for models that no longer ask for it."""
-        found = [state for name, state in states.items() if name.startswith(f"{prefix}/")]
-        for state in sorted(found, key=lambda each: int(each["subject"])):
+        for state in sorted((state for _, state in under(f"{prefix}/", states)), key=lambda each: int(each["subject"])):
             index = int(state["subject"])
             if index < len(subjects) and subjects[index].watch.auto_segments:
                 self._of[index] = _Heavy.of_state(state)

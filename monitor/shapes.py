@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from monitor.bins import (
     ARENA_OF,
@@ -221,6 +220,8 @@ def _snapped(ranks: Ranks, places: FloatArray, edges: FloatArray) -> tuple[Cells
     which bins are about even. A value that holds a share by itself (it has several ranks) stays between the edges
     beside it, and so do the least and the greatest.
     """
+    from scipy.interpolate import PchipInterpolator  # noqa: PLC0415 - half a second, and only where one is imported
+
     values, first = np.unique(np.round(places, DECIMALS), return_index=True)
     last = np.append(first[1:], len(places)) - 1
     below, above = ranks.shares[first], ranks.shares[last]

@@ -217,11 +217,12 @@ class _Back:
         """Give the reference of a subject; note if it is another one than then."""
         found = self.states[SUBJECTS]
         today = self.table.reference_of(found["models"][number], found["versions"][number])
+        if today is not None and today.identity == identity:
+            return today  # what is kept of it need not be read
         state = self.states.get(f"{REFERENCE}/{number}")
         goes_on = today is not None and state is not None and state.get("base") == today.identity
         if today is not None and not goes_on:
-            if today.identity != identity:
-                self.anew.add(number)
+            self.anew.add(number)
             return today
         if not identity:
             return None

@@ -20,8 +20,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from monitor.domain import FloatArray
 from monitor.gate.contrasts import Contrast
@@ -49,7 +48,7 @@ def log_evidence(contrast: Contrast, effect: float) -> FloatArray:
 
 def fixed_info(effect: float, alpha: float, power: float) -> float:
     """Give the information that a one-sided test of fixed size needs: (z_alpha + z_power)^2 / effect^2."""
-    return float(((norm.isf(alpha) + norm.isf(1.0 - power)) / effect) ** 2)
+    return float(((ndtri(1.0 - alpha) + ndtri(power)) / effect) ** 2)
 
 
 def info_to_decide(score: float, info: float, effect: float, alpha: float, drift: float) -> float:
@@ -71,4 +70,6 @@ def info_to_decide(score: float, info: float, effect: float, alpha: float, drift
         end *= 2.0
         if end > INFO_FACTOR_MAX * fixed_info(effect, alpha, 0.8):
             return float("inf")
+    from scipy.optimize import brentq  # noqa: PLC0415 - half a second, which a daemon's start need not take
+
     return float(brentq(missing, start, end, rtol=1e-3))

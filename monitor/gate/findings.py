@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from scipy.optimize import brentq
 
 from monitor.gate.arms import OF, Strata, value_of
 from monitor.gate.contrasts import Contrast, Scale
@@ -161,6 +160,8 @@ def _end(criterion: Criterion, against: Against, change: float, alpha: float, *,
         contrast = against(at)
         signed = contrast if is_low else Contrast(-contrast.z, contrast.info)
         return float(log_evidence(signed, criterion.effect)[0] + math.log(alpha))
+
+    from scipy.optimize import brentq  # noqa: PLC0415 - half a second, which a daemon's start need not take
 
     near, step = change, criterion.effect
     while True:
