@@ -43,6 +43,8 @@ PUBLISH_SHARE_MAX: Final = 0.01
 PUBLISH_S_MAX is the longest between two.
 """
 IDLE_CHECK_S: Final = 0.5
+FIRST_POLL_S: Final = 0.05
+"""How long a poll waits until something was read: partitions are told in one, and their messages come in the next."""
 LEARNED, LEDGER, WATCH, ANNOTATIONS = "learned", "ledger", "selfwatch", "annotations"
 OUTBOX, SOURCE = "outbox/", "source"
 
@@ -151,7 +153,8 @@ class App:
     def _turn(self) -> None:
         """One turn: the architecture on a screen."""
         self._board.set_busy(False)
-        batch = self.source.poll(self._terms.poll_timeout_s)
+        wait_s = self._terms.poll_timeout_s
+        batch = self.source.poll(wait_s if self._batches else min(wait_s, FIRST_POLL_S))
         self._is_halfway = True
         self._board.set_busy(True)
         began_s = time.perf_counter()

@@ -323,9 +323,5 @@ def version(as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Entry point of the command `driftd`."""
+    """Run the command that the arguments name."""
     cli()
-
-
-if __name__ == "__main__":
-    main()

@@ -106,6 +106,7 @@ class _File(msgspec.Struct):
     to_s: float
     events: int
     streams: list[Line]
+    format: str | None = None
     source_kind: _Name = ""
     run_id: _Name = ""
     registry_version: _Name = ""
@@ -113,6 +114,18 @@ class _File(msgspec.Struct):
 
 class _Head(msgspec.Struct):
     format: str | None = None
+
+
+def _check_format(text: str) -> None:
+    """Raise BaselineError where the text is no reference, or one of another format."""
+    try:
+        given = msgspec.json.decode(text, type=_Head).format
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(f"not a reference: {error}") from None
+    if given != FORMAT:
+        raise BaselineError(
+            f"not a reference of format {FORMAT}: found {given!r}; build it again with `driftd baseline build`"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,15 +217,13 @@ def to_text(reference: Reference) -> str:
 def from_text(text: str) -> Reference:
     """Read what `to_text` wrote. Raises BaselineError with what is wrong: another format, damage, a changed content."""
     try:
-        given = msgspec.json.decode(text, type=_Head).format
-    except (ValueError, RecursionError) as error:
-        raise BaselineError(f"not a reference: {error}") from None
-    if given != FORMAT:
-        raise BaselineError(
-            f"not a reference of format {FORMAT}: found {given!r}; build it again with `driftd baseline build`"
-        )
-    try:
         found = msgspec.json.decode(text, type=_File)
+    except (ValueError, RecursionError) as error:
+        _check_format(text)
+        raise BaselineError(f"a damaged reference: {type(error).__name__} {error}") from None
+    if found.format != FORMAT:
+        _check_format(text)
+    try:
         reference = Reference(
             model=found.model,
             model_version=found.model_version,
