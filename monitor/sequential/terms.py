@@ -106,9 +106,9 @@ def _apart(normal: Normal, events: float) -> float:
 def tilts(shares: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Give psi = log E exp(theta * score) and the divergence of each tilt from the reference, both (S, TILTS)."""
     # einsum and not a matrix product, whose rounding may depend on how many rows it was given.
-    psi: FloatArray = np.log(np.einsum("sc,ac->sa", shares, np.exp(POWERS)))
-    tilted = shares[:, None, :] * np.exp(POWERS - psi[:, :, None])
-    return psi, np.maximum(np.einsum("sac,ac->sa", tilted, POWERS) - psi, 0.0)
+    mean = np.einsum("sc,ac->sa", shares, np.exp(POWERS))
+    psi: FloatArray = np.log(mean)
+    return psi, np.maximum(np.einsum("sc,ac->sa", shares, np.exp(POWERS) * POWERS) / mean - psi, 0.0)
 
 
 def additions(cells: FloatArray) -> tuple[FloatArray, FloatArray]:
