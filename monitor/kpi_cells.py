@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import Final
 
 import numpy as np
@@ -137,7 +139,9 @@ class Cells:
             return Estimate(np.nan, np.nan, np.nan, 0)
         if name == ESTIMATED:
             return EstimatedAccuracy(score_map).estimate(cell, alpha)
-        if "correct" not in cell:
+        joined = {field: cell[field] for field in ("score_right", "score_wrong") if field in cell}
+        if "correct" not in cell or not joined:
             return Estimate(np.nan, np.nan, np.nan, 0)
-        gap = gap_of(score_map, cell, cell, alpha)
-        return Estimate(gap.estimate.value, gap.estimate.low, gap.estimate.high, gap.estimate.samples)
+        # Of the very rows that have labels: those that came meanwhile may be of another hour, and of other scores.
+        promised = {"score": reduce(add, joined.values())}
+        return gap_of(score_map, promised, cell, alpha).estimate
