@@ -64,8 +64,9 @@ class Joining:
         if sampled:
             self._add_cohorts(columns, scopes, np.array([i for i, _ in sampled], dtype=np.int64))
         joined = joiner.take(columns, sampled, outcomes)
-        for field, asked in joined.marked:
-            if not self._cohorts.mark(field, self._scopes_of(asked), asked.time_s) and field != MARKED["label"]:
+        scopes_of = self._scopes_of([asked for _, asked in joined.marked])
+        for (field, asked), own in zip(joined.marked, scopes_of, strict=True):
+            if not self._cohorts.mark(field, own, asked.time_s) and field != MARKED["label"]:
                 joiner.counts[KIND_OF[field], "joined"] -= 1
                 joiner.counts[KIND_OF[field], "late"] += 1
         if joined.fields:
@@ -80,19 +81,21 @@ class Joining:
             for chosen, inner in self._folder.segments(part, segments):
                 self._cohorts.add(inner, times_s[chosen])
 
-    def _scopes_of(self, asked: Inference) -> list[int]:
-        main = int(self._table.scopes_of([asked.model], [asked.model_version])[0])
-        if main == NONE:
-            return []
-        scopes, given = [main], asked.segments
-        if given and self._table.segment_names:
-            subject = self._table.scopes[main].subject
-            scopes += [
-                self._table.segment_of(subject, name, given[name]).index
-                for name in subject.watch.segments
-                if given.get(name) is not None
-            ]
-        return scopes
+    def _scopes_of(self, asked: Sequence[Inference]) -> Iterator[list[int]]:
+        """Give the scopes of each inference: its model version, and the segments that are counted apart."""
+        if not asked:
+            return
+        models, versions = [each.model for each in asked], [each.model_version for each in asked]
+        for main, each in zip(self._table.scopes_of(models, versions).tolist(), asked, strict=True):
+            scopes, given = [main] if main != NONE else [], each.segments
+            if scopes and given and self._table.segment_names:
+                subject = self._table.scopes[main].subject
+                scopes += [
+                    self._table.segment_of(subject, name, given[name]).index
+                    for name in subject.watch.segments
+                    if given.get(name) is not None
+                ]
+            yield scopes
 
     def _count(self, joined: Joined, first: int | None) -> None:
         rows = joined.columns()
