@@ -27,8 +27,8 @@ from monitor.streams import NONE, StreamTable
 
 COHORTS: Final = "join/cohorts"
 RIPENING: Final = "join/ripening"
-COARSE: Final = ((3_600.0, 60), (86_400.0, 3_600))
-"""Labels that mature for longer than so many seconds count at a multiple of so many panes, so that few counts wait."""
+COARSE: Final = ((3_600.0, 60.0), (86_400.0, 3_600.0))
+"""Labels that mature for longer than so many seconds count at a multiple of so many, so that few counts wait."""
 KIND_OF: Final = {field: kind for kind, field in MARKED.items()}
 
 
@@ -130,7 +130,8 @@ class Joining:
         self._latest = max(self._latest, int(panes.max()))
         for subject in np.unique(self._table.subject_of[scopes]).tolist():
             maturity_s = self.joiner.maturity_of(self._table.subjects[subject].watch.task)
-            step = max((step for beyond_s, step in COARSE if maturity_s > beyond_s), default=1)
+            step_s = max((step_s for beyond_s, step_s in COARSE if maturity_s > beyond_s), default=0.0)
+            step = int(step_s // self._pane_s)
             if step > 1:
                 own = self._table.subject_of[scopes] == subject
                 panes[own] = -(-panes[own] // step) * step
@@ -162,7 +163,7 @@ class Joining:
         """Give what outcomes said that came after the last inference, at the end of all input; what matures is left."""
         ripe: tuple[Waiting, ...] = tuple([] for _ in Arena)
         if self.joiner.is_on and not self.joiner.terms.maturity_s:
-            self._pour(ripe, self._latest + COARSE[-1][1])
+            self._pour(ripe, self._latest + int(COARSE[-1][1] // self._pane_s))
         return ripe
 
     def _counts_of(self, cohorts: Sequence[Known]) -> Counts:
