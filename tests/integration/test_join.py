@@ -45,7 +45,7 @@ READ_S: Final = (0.2, 1.5)
 """How long it reads before it is killed."""
 BACK_S: Final = (0.0, 0.4)
 """The same after its state was restored: about when it is given its partitions, and reads on."""
-KILLS: Final = ("partitions assigned", "state restored", "partitions assigned", "partitions assigned")
+KILLS: Final = ("partitions assigned", "state restored", "partitions assigned")
 """What it has said before, each time that it is killed."""
 MODEL: Final = "loans"
 
