@@ -1,28 +1,32 @@
-"""Two real streams replayed as models, and what driftd tells of them; see benchmarks/README.md.
+"""Real streams replayed as models, and what driftd tells of them; see benchmarks/README.md.
 
-    python -m benchmarks.stories [electricity|tokens]
+    python -m benchmarks.stories [electricity] [tokens] [labels] [--picture docs/labels.svg]
 
 electricity: half-hours of the New South Wales electricity market (electricity.csv) as events of a classifier: six
 features, the label, and the prediction of a Gaussian naive Bayes classifier fitted on the reference's twelve weeks.
 tokens: an hour of requests to a language model (azure-llm-code.csv), context and generated tokens; the reference is the
 first half, and in a second replay the generated tokens of the last ten minutes are half as many again.
+labels: the market again, with a classifier of scikit-learn whose labels come six hours late (benchmarks.labels).
 Each is read from ../shared/data, or from the folder that DRIFTD_DATA names.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.labels import Story, story
+from benchmarks.labels_picture import drawing
 from monitor.baseline import Input, build_references
 from monitor.config import Settings, load_settings
 from monitor.domain import FloatArray
@@ -38,12 +42,20 @@ CHANGED_S = 600.0
 
 def main() -> int:
     """Print the stories."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="story", help=f"of {', '.join(STORIES)}; by default all")
+    parser.add_argument("--picture", type=Path, help="where the picture of `labels` goes")
+    chosen = parser.parse_args()
+    if unknown := [name for name in chosen.names if name not in STORIES]:
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(STORIES)}")
     if not DATA.is_dir():
         print(f"no data: {DATA} is not there", file=sys.stderr)
         return 1
-    for name in sys.argv[1:] or ["electricity", "tokens"]:
-        for title, summary in {"electricity": electricity, "tokens": tokens}[name]():
-            print(f"{title}\n{summary.to_text()}\n")
+    for name in chosen.names or STORIES:
+        for title, found in STORIES[name]():
+            print(f"{title}\n{found.to_text()}\n")
+            if chosen.picture and isinstance(found, Story):
+                chosen.picture.write_text(drawing(found), encoding="utf-8")
     return 0
 
 
@@ -96,6 +108,12 @@ def tokens() -> Iterable[tuple[str, Summary]]:
     )
 
 
+def labels() -> Iterable[tuple[str, Story]]:
+    """Replay the market after its first sixteen weeks, with labels."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield "electricity, labels six hours late, after eight weeks of reference", story(DATA, Path(folder))
+
+
 def _request(row: tuple[float, int, int], factor: float = 1.0) -> dict[str, Any]:
     time_s, context, generated = row
     return {"model": "code", "event_time": time_s, "tokens_in": context, "tokens_out": round(generated * factor)}
@@ -118,6 +136,13 @@ def _replayed(past: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) 
 
 def _settings() -> Settings:
     return load_settings(None, {"DRIFTD_KAFKA__BOOTSTRAP_SERVERS": "none:9092", "DRIFTD_KAFKA__TOPICS": "none"})
+
+
+STORIES: Final[Mapping[str, Callable[[], Iterable[tuple[str, Summary | Story]]]]] = {
+    "electricity": electricity,
+    "tokens": tokens,
+    "labels": labels,
+}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from monitor.domain import (
     StreamKey,
     Transition,
 )
+from monitor.drift_sorts import CONCEPT, OTHERS, sort_of
 from monitor.lineage import UNKNOWN, Lineage
 from monitor.rules import Rule
 
@@ -127,6 +128,7 @@ class AlertBook:
         self._incidents: dict[str, str] = {}
         self._of_models: Counter[str] = Counter()
         self._alerted: Counter[tuple[str, str, str]] = Counter()
+        self._drifting: Counter[tuple[str, str, str]] = Counter()
         self.transitions: Counter[tuple[str, str]] = Counter()
 
     def __contains__(self, identity: tuple[str, StreamKey]) -> bool:
@@ -176,7 +178,7 @@ class AlertBook:
         event = _event(entry, seen, now_s)
         if seen.seen >= Seen.YELLOW:
             is_settled = before is State.FIRING and event not in (Event.WORSE, Event.MILDER)
-            entry.alert = _updated(entry.alert, seen, keep_band=is_settled)
+            entry.alert = _updated(entry.alert, seen, self._summary(seen), keep_band=is_settled)
         return self._apply(entry, before, event, now_s)
 
     def _apply_all(self, events: Iterable[tuple[Entry, Event]], now_s: float) -> Iterator[Transition]:
@@ -206,10 +208,12 @@ class AlertBook:
         self._entries[alert.rule, alert.key] = entry
         self._of_models[alert.key.model] += 1
         self._alerted[alert.statistic, *alert.key[:2]] += 1
+        self._drifting[sort_of(alert.statistic, alert.key.field), *alert.key[:2]] += 1
 
     def _end(self, alert: Alert) -> None:
         del self._entries[alert.rule, alert.key]
         _take(self._alerted, (alert.statistic, *alert.key[:2]))
+        _take(self._drifting, (sort_of(alert.statistic, alert.key.field), *alert.key[:2]))
         if not _take(self._of_models, alert.key.model):
             self._incidents.pop(alert.key.model, None)
 
@@ -241,7 +245,7 @@ class AlertBook:
             owner=seen.rule.owner,
             runbook=seen.rule.runbook,
             reference=seen.reference,
-            summary=_summary(seen),
+            summary=self._summary(seen),
             change=seen.change,
             rank=seen.rank,
             together=seen.together,
@@ -250,6 +254,24 @@ class AlertBook:
             response=seen.rule.response,
             lineage=seen.lineage,
         )
+
+    def _summary(self, seen: Observation) -> str:
+        """Give the alert in a sentence: what, where, how much against what, which drift it is, on what evidence."""
+        where = f" of {seen.key.field}" + (f" ({seen.key.segment})" if seen.key.segment else "")
+        side = "above" if seen.rule.is_above else "below"
+        if seen.seen is Seen.CLEAR:
+            side = "back within"
+        told = f"{seen.key.model}: {seen.rule.name}{where} is {seen.value:.4g}, {side} {seen.threshold:.4g}"
+        sort = sort_of(seen.rule.statistic, seen.key.field)
+        kinds = ", ".join(each for each in (sort, seen.change) if each)
+        return told + (f": {kinds}" if kinds else "") + self._beside(seen.key, sort) + _basis(seen)
+
+    def _beside(self, key: StreamKey, sort: str) -> str:
+        """Give which other drift of the model is told of now: it may be why the model is right less often."""
+        if sort != CONCEPT:
+            return ""
+        others = [each for each in OTHERS if self._drifting[each, key.model, key.model_version]]
+        return f", beside {' and '.join(others)}" if others else ""
 
     # ---- from one process to the next
 
@@ -326,11 +348,12 @@ def _lasted(since_s: float | None, least_s: float, now_s: float) -> bool:
     return since_s is not None and now_s - since_s >= least_s
 
 
-def _updated(alert: Alert, seen: Observation, *, keep_band: bool) -> Alert:
+def _updated(alert: Alert, seen: Observation, summary: str, *, keep_band: bool) -> Alert:
     """Give the alert with the newest evidence; onset, identity and, unless it changes, band stay."""
     band = alert.band if keep_band else _band(seen.seen)
     return replace(
         _measured(alert, seen),
+        summary=summary,
         threshold=seen.threshold if band is _band(seen.seen) else alert.threshold,
         evidence_needed=seen.evidence_needed,
         band=band,
@@ -348,7 +371,6 @@ def _measured(alert: Alert, seen: Observation) -> Alert:
         evidence=seen.evidence,
         window_s=seen.window_s,
         histogram=seen.histogram or alert.histogram,
-        summary=_summary(seen),
     )
 
 
@@ -363,16 +385,6 @@ def _severity(rule: Rule, band: Band) -> Severity:
 def _digest(parts: Sequence[str | float], digits: int) -> str:
     """Give a hash of the parts that tells ("a", "b|c") from ("a|b", "c")."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:digits]
-
-
-def _summary(seen: Observation) -> str:
-    """Give the alert in a sentence: what, where, how much against what, on what evidence."""
-    where = f" of {seen.key.field}" + (f" ({seen.key.segment})" if seen.key.segment else "")
-    side = "above" if seen.rule.is_above else "below"
-    if seen.seen is Seen.CLEAR:
-        side = "back within"
-    told = f"{seen.key.model}: {seen.rule.name}{where} is {seen.value:.4g}, {side} {seen.threshold:.4g}"
-    return told + (f": {seen.change}" if seen.change else "") + _basis(seen)
 
 
 def _basis(seen: Observation) -> str:

@@ -27,8 +27,8 @@ from monitor.streams import NONE, StreamTable
 
 COHORTS: Final = "join/cohorts"
 RIPENING: Final = "join/ripening"
-COARSE: Final = ((3_600.0, 60), (86_400.0, 3_600))
-"""Labels that mature for longer than so many seconds count at a multiple of so many panes, so that few counts wait."""
+COARSE: Final = ((3_600.0, 60.0), (86_400.0, 3_600.0))
+"""Labels that mature for longer than so many seconds count at a multiple of so many, so that few counts wait."""
 KIND_OF: Final = {field: kind for kind, field in MARKED.items()}
 
 
@@ -64,8 +64,9 @@ class Joining:
         if sampled:
             self._add_cohorts(columns, scopes, np.array([i for i, _ in sampled], dtype=np.int64))
         joined = joiner.take(columns, sampled, outcomes)
-        for field, asked in joined.marked:
-            if not self._cohorts.mark(field, self._scopes_of(asked), asked.time_s) and field != MARKED["label"]:
+        scopes_of = self._scopes_of([asked for _, asked in joined.marked])
+        for (field, asked), own in zip(joined.marked, scopes_of, strict=True):
+            if not self._cohorts.mark(field, own, asked.time_s) and field != MARKED["label"]:
                 joiner.counts[KIND_OF[field], "joined"] -= 1
                 joiner.counts[KIND_OF[field], "late"] += 1
         if joined.fields:
@@ -80,19 +81,21 @@ class Joining:
             for chosen, inner in self._folder.segments(part, segments):
                 self._cohorts.add(inner, times_s[chosen])
 
-    def _scopes_of(self, asked: Inference) -> list[int]:
-        main = int(self._table.scopes_of([asked.model], [asked.model_version])[0])
-        if main == NONE:
-            return []
-        scopes, given = [main], asked.segments
-        if given and self._table.segment_names:
-            subject = self._table.scopes[main].subject
-            scopes += [
-                self._table.segment_of(subject, name, given[name]).index
-                for name in subject.watch.segments
-                if given.get(name) is not None
-            ]
-        return scopes
+    def _scopes_of(self, asked: Sequence[Inference]) -> Iterator[list[int]]:
+        """Give the scopes of each inference: its model version, and the segments that are counted apart."""
+        if not asked:
+            return
+        models, versions = [each.model for each in asked], [each.model_version for each in asked]
+        for main, each in zip(self._table.scopes_of(models, versions).tolist(), asked, strict=True):
+            scopes, given = [main] if main != NONE else [], each.segments
+            if scopes and given and self._table.segment_names:
+                subject = self._table.scopes[main].subject
+                scopes += [
+                    self._table.segment_of(subject, name, given[name]).index
+                    for name in subject.watch.segments
+                    if given.get(name) is not None
+                ]
+            yield scopes
 
     def _count(self, joined: Joined, first: int | None) -> None:
         rows = joined.columns()
@@ -127,7 +130,8 @@ class Joining:
         self._latest = max(self._latest, int(panes.max()))
         for subject in np.unique(self._table.subject_of[scopes]).tolist():
             maturity_s = self.joiner.maturity_of(self._table.subjects[subject].watch.task)
-            step = max((step for beyond_s, step in COARSE if maturity_s > beyond_s), default=1)
+            step_s = max((step_s for beyond_s, step_s in COARSE if maturity_s > beyond_s), default=0.0)
+            step = int(step_s // self._pane_s)
             if step > 1:
                 own = self._table.subject_of[scopes] == subject
                 panes[own] = -(-panes[own] // step) * step
@@ -159,7 +163,7 @@ class Joining:
         """Give what outcomes said that came after the last inference, at the end of all input; what matures is left."""
         ripe: tuple[Waiting, ...] = tuple([] for _ in Arena)
         if self.joiner.is_on and not self.joiner.terms.maturity_s:
-            self._pour(ripe, self._latest + COARSE[-1][1])
+            self._pour(ripe, self._latest + int(COARSE[-1][1] // self._pane_s))
         return ripe
 
     def _counts_of(self, cohorts: Sequence[Known]) -> Counts:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import reduce
+from operator import add
 from typing import Final
 
 import numpy as np
@@ -12,7 +15,7 @@ from monitor.counts import Ladder
 from monitor.domain import IntArray, Kind
 from monitor.kpis import KPIS, KPIS_ACROSS, kpi_named
 from monitor.kpis.base import Cell, Estimate, StreamCounts
-from monitor.kpis.estimated import EstimatedAccuracy, gap_of, score_map_of
+from monitor.kpis.estimated import EstimatedAccuracy, ScoreMap, gap_of, score_map_of
 from monitor.quality import KpiValue
 from monitor.rows import ValueRows
 from monitor.scopes import Subject
@@ -26,6 +29,11 @@ CELLS_MAX: Final = 90
 ESTIMATED: Final = "estimated_accuracy"
 GAP: Final = "estimation_gap"
 
+ESTIMATED_FROM: Final = ("score", "score_right", "score_wrong", "correct")
+"""What both of these read."""
+WORTH: Final = ("score_right", "score_wrong")
+"""What tells what a score is worth."""
+MAPS_MAX: Final = 1_000
 KPI_NAMES: Final = (*KPIS, *KPIS_ACROSS, ESTIMATED, GAP)
 """Those with names of their own; an evaluation or feedback is one by its field's name."""
 
@@ -42,6 +50,7 @@ class Cells:
         self._table = table
         self._ladders = ladders
         self._windows_s = windows_s
+        self._maps: dict[tuple[object, ...], ScoreMap | None] = {}
         self._rows: dict[int, tuple[int, dict[str, dict[str, tuple[Arena, int]]]]] = {}
 
     def rows_of(self, subject: Subject) -> Mapping[str, Mapping[str, tuple[Arena, int]]]:
@@ -127,17 +136,37 @@ class Cells:
         if "score" in cell:
             yield from (ESTIMATED, GAP)
 
+    @staticmethod
+    def needed(name: str, rows: Mapping[str, tuple[Arena, int]]) -> Mapping[str, tuple[Arena, int]]:
+        """Give those rows of a segment that a KPI reads: the others need not be counted for it."""
+        kpi = None if name in (ESTIMATED, GAP) else kpi_named(name)
+        fields = ESTIMATED_FROM if kpi is None else kpi.fields
+        return {f: own for f, own in rows.items() if any(fnmatchcase(f, field) for field in fields)}
+
     def estimate(self, name: str, rows: Mapping[str, tuple[Arena, int]], cell: Cell, alpha: float) -> Estimate:
         """Give a KPI of a cell; what labels promised for scores comes of the reference."""
         if name not in (ESTIMATED, GAP):
             kpi = kpi_named(name)
             return Estimate(np.nan, np.nan, np.nan, 0) if kpi is None else kpi.estimate(cell, alpha)
-        score_map = score_map_of(self.reference_cell({f: rows[f] for f in ("score_right", "score_wrong") if f in rows}))
+        score_map = self._score_map(rows)
         if score_map is None or "score" not in cell:
             return Estimate(np.nan, np.nan, np.nan, 0)
         if name == ESTIMATED:
             return EstimatedAccuracy(score_map).estimate(cell, alpha)
-        if "correct" not in cell:
+        joined = {field: cell[field] for field in WORTH if field in cell}
+        if "correct" not in cell or not joined:
             return Estimate(np.nan, np.nan, np.nan, 0)
-        gap = gap_of(score_map, cell, cell, alpha)
-        return Estimate(gap.estimate.value, gap.estimate.low, gap.estimate.high, gap.estimate.samples)
+        # Of the very rows that have labels: those that came meanwhile may be of another hour, and of other scores.
+        promised = {"score": reduce(add, joined.values())}
+        return gap_of(score_map, promised, cell, alpha).estimate
+
+    def _score_map(self, rows: Mapping[str, tuple[Arena, int]]) -> ScoreMap | None:
+        """Give what scores were worth in the reference, None where it does not tell; made once, as that is frozen."""
+        own = {field: rows[field] for field in WORTH if field in rows}
+        known = tuple(at for at in own.values() if not self._table.arenas[at[0]].is_learning[at[1]])
+        key = (self._table.epoch, *known)
+        if key not in self._maps:
+            if len(self._maps) >= MAPS_MAX:
+                self._maps.clear()
+            self._maps[key] = score_map_of(self.reference_cell(own))
+        return self._maps[key]

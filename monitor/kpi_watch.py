@@ -155,7 +155,7 @@ class KpiWatch:
             usual = {name: self._cells.reference_cell(rows) for name, rows in own.items()}
             across = KPIS_ACROSS[key.field]
             return across.estimate_across(cells, alpha), across.estimate_across(usual, alpha).value
-        rows = by_segment[key.segment]
+        rows = self._cells.needed(key.field, by_segment[key.segment])
         normal = self._cells.estimate(key.field, rows, self._cells.reference_cell(rows), alpha).value
         return self._cells.estimate(key.field, rows, self._cells.cell(rows, window), alpha), normal
 

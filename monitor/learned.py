@@ -24,6 +24,10 @@ from monitor.sequential.normal import Normal
 NO_ROW: Final = -1
 STAGES_EVERY: Final = 16
 """Panes after which it is seen which streams have learned enough for the next stage."""
+TOGETHER: Final = (("score_right", "score_wrong"), ("score_positive", "score_negative"), ("precision", "recall"))
+"""Fields of outcomes that KPIs read together: what is normal of them must be of the same rows, or it is of none."""
+RAREST: Final = 0.1
+"""Share of the values that are enough, which the rarest of those that are frozen together must have."""
 
 
 class Learned:
@@ -77,13 +81,7 @@ class Learned:
         """
         if subject.reference is None:
             return None
-        due = [
-            (arena, row)
-            for arena, row in subject.rows
-            if is_of_outcomes((rows := self.arenas[arena]).keys[row].field)
-            and rows.is_learning[row]
-            and int(rows.reference[row, : VALUE_SPANS[arena]].sum()) >= rows_min
-        ]
+        due = self._due_outcomes(subject, rows_min)
         found = [stream for stream in (self._frozen(arena, row) for arena, row in due) if stream is not None]
         if not found:
             return None
@@ -94,6 +92,26 @@ class Learned:
         for learner in self.learners:
             learner.end()
         return subject.reference
+
+    def _due_outcomes(self, subject: Subject, rows_min: int) -> list[tuple[Arena, int]]:
+        """Give the rows of outcomes that have learned enough; those of TOGETHER are due at once, or none of them is."""
+        keys = {(arena, row): self.arenas[arena].keys[row] for arena, row in subject.rows}
+        own = {(key.segment, key.field): at for at, key in keys.items() if is_of_outcomes(key.field)}
+        learning = {name for name, (arena, row) in own.items() if self.arenas[arena].is_learning[row]}
+        due = []
+        for segment, field in sorted(learning):
+            together = next((fields for fields in TOGETHER if field in fields), (field,))
+            names = [(segment, each) for each in together]
+            if any(name in own and name not in learning for name in names):
+                names = [(segment, field)]  # the others were frozen without it
+            held = [self._values(*own[name]) if name in own else 0 for name in names]
+            if max(held) >= rows_min and min(held) >= RAREST * rows_min:
+                due.append(own[segment, field])
+        return due
+
+    def _values(self, arena: Arena, row: int) -> int:
+        """Give how many values a row has learned from."""
+        return int(self.arenas[arena].reference[row, : VALUE_SPANS[arena]].sum())
 
     def _is_late(self, subject: Subject, arena: Arena, row: int) -> bool:
         return not self.preset_segments and has_late_volume(subject, self.arenas[arena].keys[row])

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from monitor.bins import Arena
 from monitor.detectors.base import Detector
+from monitor.detectors.rates import RateDetector
 from monitor.domain import DRILL_MODEL, BoolArray, FloatArray, IntArray, Kind
 from monitor.fields import VOLUME
 from monitor.rules import Budget, Level, Plan, PlanOf, Rule
@@ -239,7 +240,10 @@ class LineMaker:
         """Give lines: the numbers of their rules, and their rows. counts: lines of each subject."""
         rules, subject = self._arrays, self._table.arenas[where[1]].subjects[rows]
         detector, view = self._detectors[where[0]], self._views.some(where[1], 0, rows)
-        own = detector.of_reference(self._views.usual(view, where[1], rows))
+        usual = self._views.usual(view, where[1], rows)
+        own = detector.of_reference(usual)
+        if isinstance(detector, RateDetector):
+            own = np.where(rules.sign[which] > 0, own, detector.low_of_reference(usual))
         yellow = rules.yellow[which] * np.where(rules.is_yellow_relative[which], own, 1.0)
         red = rules.red[which] * np.where(rules.is_red_relative[which], own, 1.0)
         lowest = np.where(np.isnan(yellow), red, yellow)

@@ -22,6 +22,7 @@ from monitor.config import Settings
 from monitor.counting_state import LADDER, OPEN, TOTALS, WATERMARK
 from monitor.counts import Counts
 from monitor.domain import Batch, StreamKey, TopicPartition, Transition
+from monitor.joining import RIPENING
 from monitor.kept import State
 from monitor.sinks.base import Notice
 from monitor.sinks.webhook import message_id
@@ -92,6 +93,16 @@ def _partition(servers: str, source: TopicPartition, end: int) -> Iterator[Messa
 
 def offline(settings: Settings, servers: str, ends: Mapping[TopicPartition, int]) -> Pass:
     """Run a new pipeline with the same settings and references over the topic."""
+    sections, transitions = pass_over(settings, servers, ends)
+    whole = stored(sections)
+    whole.transitions += transitions
+    return whole
+
+
+def pass_over(
+    settings: Settings, servers: str, ends: Mapping[TopicPartition, int]
+) -> tuple[dict[str, State], list[Transition]]:
+    """Do the same, and give what there is to be stored at the end, and the transitions."""
     pipeline = build.pipeline(settings, build.references(settings))
     sources = list(ends)
     index = {source: at for at, source in enumerate(sources)}
@@ -101,10 +112,7 @@ def offline(settings: Settings, servers: str, ends: Mapping[TopicPartition, int]
     while found := list(islice(every, BATCH)):
         partitions = np.array([index[TopicPartition(str(m.topic()), m.partition() or 0)] for m in found])
         transitions += pipeline.step(Batch([m.value() for m in found], partitions, sources), math.inf).transitions
-    sections = {section.name: section.make() for section in pipeline.sections()}
-    whole = stored(sections)
-    whole.transitions += transitions
-    return whole
+    return {section.name: section.make() for section in pipeline.sections()}, transitions
 
 
 def stored(sections: Mapping[str, State]) -> Pass:
@@ -124,7 +132,10 @@ def sums_of(sections: Mapping[str, State]) -> Sums:
 
 
 def bins_of(sections: Mapping[str, State]) -> Bins:
-    """Give what was counted: closed panes, however merged, and open ones. Late hits are in closed ones."""
+    """Give what was counted: closed panes, however merged, and open ones, and outcomes whose pane is yet to come.
+
+    Late hits are in closed ones.
+    """
     found: Bins = {}
     for arena in Arena:
         keys = _keys(sections, arena)
@@ -150,7 +161,7 @@ def _counts(sections: Mapping[str, State], arena: str) -> Iterator[Counts]:
     for name, state in sections.items():
         if name.startswith(f"{LADDER}/{arena}/"):
             yield Counts.of_state(state)
-        elif name.startswith(f"{OPEN}/") and arena in state["counts"]:
+        elif name.startswith((f"{OPEN}/", f"{RIPENING}/")) and arena in state["counts"]:
             yield Counts.of_state(state["counts"][arena])
 
 

@@ -29,6 +29,25 @@ BUILT_IN_RULES: Final[Mapping[str, RuleData]] = MappingProxyType(
         },
         # The industry's usual bands: under 0.1 stable, over 0.25 a different population. Drift alone harms nobody yet.
         "psi": {"statistic": "psi", "yellow": 0.1, "red": 0.25, "severity": "sev3"},
+        # The model is right less often than it was: of classes; errors of amounts are under `drift`.
+        "correct_rate": {
+            "statistic": "yes_rate",
+            "fields": ["correct"],
+            "direction": "below",
+            "yellow": "0.95x",
+            "red": "0.9x",
+            "severity": "sev2",
+        },
+        # Scores promise more right answers than there are, and go on to: they are no longer worth what they were.
+        "estimation_gap": {
+            "statistic": "kpi",
+            "fields": ["estimation_gap"],
+            "direction": "below",
+            "yellow": -0.02,
+            "red": -0.1,
+            "severity": "sev3",
+            "for_s": 600.0,
+        },
         # Missing inputs usually mean a broken pipeline upstream; twice is noticeable, five times an outage.
         "null_rate": {"statistic": "null_rate", "yellow": "2x", "red": "5x", "severity": "sev3"},
         "invalid_rate": {"statistic": "invalid_rate", "yellow": "2x", "red": "5x", "severity": "sev3"},

@@ -14,7 +14,7 @@ from monitor.config.refusals import Refusals, refusal, shorten, show_key
 from monitor.config.units import Duration, Limit, LimitValue, Names, SeverityValue, Share, Window, format_duration
 from monitor.detectors import DETECTORS
 from monitor.domain import Severity
-from monitor.fields import FEATURE_PREFIX, PREDICTION, VOLUME
+from monitor.fields import FEATURE_PREFIX, LABEL, PREDICTION, VOLUME
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, BURN, DRIFT, KPI, SILENCE
 
@@ -30,8 +30,8 @@ _AMOUNTS: Final = ("latency_s", "ttft_s", "tokens_in", "tokens_out", "cost_usd")
 _FLAGS: Final = ("error", "unsafe", "refused", "fallback")
 # Where river's detectors begin to be told of: a tenth of a standard deviation.
 _CHANGE: Final = 0.1
-# Inputs, outputs and workflow: drift of the way an answer came about counts as well.
-_DRIFTING: Final = (*_INPUTS, *_OUTPUTS, "finish_reason", "guardrail_action", "endpoint", "route")
+# Inputs, outputs and workflow: drift of the way an answer came about counts as well. What was right, once it is known.
+_DRIFTING: Final = (*_INPUTS, *_OUTPUTS, "finish_reason", "guardrail_action", "endpoint", "route", LABEL)
 
 _APART: Final = frozenset({DRIFT, ANOMALY, *RIVER})
 """Statistics that are judged by parts of their own, and not in windows."""
@@ -54,7 +54,7 @@ class Statistic:
 
 
 STATISTICS: Final[Mapping[str, Statistic]] = {
-    DRIFT: Statistic((*_DRIFTING, *_AMOUNTS)),
+    DRIFT: Statistic((*_DRIFTING, *_AMOUNTS, "abs_error")),
     "psi": Statistic(_DRIFTING),
     "js": Statistic(_DRIFTING, high=1.0),
     "ks": Statistic((*_INPUTS, *_OUTPUTS), high=1.0),

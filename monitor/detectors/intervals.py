@@ -41,6 +41,11 @@ def wilson_upper(hits: FloatArray, samples: FloatArray) -> FloatArray:
     return wilson_interval(hits, samples, Z_ONE_SIDED)[1]
 
 
+def wilson_lower(hits: FloatArray, samples: FloatArray) -> FloatArray:
+    """Give the one-sided 95 % lower limit of a rate; NaN without samples."""
+    return wilson_interval(hits, samples, Z_ONE_SIDED)[0]
+
+
 def count_interval(counts: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Give the limits of a Poisson mean of which `counts` were seen: the score interval, shape (S,).
 

@@ -11,7 +11,7 @@ from monitor import bins
 from monitor.bins import Arena
 from monitor.detectors.base import Measure, View
 from monitor.detectors.evidence import rate_evidence
-from monitor.detectors.intervals import wilson_interval, wilson_upper
+from monitor.detectors.intervals import wilson_interval, wilson_lower, wilson_upper
 from monitor.domain import BoolArray, CountArray, FloatArray, IntArray, Kind
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class RateDetector:
 
     Evidence: n * KL(rate || threshold) with the side's sign, exact for any n (rate_evidence). Interval: Wilson's.
     For a relative threshold, of_reference gives the reference's one-sided 95 % Wilson limit: with 0 of m it is
-    about 2.7/m and not 0, so "twice the reference" can't be breached by the first hit after a short reference.
+    about 2.7/m and not 0, so "twice the reference" can't be breached by the first hit after a short reference. Below,
+    it is the lower limit, for the same reason: a short reference may have been lucky.
     Cost: one pass over the counts. Guarantee: P(evidence >= e) <= exp(-e), for independent events.
     """
 
@@ -59,6 +60,10 @@ class RateDetector:
     def of_reference(self, view: View) -> FloatArray:
         """Give the upper limit of the reference's rate; NaN without a reference."""
         return wilson_upper(*self._tally(view.reference))
+
+    def low_of_reference(self, view: View) -> FloatArray:
+        """Give the lower limit of the reference's rate; NaN without a reference."""
+        return wilson_lower(*self._tally(view.reference))
 
     def ranks(self, arena: Arena) -> IntArray:
         """Give 1 for hits, 0 for other bins that are counted, -1 for the rest, shape (width,)."""

@@ -19,6 +19,7 @@ from monitor.backtest import span_text, stream_text
 from monitor.detectors import DETECTORS
 from monitor.detectors.evidence import FACT_NATS
 from monitor.domain import Alert, AlertState, Histogram
+from monitor.drift_sorts import sort_of
 from monitor.explain.finding import Known
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, BURN, DRIFT
@@ -44,6 +45,13 @@ CHANGES: Final[Mapping[str, str]] = {
     "error rate": "the share of yes is not what it was",
 }
 """What each kind of change means; a kind that is not here speaks for itself."""
+SORTS: Final[Mapping[str, str]] = {
+    "feature drift": "what goes in is not what it was; whether that harms, labels tell",
+    "prediction drift": "what comes out is not what it was; whether that is right, labels tell",
+    "label drift": "what is right is not what it was, whatever the model says",
+    "concept drift": "the model is right less often, or further off, than it was",
+}
+"""What each sort of drift means."""
 NATS_MAX: Final = 700.0
 """Beyond it exp is more than a double holds."""
 YEAR_S: Final = 365.25 * 86_400.0
@@ -123,6 +131,8 @@ def _told(known: Known) -> Iterator[tuple[str, str]]:
     if alert.summary:
         yield "what", alert.summary
     yield "value", _value(alert)
+    if sort := sort_of(alert.statistic, alert.key.field):
+        yield "drift", f"{sort}: {SORTS[sort]}"
     if alert.change:
         yield "change", f"{alert.change}: {CHANGES[alert.change]}" if alert.change in CHANGES else alert.change
     yield "evidence", _evidence(alert)

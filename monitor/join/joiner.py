@@ -57,6 +57,7 @@ class Joiner:
         self._seed = seed
         self._limit = min(int(terms.sample * 2.0**64), 2**64 - 1)
         self._span_s = max(1.0, terms.ttl_s / GENERATIONS)
+        self._tasks: dict[tuple[str, str], Task] = {}
         self._kinds: dict[tuple[str, str], str] = {}
         self._evaluators: set[str] = set()
         self.is_on = terms.mode == "on"
@@ -112,6 +113,7 @@ class Joiner:
         Cost: 1.5 microseconds an inference and 10 an outcome.
         """
         joined = Joined()
+        self._tasks.clear()  # a reload may have changed them
         told = self._told(outcomes)
         last = {each: columns.messages[i] for i, each in sampled} if told else {}
         if any(one.message < last.get(one.asked, 0) for one in told):
@@ -236,15 +238,16 @@ class Joiner:
 
     def _join(self, asked: Inference, told: Outcome, joined: Joined) -> None:
         """Put down what a pair says, and mark the inference."""
-        if told.mark in asked.marks:
+        mark = told.mark
+        if mark in asked.marks:
             self.counts[told.kind, "duplicate"] += 1
             return
-        task = self._task_of(asked.model, asked.model_version)
+        task = self._task(asked.model, asked.model_version)
         fields = self._fields(asked, told, task)
         if fields is None:
             self.counts[told.kind, "useless"] += 1
             return
-        asked.marks = (*asked.marks, told.mark)
+        asked.marks = (*asked.marks, mark)
         self.counts[told.kind, "joined"] += 1
         if told.kind in MARKED:
             said = told.value if told.kind != "label" else None
@@ -262,6 +265,12 @@ class Joiner:
             fields |= {"success_tokens": asked.tokens} if asked.tokens is not None else {}
         if fields:
             joined.add(asked, max(told.time_s, asked.time_s + self.maturity_of(task)), fields)
+
+    def _task(self, model: str, version: str) -> Task:
+        task = self._tasks.get((model, version))
+        if task is None:
+            task = self._tasks[model, version] = self._task_of(model, version)
+        return task
 
     def _fields(self, asked: Inference, told: Outcome, task: Task) -> Fields | None:
         if told.kind in ("override", "escalation"):

@@ -163,7 +163,8 @@ class Pending:
     def saved(self) -> None:
         """Hear that the state is stored: what it holds may go to the backing."""
         self._saved.update(self._fresh)
-        self._saved = dict(sorted(self._saved.items()))  # so that what is drained at once lies together in the backing
+        ids = sorted(self._saved)  # so that what is drained at once lies together in the backing
+        self._saved = dict(zip(ids, map(self._saved.__getitem__, ids), strict=True))
         self._fresh = {}
 
     def drain(self, at_most: int = DRAINED_AT_ONCE) -> None:

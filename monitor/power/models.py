@@ -15,7 +15,7 @@ from monitor.power.changes import is_by_kind
 from monitor.power.estimates import Power, estimated
 from monitor.power.lines import Bench, Line
 from monitor.references import Reference
-from monitor.rules import DRIFT, DRIFT_SHARE, Rule
+from monitor.rules import DRIFT, DRIFT_SHARE, KPI, Rule
 from monitor.sequential.seasons import HOUR_S
 
 WITHIN_S: Final = HOUR_S
@@ -66,7 +66,7 @@ def power_of(
     cautions += [
         f"{rule.name} ({rule.statistic}) keeps to no budget; nothing is promised of its false alarms and delays"
         for rule in rules
-        if not _is_budgeted(rule)
+        if not _is_budgeted(rule) and rule.statistic != KPI  # whose intervals are as wide as the budget asks for
     ]
     return ModelPower(
         model=reference.model,

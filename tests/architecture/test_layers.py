@@ -38,6 +38,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "decode": PARTS,
     "deltas": PARTS,
     "detectors": PARTS,
+    "drift_sorts": PARTS,
     "drills": PARTS,
     "duplicates": PARTS,
     "fields": PARTS,

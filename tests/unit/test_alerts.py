@@ -161,7 +161,7 @@ def test_alert_carries_its_evidence_and_times() -> None:
     assert (Severity.SEV2, Band.RED, "ml", "r") == (alert.severity, alert.band, alert.owner, alert.runbook)
     assert first.alert.dedup_key == alert.dedup_key
     assert first.alert.incident == alert.incident
-    assert "fraud: drift of score is 0.3, above 0.25 (500 samples in 60 s)" == alert.summary
+    assert "fraud: drift of score is 0.3, above 0.25: prediction drift (500 samples in 60 s)" == alert.summary
 
 
 def test_severity_follows_the_band() -> None:
@@ -242,12 +242,12 @@ def test_transitions_are_counted_by_rule_and_state() -> None:
 
 def test_summary_names_the_segment_and_the_side() -> None:
     book = AlertBook()
-    low = replace(RULE, name="volume_low", is_above=False)
+    low = replace(RULE, name="volume_low", statistic="volume", is_above=False)
 
-    (transition,) = book.advance([look(R, low, KEY._replace(segment="country=DE"))], 0.0, onset)
+    (transition,) = book.advance([look(R, low, KEY._replace(field="events", segment="country=DE"))], 0.0, onset)
 
     assert (
-        "fraud: volume_low of score (country=DE) is 0.3, below 0.25 (500 samples in 60 s)" == transition.alert.summary
+        "fraud: volume_low of events (country=DE) is 0.3, below 0.25 (500 samples in 60 s)" == transition.alert.summary
     )
 
 
@@ -264,3 +264,58 @@ def test_alerts_of_the_drills_model_are_drills_from_the_first_and_others_are_not
 
     assert [(KEY, False), (of_drill, True)] == [(t.alert.key, t.alert.is_drill) for t in begun]
     assert [(of_drill, "resolved", True)] == [(t.alert.key, str(t.alert.state), t.alert.is_drill) for t in ended]
+
+
+ACCURACY = Rule("concept", "yes_rate", ("correct",), Level(0.9), None, (60.0,), is_above=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "sort"),
+    [
+        ("features.amount", "feature drift"),
+        ("score", "prediction drift"),
+        ("prediction", "prediction drift"),
+        ("label", "label drift"),
+        ("abs_error", "concept drift"),
+    ],
+)
+def test_sort_of_drift_is_told(field: str, sort: str) -> None:
+    seen = look(R, replace(RULE, fields=(field,)), StreamKey("fraud", "1", field), change="location")
+    (fired,) = AlertBook().advance([seen], 0.0, onset)
+
+    assert f"fraud: drift of {field} is 0.3, above 0.25: {sort}, location (500 samples in 60 s)" == fired.alert.summary
+
+
+@pytest.mark.parametrize(("statistic", "field"), [("null_rate", "features.amount"), ("p95", "latency_s")])
+def test_what_is_no_drift_is_not_called_so(statistic: str, field: str) -> None:
+    rule = replace(RULE, statistic=statistic, fields=(field,))
+    (fired,) = AlertBook().advance([look(R, rule, StreamKey("fraud", "1", field))], 0.0, onset)
+
+    assert "drift (" not in fired.alert.summary
+    assert ":" not in fired.alert.summary.removeprefix("fraud:")
+
+
+def test_concept_drift_names_the_drift_beside_it_while_that_lasts() -> None:
+    """Of its own model version alone, and after a restart too."""
+    book, key = AlertBook(), StreamKey("fraud", "1", "correct")
+    book.advance([look(R, key=StreamKey(*model, "label")) for model in (("other", "1"), ("fraud", "2"))], 0.0, onset)
+    (alone,) = book.advance([look(Y, ACCURACY, key)], 1.0, onset)
+    book.advance([look(R, key=StreamKey("fraud", "1", name)) for name in ("score", "features.x")], 2.0, onset)
+    (again,) = (book := brought_back(book)).advance([look(R, ACCURACY, key)], 3.0, onset)
+    book.advance([look(C), look(C, key=StreamKey("fraud", "1", "features.x"))], 4.0, onset)
+    book.advance([look(C), look(C, key=StreamKey("fraud", "1", "features.x"))], 99.0, onset)
+    book.advance([look(R, ACCURACY, key)], 100.0, onset)
+    at_last = book.get(("concept", key))
+
+    assert at_last is not None
+    assert alone.alert.summary.endswith("below 0.1: concept drift (500 samples in 60 s)")
+    assert ": concept drift, beside feature drift and prediction drift (" in again.alert.summary
+    assert at_last.summary.endswith(": concept drift (500 samples in 60 s)")
+
+
+def brought_back(book: AlertBook) -> AlertBook:
+    """Give what the next process has of a book."""
+    rules = {rule.name: rule for rule in (RULE, ACCURACY)}
+    made = AlertBook()
+    made.restore(book.state(), lambda alert: rules[alert.rule])
+    return made

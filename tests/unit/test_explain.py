@@ -14,9 +14,10 @@ from typer.testing import CliRunner, Result
 from monitor.alert_json import alert_dict, alert_of
 from monitor.cli import cli
 from monitor.domain import AlertState, Band, Histogram, Pages, Receipt, SinkStatus, StreamKey
+from monitor.drift_sorts import CONCEPT, OTHERS, sort_of
 from monitor.errors import DriftdError, SourceError
 from monitor.explain.finding import Known, from_file, select
-from monitor.explain.words import to_json, to_text
+from monitor.explain.words import SORTS, to_json, to_text
 from monitor.lineage import Lineage
 from monitor.replaying import transition_dict
 from monitor.rules import Budget
@@ -349,6 +350,18 @@ def test_explanation_says_what_the_reference_was_made_from() -> None:
         lineage=Lineage("mlflow", "9197a2255aa1", "fraud/7")
     )
     assert "made from" not in told_of()
+
+
+@pytest.mark.parametrize("field", ["features.a", "prediction", "label", "correct"])
+def test_explanation_says_what_the_sort_of_drift_means(field: str) -> None:
+    sort = sort_of("psi", field)
+
+    assert f"drift {sort}: {SORTS[sort]}" in told_of(key=StreamKey("fraud", "1", field))
+    assert f"{sort}: " not in told_of(key=StreamKey("fraud", "1", field), statistic="null_rate")
+
+
+def test_every_sort_of_drift_is_explained() -> None:
+    assert {CONCEPT, *OTHERS} == SORTS.keys()
 
 
 def test_lineage_comes_through_the_api() -> None:

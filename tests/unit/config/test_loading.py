@@ -18,7 +18,7 @@ from monitor.config.units import Limit
 from monitor.detectors import DETECTORS
 from monitor.domain import Severity
 from monitor.errors import ConfigError
-from monitor.fields import FEATURE_PREFIX, FIELDS, PREDICTION, VOLUME
+from monitor.fields import FEATURE_PREFIX, FIELDS, LABEL, OUTCOME_FIELDS, PREDICTION, VOLUME
 from monitor.kpi_cells import KPI_NAMES
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, BURN, DRIFT, KPI
@@ -106,7 +106,7 @@ def test_statistics_are_those_that_exist() -> None:
 
 
 def test_fields_of_statistics_exist() -> None:
-    known = {*FIELDS, PREDICTION, VOLUME, f"{FEATURE_PREFIX}*"}
+    known = {*FIELDS, *OUTCOME_FIELDS, PREDICTION, LABEL, VOLUME, f"{FEATURE_PREFIX}*"}
     named = {name for which, statistic in STATISTICS.items() if which != KPI for name in statistic.fields}
 
     assert named <= known

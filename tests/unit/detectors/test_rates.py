@@ -88,3 +88,12 @@ def test_reference_rate_is_its_upper_limit() -> None:
     assert reference[0] == pytest.approx(0.0263, abs=1e-4)
     assert reference[1] == pytest.approx(0.05, rel=0.01)
     assert np.isnan(reference[2])
+
+
+def test_reference_rate_is_its_lower_limit_where_below_is_bad() -> None:
+    view = bins_view(Kind.YES_NO, [{}] * 3, [{bins.YES: 100}, {bins.YES: 950_000, bins.NO: 50_000}, {}])
+    reference = YES_RATE.low_of_reference(view)
+
+    assert reference[0] == pytest.approx(1 - 0.0263, abs=1e-4)
+    assert reference[1] == pytest.approx(0.95, rel=0.001)
+    assert np.isnan(reference[2])

@@ -223,6 +223,20 @@ def test_labels_mature() -> None:
     assert [0, 1, 0, 0] == counts(made)["correct", ""]
 
 
+@pytest.mark.parametrize(("pane_s", "late_s"), [(1.0, 60.0), (60.0, 60.0), (3_600.0, 3_600.0)])
+def test_labels_that_mature_for_hours_count_at_whole_minutes_whatever_a_pane_is(pane_s: float, late_s: float) -> None:
+    """Not at multiples of sixty panes, which are days where a pane is an hour."""
+    made = joining(JoinTerms(mode="on", maturity_s=6 * 3_600.0, absence_s=60.0), pane_s=pane_s)
+    step(made, encoded([inference(1, START_S, prediction="a"), outcome(1, START_S + 1, label="a")]))
+    mature_s = START_S + 6 * 3_600.0
+    step(made, encoded([inference(2, mature_s - 1), inference(3, mature_s - 0.5)]))
+    young = counts(made)
+    step(made, encoded([inference(4, mature_s + late_s + pane_s + 3.0), inference(5, mature_s + 3 * 3_600.0)]))
+
+    assert 0 == sum(young["correct", ""])
+    assert [0, 1, 0, 0] == counts(made)["correct", ""]
+
+
 @given(st.floats(0.05, 0.95), st.integers(0, 99))
 @settings(max_examples=8, deadline=None)
 def test_both_sides_keep_the_same_sample(share: float, seed: int) -> None:

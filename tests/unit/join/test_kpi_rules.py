@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from monitor.config import load_settings
 from monitor.court import Step
 from monitor.domain import AlertState
 from monitor.join.terms import JoinTerms
 from monitor.pipeline import Pipeline
 from monitor.pipeline_terms import LearnTerms
+from monitor.plans import Plans
 from monitor.rules import KPI, Level, Plan, Rule
 from tests.unit.join.traffic import START_S, encoded, inference, joining, outcome, step
 
@@ -20,12 +22,12 @@ TERMS = JoinTerms(mode="on", absence_s=60.0, learn_rows=300)
 WINDOWS_S = (60.0, 365 * 86_400.0)
 
 
-def traffic(count: int, from_s: float, flip: float, seed: int) -> list[dict[str, Any]]:
+def traffic(count: int, from_s: float, flip: float, seed: int, per_s: int = 10) -> list[dict[str, Any]]:
     """Give ten inferences a second with their labels; flip: share of scores that say nothing."""
     chance = random.Random(seed)
     out = []
     for number in range(count):
-        time_s, key = from_s + number / 10, seed * 1_000_000 + number
+        time_s, key = from_s + number / per_s, seed * 1_000_000 + number
         is_yes = chance.random() < 0.5
         score = chance.betavariate(6, 3) if is_yes else chance.betavariate(3, 6)
         score = chance.random() if chance.random() < flip else score
@@ -72,6 +74,56 @@ def test_fallen_kpi_fires_and_resolves(yellow: Level) -> None:
     assert AlertState.RESOLVED in {t.alert.state for t in mended.transitions}
 
 
+def built_in(name: str) -> Rule:
+    """Give a built-in rule as a configuration without a word of it has it."""
+    settings = load_settings(None, {"DRIFTD_ALERTS__WINDOWS": "[1m]"}, topics_required=False)
+    return next(rule for rule in Plans(settings)("m", "1").rules if rule.name == name)
+
+
+def test_scores_that_promise_too_much_are_told_by_built_in_rules_as_concept_drift() -> None:
+    """And nothing is said of label or prediction, which are as they were."""
+    made = watching(*(built_in(name) for name in ("correct_rate", "estimation_gap", "drift", "psi")))
+    healthy = fed(made, traffic(1_500, START_S, 0.0, 1, per_s=5))
+    broken = fed(made, traffic(3_500, START_S + 300, 0.7, 2, per_s=5))
+
+    fired = {t.alert.rule: t.alert for t in broken.transitions if t.alert.state is AlertState.FIRING}
+    assert [] == healthy.transitions
+    assert {"correct_rate", "estimation_gap"} <= fired.keys()
+    assert all(": concept drift" in fired[name].summary for name in ("correct_rate", "estimation_gap"))
+    assert fired["estimation_gap"].interval[1] < -0.02
+    assert "label" not in {t.alert.key.field for t in broken.transitions}
+
+
+def scored(count: int, from_s: float, sure: float, late_s: float, seed: int) -> list[dict[str, Any]]:
+    """Give ten inferences a second and their labels; sure: share of scores that are right in 19 of 20, else in 12."""
+    chance = random.Random(seed)
+    out = []
+    for number in range(count):
+        time_s, key = from_s + number / 10, seed * 1_000_000 + number
+        worth = 0.95 if chance.random() < sure else 0.6
+        says_yes, is_right = chance.random() < 0.5, chance.random() < worth
+        score = worth if says_yes else 1.0 - worth
+        out += [
+            inference(key, time_s, prediction="yes" if says_yes else "no", score=score),
+            outcome(key, time_s + late_s, label="yes" if says_yes == is_right else "no"),
+        ]
+    return out
+
+
+def test_gap_is_of_the_rows_that_have_labels_and_not_of_scores_that_came_meanwhile() -> None:
+    """Scores are worth what they were throughout; those of now are of another mix than those whose labels come now."""
+    made = watching()
+    fed(made, scored(3_000, START_S, 0.5, 0.05, 1))
+    events = [*scored(900, START_S + 300, 1.0, 90.0, 2), *scored(900, START_S + 390, 0.0, 90.0, 3)]
+    events = sorted(events, key=lambda event: event["event_time"])
+    fed(made, [event for event in events if event["event_time"] < START_S + 480])
+    found = {kpi.name: kpi for kpi in made.picture().kpis if kpi.window == "1m"}
+
+    assert found["accuracy"].low > 0.9
+    assert found["estimated_accuracy"].value < 0.7
+    assert abs(found["estimation_gap"].value) < 0.05
+
+
 def test_streams_of_outcomes_learn_what_is_normal_after_their_model_has() -> None:
     made = watching()
     fed(made, traffic(500, START_S, 0.0, 1))
@@ -84,6 +136,19 @@ def test_streams_of_outcomes_learn_what_is_normal_after_their_model_has() -> Non
     assert {"features.x", "correct", "label", "brier"} <= {stream.field for stream in extended.streams}
     assert extended.base
     assert extended.base != extended.identity
+
+
+def test_right_and_wrong_scores_are_learned_from_the_same_rows() -> None:
+    """Wrong ones are rare: each frozen with its first 300, scores would be taken for worth far less than they are."""
+    made = watching()
+    fed(made, traffic(2_000, START_S, 0.0, 1))
+    reference = made._table.subjects[0].reference
+    assert reference is not None
+    held = {s.field: int(s.counts[:59].sum()) for s in reference.streams if s.field.startswith("score_")}
+
+    assert {"score_right", "score_wrong", "score_positive", "score_negative"} == held.keys()
+    assert held["score_right"] / (held["score_right"] + held["score_wrong"]) == pytest.approx(0.85, abs=0.05)
+    assert held["score_wrong"] < 300 <= held["score_right"]
 
 
 def test_kpis_are_shown_with_intervals() -> None:

@@ -19,7 +19,7 @@ from monitor.fields import Watch
 from monitor.join.pending import InMemory
 from monitor.join.terms import JoinTerms, Task
 from monitor.pipeline import Pipeline
-from monitor.pipeline_terms import PipelineTerms
+from monitor.pipeline_terms import PipelineTerms, TimeTerms
 from monitor.rules import Plan
 from monitor.store.pending_file import PendingFile
 
@@ -67,7 +67,9 @@ def labelled(count: int, seed: int = 1, delay_s: float = 60.0) -> list[dict[str,
     return [event for _, event in sorted(timed, key=lambda each: each[0])]
 
 
-def joining(terms: JoinTerms | None = None, task: Task | None = None, file: PendingFile | None = None) -> Pipeline:
+def joining(
+    terms: JoinTerms | None = None, task: Task | None = None, file: PendingFile | None = None, pane_s: float = 1.0
+) -> Pipeline:
     """Give a pipeline that joins. file: where what waits is kept, None: in memory."""
     watch = Watch(segments=("country",), task=task or Task())
     join = terms or JoinTerms(mode="on", absence_s=300.0)
@@ -75,7 +77,8 @@ def joining(terms: JoinTerms | None = None, task: Task | None = None, file: Pend
         PipelineTerms(
             plan_of=lambda _, __: Plan(watch, ()),
             detectors=DETECTORS,
-            windows_s=(60.0, 365 * DAY_S),
+            windows_s=(max(60.0, pane_s), 365 * DAY_S),
+            time=TimeTerms(pane_s=pane_s),
             join=join,
             backing_of=(lambda _: InMemory()) if file is None else file.part,
         ),
