@@ -99,7 +99,7 @@ class Court:
         self._views = Views(self._table, self._ladders)
         judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
         windows_s = judge_terms.windows_s
-        self._cells = Cells(self._table, self._ladders, windows_s)
+        self._cells = Cells(self._table, self._ladders, windows_s, self._plan)
         self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms, self._cells)
         self._shown = Shown(
             Tables(self._table, self._views, terms.detectors, windows_s, terms.series_max),
@@ -169,6 +169,7 @@ class Court:
         counts = Counts.of_hits([late], self._table.arenas[arena].size)
         if self._ladders[arena].add_late((pane + 0.5) * self._terms.time.pane_s, counts):
             self._views.forget()
+            self._cells.forget()
             self._table.learn_late(arena, counts)
             self._open.add_late(arena, late)
         elif self._cadence.next is not None:
@@ -257,6 +258,7 @@ class Court:
             closed[arena.arena] = judged
             if arena.arena is Arena.FLAGS:  # the last
                 self._views.close(end_s, start_s, counts)
+        self._cells.forget()
         self._releases.close(start_s, closed)
         self._promote()
         step.references += self._freeze(end_s)
@@ -361,6 +363,7 @@ class Court:
         What is counted, and how, stays as it was told first; so do the windows.
         """
         self._terms = replace(self._terms, plan_of=terms.plan_of, budget=terms.budget)
+        self._cells.replan()
         closed = self._cadence.next
         return self._judge.replan(NEVER_S if closed is None else closed * self._terms.time.pane_s, terms.budget)
 

@@ -21,7 +21,7 @@ from monitor.domain import Seen, StreamKey
 from monitor.incomplete import Incomplete
 from monitor.kpi_cells import Cells
 from monitor.kpis import KPIS_ACROSS
-from monitor.kpis.base import Cell, Estimate
+from monitor.kpis.base import Estimate
 from monitor.lines import Terms
 from monitor.rules import KPI, Level, PlanOf, Rule
 from monitor.scopes import Subject
@@ -49,13 +49,12 @@ class KpiWatch:
         return next((r for r in rules if r.name == name and r.statistic == KPI and r.watches(key.field)), None)
 
     def look(self, book: AlertBook, due: Sequence[int], end_s: float, incomplete: Incomplete) -> Iterator[Observation]:
-        """Judge the windows that are due, of the models that have outcomes."""
+        """Judge the windows that are due."""
         if not due:
             return
         left = LINES_MAX
-        for index in sorted(self._table.with_outcomes):
-            subject = self._table.subjects[index]
-            rules = [r for r in self._plan_of(subject.model, subject.model_version).rules if r.statistic == KPI]
+        for subject in self._table.subjects:
+            rules = self._cells.rules_of(subject)
             if not rules:
                 continue
             by_segment = self._cells.rows_of(subject)
@@ -151,13 +150,11 @@ class KpiWatch:
         """Give a KPI of a window, and its value in the reference (NaN: it has none)."""
         if key.field in KPIS_ACROSS:
             own = {name: rows for name, rows in by_segment.items() if name.startswith(f"{key.segment}=")}
-            cells: dict[str, Cell] = {name: self._cells.cell(rows, window) for name, rows in own.items()}
-            usual = {name: self._cells.reference_cell(rows) for name, rows in own.items()}
-            across = KPIS_ACROSS[key.field]
-            return across.estimate_across(cells, alpha), across.estimate_across(usual, alpha).value
+            usual = self._cells.across(key.field, own, None, alpha)
+            return self._cells.across(key.field, own, window, alpha), usual.value
         rows = by_segment[key.segment]
-        normal = self._cells.estimate(key.field, rows, self._cells.reference_cell(rows), alpha).value
-        return self._cells.estimate(key.field, rows, self._cells.cell(rows, window), alpha), normal
+        found = self._cells.estimate(key.field, rows, window, alpha)
+        return found, self._cells.usual(key.field, rows, alpha).value
 
 
 def _value_of(level: Level, usual: float) -> float | None:

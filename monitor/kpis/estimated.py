@@ -97,6 +97,40 @@ class EstimatedAccuracy:
         return Estimate(promise.value, max(low, 0.0), min(high, 1.0), promise.samples)
 
 
+@dataclass(frozen=True, slots=True)
+class PromisedAccuracy:
+    """EstimatedAccuracy by the map of the reference's own labels; ratio. Guarantee, interval and source: there."""
+
+    name: str = "estimated_accuracy"
+    unit: str = "ratio"
+    fields: tuple[str, ...] = ("score",)
+    is_higher_better: bool | None = True
+
+    def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
+        """Give the estimate; unknown without scores, and where the reference has too few labels."""
+        score_map = score_map_of(usual)
+        return UNKNOWN if score_map is None else EstimatedAccuracy(score_map).estimate(now, alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class EstimationGap:
+    """Realised less estimated accuracy of a cell, by the map of the reference's labels: gap_of; ratio, signed.
+
+    Guarantee, interval: there. A gap that stays is concept drift.
+    """
+
+    name: str = "estimation_gap"
+    unit: str = "ratio"
+    fields: tuple[str, ...] = ("correct", "score")
+    is_higher_better: bool | None = None
+
+    def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
+        """Give the gap; unknown without scores or labels, and where the reference has too few of them."""
+        score_map = score_map_of(usual)
+        found = UNKNOWN if score_map is None else gap_of(score_map, now, now, alpha).estimate
+        return found if math.isfinite(found.value) else UNKNOWN
+
+
 class Gap(NamedTuple):
     """Realised less estimated accuracy with its interval, and the evidence that it is not 0: nats, signed as it."""
 
