@@ -20,13 +20,14 @@ from monitor.rules import KPI, PlanOf, Rule
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
 from monitor.tables import span_text
+from monitor.users import DISTINCT_USERS, Users
 
 ALPHA: Final = 0.05
 """What intervals that are shown leave out."""
 CELLS_MAX: Final = 90
 """Cells of a picture, a window counted apart: 2 ms each. Those beyond are left out, and counted."""
 
-KPI_NAMES: Final = (*KPIS, *KPIS_ACROSS, *KPIS_AGAINST, *RATES)
+KPI_NAMES: Final = (*KPIS, *KPIS_ACROSS, *KPIS_AGAINST, *RATES, DISTINCT_USERS)
 """Those with names of their own; an evaluation or feedback is one by its field's name."""
 _READ_ALONE: Final = frozenset(kpi.fields[0] for kpi in KPIS.values() if len(kpi.fields) == 1)
 """Fields that a KPI with a name of its own tells already."""
@@ -44,12 +45,18 @@ class Cells:
     """Gives cells, and the KPIs of them. Called in the loop thread."""
 
     def __init__(
-        self, table: StreamTable, ladders: Sequence[Ladder], windows_s: Sequence[float], plan_of: PlanOf
+        self,
+        table: StreamTable,
+        ladders: Sequence[Ladder],
+        windows_s: Sequence[float],
+        plan_of: PlanOf,
+        users: Users,
     ) -> None:
         self._table = table
         self._ladders = ladders
         self._windows_s = windows_s
         self._plan_of = plan_of
+        self._users = users
         self._rows: dict[int, tuple[int, dict[str, dict[str, tuple[Arena, int]]]]] = {}
         self._rules: dict[int, tuple[Rule, ...]] = {}
         self._usual: dict[int, tuple[object, tuple[KpiValue, ...]]] = {}
@@ -104,11 +111,14 @@ class Cells:
         held = self._ladders[arena].windows[window].total(rows.size)
         return held[row * rows.width : (row + 1) * rows.width].astype(np.int64)
 
+    def _end_s(self) -> float:
+        buckets = self._ladders[Arena.FLAGS].buckets
+        return buckets[-1].end_s if buckets else 0.0
+
     def _span_s(self, window: int) -> float:
         """Give how long a window is in truth: less than was asked while there was not so much time yet."""
-        ladder = self._ladders[Arena.FLAGS]
-        first_s = ladder.windows[window].first_s
-        return ladder.buckets[-1].end_s - first_s if ladder.buckets and first_s is not None else 0.0
+        first_s = self._ladders[Arena.FLAGS].windows[window].first_s
+        return 0.0 if first_s is None else self._end_s() - first_s
 
     def _counts(self, arena: Arena, row: int, counts: IntArray) -> StreamCounts:
         rows = self._table.arenas[arena]
@@ -127,6 +137,10 @@ class Cells:
     def usual(self, name: str, rows: Rows, alpha: float) -> Estimate:
         """Give a KPI of one segment as the reference has it; unknown for totals, which are of no length of time."""
         return UNKNOWN if name in TOTALS else self._estimate(name, rows, self.reference_cell(rows), 0.0, alpha)
+
+    def users(self, subject: int, window: int, alpha: float) -> Estimate:
+        """Give the distinct users of a model version in a window."""
+        return self._users.estimate(subject, window, self._end_s(), alpha)
 
     def across(self, name: str, by_segment: Mapping[str, Rows], window: int | None, alpha: float) -> Estimate:
         """Give a KPI that compares segments, in a window; None: in the reference."""
@@ -164,7 +178,7 @@ class Cells:
             named = None
             if subject.index not in self._table.with_outcomes:
                 named = {field for rule in self.rules_of(subject) for field in rule.fields}
-                if not named:
+                if not named and subject.index not in self._users:
                     continue
             by_segment = self.rows_of(subject)
             cells = len(by_segment) * len(self._windows_s)
@@ -173,6 +187,10 @@ class Cells:
                 continue
             left -= cells
             for window, span_s in enumerate(self._windows_s):
+                found = self.users(subject.index, window, ALPHA)
+                if not isnan(found.value):
+                    name = (subject.model, subject.model_version, "", span_text(span_s), DISTINCT_USERS)
+                    out.append(KpiValue(*name, *found))
                 out += self._of(subject, by_segment, named, (window, span_text(span_s)))
             out += self._usual_of(subject, by_segment, named)
         return tuple(out), dropped

@@ -9,7 +9,7 @@ interval: minus the logarithm of the chance of a value so far beyond the level.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import exp, inf, isfinite, log
+from math import exp, inf, isfinite, log, nan
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from monitor.lines import Terms
 from monitor.rules import KPI, Level, PlanOf, Rule
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
+from monitor.users import DISTINCT_USERS
 from monitor.views import Views
 
 LINES_MAX: Final = 500
@@ -94,7 +95,7 @@ class KpiWatch:
         """Give the segments of which a KPI is one number; those that compare segments are told by a segment's name."""
         if name in KPIS_ACROSS:
             return sorted({segment.partition("=")[0] for segment in by_segment if segment})
-        return sorted(by_segment)
+        return [""] if name == DISTINCT_USERS else sorted(by_segment)
 
     def _seen(
         self,
@@ -152,6 +153,8 @@ class KpiWatch:
             own = {name: rows for name, rows in by_segment.items() if name.startswith(f"{key.segment}=")}
             usual = self._cells.across(key.field, own, None, alpha)
             return self._cells.across(key.field, own, window, alpha), usual.value
+        if key.field == DISTINCT_USERS:
+            return self._cells.users(self._index(key), window, alpha), nan
         rows = by_segment[key.segment]
         found = self._cells.estimate(key.field, rows, window, alpha)
         return found, self._cells.usual(key.field, rows, alpha).value

@@ -70,7 +70,8 @@ class Columns:
 
     messages: index of the message each event came from (a message may hold many). times_s: shape (n,), event time.
     fields: the fixed fields that at least one event carries (see domain of `streams.FIELDS`); None: absent or null.
-    request_ids: by which outcomes refer to each, None where nothing says. outcomes: the outcome events, of a length of
+    request_ids: by which outcomes refer to each, None where nothing says. user_ids: who asked, None where nothing says;
+    empty where no event does. outcomes: the outcome events, of a length of
     their own. rejected: message and reason. dropped_features: features beyond the limit, not read.
     """
 
@@ -80,6 +81,7 @@ class Columns:
     times_s: FloatArray = field(default_factory=lambda: np.empty(0))
     event_ids: Sequence[str | None] = ()
     request_ids: Sequence[str | None] = ()
+    user_ids: Sequence[str | None] = ()
     features: Sequence[Mapping[str, Any] | LaneFeatures] = ()
     segments: Sequence[Mapping[str, Any] | None] = ()
     fields: dict[str, Sequence[Any]] = field(default_factory=dict)
@@ -113,6 +115,7 @@ class Columns:
             times_s=times_s,
             event_ids=pick(self.event_ids),
             request_ids=pick(self.request_ids),
+            user_ids=pick(self.user_ids) if self.user_ids else (),
             features=pick(self.features),
             segments=pick(self.segments),
             fields={name: pick(column) for name, column in self.fields.items()},
