@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -76,12 +76,14 @@ class Step:
     """What came of a batch: alerts that changed, references that were frozen, and messages that can't be used.
 
     rejected: the place of each in the batch, and why. batch: what was taken in, where it is not what was given.
+    annotations: those that came as messages.
     """
 
     transitions: list[Transition] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
     batch: Batch | None = None
+    annotations: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Court:

@@ -24,7 +24,6 @@ from monitor.domain import (
     DRILL_MODEL,
     Alert,
     AlertState,
-    Delays,
     ModelStatus,
     PartitionStatus,
     Rejection,
@@ -35,7 +34,7 @@ from monitor.domain import (
 )
 from monitor.lineage import Lineage
 from monitor.objectives import ErrorBudget
-from monitor.upkeep import CourtStatus, HalfStatus
+from monitor.upkeep import CourtStatus, Delays, HalfStatus
 from monitor.versions import GateStatus
 
 Labels: TypeAlias = tuple[str, ...]
@@ -225,6 +224,10 @@ def _detection_delays(snapshot: Snapshot) -> Iterator[Sample]:
     yield from _histogram(("lag", ""), snapshot.pages.behind)
     for status in snapshot.sinks:
         yield from _histogram(("delivery", status.name), status.delays)
+
+
+def _resolution_delays(snapshot: Snapshot) -> Iterator[Sample]:
+    yield from _histogram((), snapshot.pages.resolved)
 
 
 def _histogram(labels: Labels, delays: Delays) -> Iterator[Sample]:
@@ -719,6 +722,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         " there to the clock's time of it (lag), and on to acceptance by each sink (delivery). Drills are left out.",
         ("stage", "sink"),
         _detection_delays,
+    ),
+    Family(
+        "driftd_resolution_delay_seconds",
+        "histogram",
+        "How long alerts lasted that fired and ended, in seconds of event time: from estimated onset to back on the"
+        " good side. Drills, and those that nothing watched any more, are left out.",
+        (),
+        _resolution_delays,
     ),
     Family(
         "driftd_gate_verdict",

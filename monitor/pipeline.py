@@ -33,7 +33,7 @@ class Pipeline(Court):
         self._joining.joiner.drain()
         columns = self._adapter.decode(batch.values)
         outcomes = self._in_time(columns.outcomes, now_s)
-        step = Step(rejected=list(columns.rejected))
+        step = Step(rejected=list(columns.rejected), annotations=[note for _, note in columns.annotations])
         topics = [source.topic for source in batch.sources]
         partitions = np.asarray(batch.partitions, dtype=np.int64)
         self._totals.take(partitions, columns, topics)

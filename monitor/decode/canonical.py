@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from monitor.decode.annotations import take_annotations
 from monitor.decode.base import Columns, Limits
 from monitor.decode.guardrails import guardrail_fields
 from monitor.decode.lanes import LaneFeatures, Lanes
@@ -91,7 +92,10 @@ class CanonicalAdapter:
         messages, events = self._read(values, columns)
         if not events:
             return columns
-        messages, cells = take_outcomes(messages, _cells(events), columns)
+        cells = _cells(events)
+        if self._limits.has_annotations:
+            messages, cells = take_annotations(values, messages, cells, columns)
+        messages, cells = take_outcomes(messages, cells, columns)
         if not messages:
             return columns
         keep = self._accept(messages, cells, columns)

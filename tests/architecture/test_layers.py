@@ -75,6 +75,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "incomplete": PARTS,
     "observed": PARTS,
     "numbers": PARTS,
+    "notes": PARTS,
     "table_state": PARTS,
     "totals": PARTS,
     "views": PARTS,
