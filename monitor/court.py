@@ -361,12 +361,13 @@ class Court:
     def picture(self) -> Picture:
         """Give all numbers as of the last closed pane, as values that do not change."""
         found = picture_of(self._counting, self._judge, self._shown, self._looks, self._terms.learn.events)
-        kpis, left_out = self._cells.values()
+        kpis, modes, left_out = self._cells.values()
         overflow = {**found.overflow, **self._releases.overflow, **self._users.overflow}
         return replace(
             found,
             join=self._joining.joiner.status(),
             kpis=kpis,
+            modes=modes,
             releases=self._releases.totals(),
             overflow={**overflow, "kpi_cells": left_out} if left_out else overflow,
         )

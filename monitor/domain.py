@@ -16,7 +16,7 @@ import numpy.typing as npt
 from monitor.intake import DeadLetterStatus, Intake, Origin
 from monitor.lineage import UNKNOWN, Lineage
 from monitor.objectives import ErrorBudget
-from monitor.quality import AnomalyScore, JoinStatus, KpiValue
+from monitor.quality import AnomalyScore, JoinStatus, KpiValue, ModeShare
 from monitor.segment_hits import SegmentHits
 from monitor.upkeep import Delays, HalfStatus, HeartbeatStatus, ReloadStatus, SilenceStatus, StateStatus
 from monitor.versions import GateStatus, ModelTotals
@@ -311,6 +311,7 @@ class Picture:
     budgets: Sequence[ErrorBudget] = ()
     join: JoinStatus = field(default_factory=JoinStatus)
     kpis: Sequence[KpiValue] = ()
+    modes: Sequence[ModeShare] = ()
     releases: Sequence[ModelTotals] = ()
     segments: SegmentHits | None = None
 

@@ -98,6 +98,12 @@ ERROR_EXPONENTS: Final[Mapping[str, tuple[int, int]]] = {
 another."""
 UNIT_FIELDS: Final = frozenset({"score_positive", "score_negative", "score_right", "score_wrong"})
 """Scores that are probabilities: their grids are 57 equal bins on [0, 1]."""
+TOGETHER: Final = (
+    ("score_right", "score_wrong"),
+    ("score_positive", "score_negative"),
+    ("precision", "recall", "specificity"),
+)
+"""Fields by which rows are parted: what is normal of them must be learned from the same rows."""
 IGNORE: Final = "ignore"
 
 

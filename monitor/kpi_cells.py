@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from monitor.counts import Ladder
 from monitor.domain import IntArray, Kind
 from monitor.kpis import KPIS, KPIS_ACROSS, KPIS_AGAINST, RATES, TOTALS, kpi_named
 from monitor.kpis.base import UNKNOWN, Cell, Estimate, StreamCounts
+from monitor.kpis.shares import shares_by_category
 from monitor.kpis.traffic import per_time
-from monitor.quality import REFERENCE, KpiValue
+from monitor.quality import REFERENCE, KpiValue, ModeShare
 from monitor.rows import ValueRows
 from monitor.rules import KPI, PlanOf, Rule
 from monitor.scopes import Subject
@@ -32,8 +33,19 @@ KPI_NAMES: Final = (*KPIS, *KPIS_ACROSS, *KPIS_AGAINST, *RATES, DISTINCT_USERS)
 _READ_ALONE: Final = frozenset(kpi.fields[0] for kpi in KPIS.values() if len(kpi.fields) == 1)
 """Fields that a KPI with a name of its own tells already."""
 
+MODE_FIELDS: Final = frozenset({"failure_mode", "critical_failure_mode", "bypass_reason"})
+"""Of which each value is shown with its share: at most 57 of each."""
+
 Rows = Mapping[str, tuple[Arena, int]]
 """By field: where a stream of one model version and segment is counted."""
+
+
+class Shown(NamedTuple):
+    """What a picture shows of KPIs. left_out: cells that there was no time for."""
+
+    kpis: tuple[KpiValue, ...]
+    modes: tuple[ModeShare, ...]
+    left_out: int
 
 
 def is_kpi(name: str) -> bool:
@@ -60,7 +72,7 @@ class Cells:
         self._rows: dict[int, tuple[int, dict[str, dict[str, tuple[Arena, int]]]]] = {}
         self._rules: dict[int, tuple[Rule, ...]] = {}
         self._usual: dict[int, tuple[object, tuple[KpiValue, ...]]] = {}
-        self._pictured: tuple[tuple[KpiValue, ...], int] | None = None
+        self._pictured: Shown | None = None
 
     def forget(self) -> None:
         """Hear that a window moved, or what it holds: KPIs are worked out anew when they are asked for."""
@@ -162,16 +174,16 @@ class Cells:
 
     # ---- the KPIs of a picture
 
-    def values(self) -> tuple[tuple[KpiValue, ...], int]:
+    def values(self) -> Shown:
         """Give the KPIs of the models that have outcomes, and those that rules name, in all windows and the reference.
 
-        Also how many cells were left out. Cost: 2 ms for each window of a cell, once after a pane has closed.
+        Cost: 2 ms for each window of a cell, once after a pane has closed.
         """
         if self._pictured is None:
             self._pictured = self._work_out()
         return self._pictured
 
-    def _work_out(self) -> tuple[tuple[KpiValue, ...], int]:
+    def _work_out(self) -> Shown:
         out: list[KpiValue] = []
         left, dropped = CELLS_MAX, 0
         for subject in self._table.subjects:
@@ -193,7 +205,17 @@ class Cells:
                     out.append(KpiValue(*name, *found))
                 out += self._of(subject, by_segment, named, (window, span_text(span_s)))
             out += self._usual_of(subject, by_segment, named)
-        return tuple(out), dropped
+        modes = (mode for subject in self._table.subjects for mode in self._modes(subject))
+        return Shown(tuple(out), tuple(modes), dropped)
+
+    def _modes(self, subject: Subject) -> Iterator[ModeShare]:
+        rows = {field: row for field, row in self.rows_of(subject).get("", {}).items() if field in MODE_FIELDS}
+        for window, span_s in enumerate(self._windows_s if rows else ()):
+            cell = self.cell(rows, window)
+            for field in rows:
+                for mode, share in shares_by_category(cell, field, ALPHA).items():
+                    name = (subject.model, subject.model_version, span_text(span_s))
+                    yield ModeShare(*name, field, mode, share.value)
 
     def _usual_of(
         self, subject: Subject, by_segment: Mapping[str, Rows], named: set[str] | None

@@ -11,7 +11,7 @@ import numpy as np
 from monitor.bins import VALUE_SPANS, Arena
 from monitor.counts import Counts
 from monitor.domain import CountArray, IntArray, Kind
-from monitor.fields import is_of_outcomes
+from monitor.fields import TOGETHER, UNIT_FIELDS, is_of_outcomes
 from monitor.freezing import frozen, learned_normal
 from monitor.lineage import Lineage
 from monitor.references import Reference, StreamReference
@@ -77,12 +77,16 @@ class Learned:
         """
         if subject.reference is None:
             return None
+        values = {
+            key[2:]: int(rows.reference[row, : VALUE_SPANS[arena]].sum())
+            for arena, row in subject.rows
+            if is_of_outcomes((key := (rows := self.arenas[arena]).keys[row]).field) and rows.is_learning[row]
+        }
         due = [
             (arena, row)
             for arena, row in subject.rows
-            if is_of_outcomes((rows := self.arenas[arena]).keys[row].field)
-            and rows.is_learning[row]
-            and int(rows.reference[row, : VALUE_SPANS[arena]].sum()) >= rows_min
+            if (key := self.arenas[arena].keys[row])[2:] in values
+            and all(count >= rows_min for count in _with_its_like(values, key.field, key.segment))
         ]
         found = [stream for stream in (self._frozen(arena, row) for arena, row in due) if stream is not None]
         if not found:
@@ -133,3 +137,13 @@ class Learned:
         """Give how many events the subject's reference rests on so far."""
         row = self._events_row(subject)
         return 0 if row == NO_ROW else int(self.flags.reference[row, 0])
+
+
+def _with_its_like(values: Mapping[tuple[str, str], int], field: str, segment: str) -> list[int]:
+    """Give how many values a stream has learned from, and those that its rows are parted into with it.
+
+    Of scores all rows together: a model that is rarely wrong has few of one side.
+    """
+    like = next((names for names in TOGETHER if field in names), (field,))
+    counts = [values[name, segment] for name in like if (name, segment) in values]
+    return [sum(counts)] if field in UNIT_FIELDS else counts

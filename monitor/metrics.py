@@ -837,6 +837,13 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         _kpis("samples"),
     ),
     Family(
+        "driftd_failure_mode_ratio",
+        "gauge",
+        "Share of each failure mode, and of each reason why a guardrail was bypassed, among all of its field, 0 to 1.",
+        (*_MODEL, "window", "field", "mode"),
+        lambda s: [(tuple(each[:5]), each.value) for each in s.picture.modes],
+    ),
+    Family(
         "driftd_error_budget_burn",
         "gauge",
         "How many times faster than its objective allows a rule's error budget is used up; 1 lasts exactly the period.",

@@ -46,6 +46,17 @@ class KpiValue(NamedTuple):
     samples: int
 
 
+class ModeShare(NamedTuple):
+    """Share of one failure mode, or reason of a bypass, among all of its field in one window. value: 0 to 1."""
+
+    model: str
+    model_version: str
+    window: str
+    field: str
+    mode: str
+    value: float
+
+
 class AnomalyScore(NamedTuple):
     """How odd the last point of a metric series is, 0 to 1 (0.5: an alarm). statistic: volume, p50, p95, mean, rate."""
 

@@ -88,6 +88,18 @@ def test_streams_of_outcomes_learn_what_is_normal_after_their_model_has() -> Non
     assert extended.base != extended.identity
 
 
+def test_what_parts_rows_is_learned_from_the_same_rows() -> None:
+    """Else a model that is seldom wrong would be thought wrong as often as right."""
+    made = watching()
+    fed(made, traffic(2_000, START_S, 0.0, 1))
+    reference = made._table.subjects[0].reference
+    assert reference is not None
+    counts = {stream.field: int(stream.counts.sum()) for stream in reference.streams}
+
+    assert counts["score_right"] + counts["score_wrong"] == counts["score_positive"] + counts["score_negative"]
+    assert 0.75 < counts["score_right"] / (counts["score_right"] + counts["score_wrong"]) < 0.95
+
+
 def test_kpis_are_shown_with_intervals() -> None:
     made = watching()
     fed(made, traffic(1_000, START_S, 0.0, 1))
