@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from typing import Final, NamedTuple
 
@@ -46,6 +46,29 @@ class Shown(NamedTuple):
     kpis: tuple[KpiValue, ...]
     modes: tuple[ModeShare, ...]
     left_out: int
+
+
+class _Read(Mapping[str, StreamCounts]):
+    """A cell of which counts are read when they are asked for, once: most KPIs ask for one or two streams of many."""
+
+    def __init__(self, rows: Rows, read: Callable[[Arena, int], StreamCounts]) -> None:
+        self._rows = rows
+        self._read = read
+        self._known: dict[str, StreamCounts] = {}
+
+    def __getitem__(self, field: str) -> StreamCounts:
+        if field not in self._known:
+            self._known[field] = self._read(*self._rows[field])
+        return self._known[field]
+
+    def __contains__(self, field: object) -> bool:
+        return field in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def is_kpi(name: str) -> bool:
@@ -105,18 +128,13 @@ class Cells:
 
     def cell(self, rows: Rows, window: int) -> Cell:
         """Give what a window holds of some rows, which are named by field."""
-        return {
-            field: self._counts(arena, row, self._in_window(arena, row, window)) for field, (arena, row) in rows.items()
-        }
+        return _Read(rows, lambda arena, row: self._counts(arena, row, self._in_window(arena, row, window)))
 
     def reference_cell(self, rows: Rows) -> Cell:
         """Give what the reference holds of those rows that have one."""
-        found = {}
-        for field, (arena, row) in rows.items():
-            own = self._table.arenas[arena]
-            if not own.is_learning[row]:
-                found[field] = self._counts(arena, row, own.reference[row].astype(np.int64))
-        return found
+        arenas = self._table.arenas
+        known = {field: (arena, row) for field, (arena, row) in rows.items() if not arenas[arena].is_learning[row]}
+        return _Read(known, lambda arena, row: self._counts(arena, row, arenas[arena].reference[row].astype(np.int64)))
 
     def _in_window(self, arena: Arena, row: int, window: int) -> IntArray:
         rows = self._table.arenas[arena]
@@ -127,7 +145,7 @@ class Cells:
         buckets = self._ladders[Arena.FLAGS].buckets
         return buckets[-1].end_s if buckets else 0.0
 
-    def _span_s(self, window: int) -> float:
+    def span_s(self, window: int) -> float:
         """Give how long a window is in truth: less than was asked while there was not so much time yet."""
         first_s = self._ladders[Arena.FLAGS].windows[window].first_s
         return 0.0 if first_s is None else self._end_s() - first_s
@@ -144,7 +162,7 @@ class Cells:
 
     def estimate(self, name: str, rows: Rows, window: int, alpha: float) -> Estimate:
         """Give a KPI of one segment in a window; of those that compare segments see `across`."""
-        return self._estimate(name, rows, self.cell(rows, window), self._span_s(window), alpha)
+        return self._estimate(name, rows, self.cell(rows, window), self.span_s(window), alpha)
 
     def usual(self, name: str, rows: Rows, alpha: float) -> Estimate:
         """Give a KPI of one segment as the reference has it; unknown for totals, which are of no length of time."""
@@ -244,7 +262,7 @@ class Cells:
         self, by_segment: Mapping[str, Rows], named: set[str] | None, window: int | None
     ) -> Iterator[tuple[str, str, Estimate]]:
         cells: dict[str, Cell] = {}
-        span_s = 0.0 if window is None else self._span_s(window)
+        span_s = 0.0 if window is None else self.span_s(window)
         for segment, rows in by_segment.items():
             cells[segment] = cell = self.reference_cell(rows) if window is None else self.cell(rows, window)
             for name in self._names(cell) if named is None else sorted(named):

@@ -10,9 +10,8 @@ from typing import Any, Final
 from tests.unit.join.traffic import START_S
 
 ROWS: Final = 900
+"""Requests to the classifier; after a third of them the second version serves every other one."""
 STEP_S: Final = 0.5
-SECOND_FROM: Final = 300
-"""From this row on the second version serves every other request."""
 JUDGED: Final = {
     "evaluation.critical_field_correct": 0.97,
     "evaluation.entity_present": 0.95,
@@ -38,7 +37,7 @@ CONFIG: Final = """
 kafka: {topics: [events]}
 alerts: {owner: me, runbook: book, windows: [1m, 1h], default_rules: true}
 reference: {learn_events: 200, learn_events_min: 100}
-outcomes: {join: always, absence_s: 60, learn_rows: 100}
+outcomes: {join: always, absence_s: 60, learn_rows: 50}
 releases:
   gates: [{model: "fraud*"}]
   criteria: {conversion: {kpi: conversion_rate, better: higher, margin: 0, effect: 0.05}}
@@ -58,13 +57,13 @@ class Everything:
     numbers: list[dict[str, float]] = field(default_factory=list)
 
 
-def everything(seed: int = 11) -> Everything:
+def everything(rows: int = ROWS, seed: int = 11) -> Everything:
     """Give it all. The classifier is called fraud, its versions v1 and v2; the regression eta."""
     chance, out = random.Random(seed), Everything()
     timed: list[tuple[float, dict[str, Any]]] = []
-    for number in range(ROWS):
+    for number in range(rows):
         time_s = START_S + STEP_S * number
-        version = "v2" if number >= SECOND_FROM and number % 2 else "v1"
+        version = "v2" if number >= rows // 3 and number % 2 else "v1"
         row = _row(chance)
         timed.append((time_s, _inference(number, time_s, version, row)))
         timed += [(told["event_time"], told) for told in _outcomes(number, time_s, row, chance)]
@@ -77,7 +76,7 @@ def everything(seed: int = 11) -> Everything:
             timed.append((time_s, {**head, "event_time": time_s, "prediction": eta["prediction"]}))
             timed.append((time_s + 1.0, _told(f"e{number}", time_s + 1.0, "label", label=eta["label"])))
             out.numbers.append(eta)
-    end_s = START_S + STEP_S * ROWS + 120.0  # by then what nobody said is known
+    end_s = START_S + STEP_S * rows + 120.0  # by then what nobody said is known
     timed += [(end_s + i, {"model": "last", "event_time": end_s + i, "score": 0.5}) for i in range(5)]
     out.messages = [message for _, message in sorted(timed, key=lambda each: each[0])]
     return out
