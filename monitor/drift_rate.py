@@ -46,7 +46,8 @@ class DriftRate:
         rows = self._table.field_rows(DRIFTED, [True] * len(told), scopes)
         bins = np.array([YES if is_beyond else NO for _, is_beyond in told], dtype=np.int64)
         flat: IntArray = rows * FLAGS_WIDTH + bins
-        return flat[rows != NONE]
+        counted: IntArray = flat[rows != NONE]
+        return counted
 
     def state(self) -> State:
         """Give what is kept: what was noted and is not counted yet."""

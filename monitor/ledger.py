@@ -131,8 +131,13 @@ class Ledger:
 
     def pages(self, now_s: float | None) -> Pages:
         """Give what is known at an event time (None: no event yet)."""
-        took = (each.frozen() for each in (self._decided, self._behind, self._resolved))
-        return Pages(self._spent(now_s), *took, tuple(self._ended.values()))
+        return Pages(
+            spent=self._spent(now_s),
+            decided=self._decided.frozen(),
+            behind=self._behind.frozen(),
+            resolved=self._resolved.frozen(),
+            ended=tuple(self._ended.values()),
+        )
 
     def _spent(self, now_s: float | None) -> Mapping[tuple[str, str], float]:
         for model, times_s in list(self._pages.items()):

@@ -25,7 +25,7 @@ FALSE_SHARE: Final = 0.05
 """Of the segments told, so many are by chance, at most and on average."""
 SAMPLES_MIN: Final = 30
 _BETTER: Final = {
-    kpi.fields[0]: kpi.is_higher_better for kpi in reversed(KPIS.values()) if isinstance(kpi, Share | Finding)
+    kpi.fields[0]: kpi.is_higher_better for kpi in reversed([*KPIS.values()]) if isinstance(kpi, Share | Finding)
 }
 """Whether yes is better, of the yes/no fields that a KPI with a name of its own reads; its first KPI says."""
 NEUTRAL: Final = frozenset({"label_age_s", "tokens_in", "tokens_out", "success_tokens"})

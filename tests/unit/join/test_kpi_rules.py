@@ -11,7 +11,7 @@ import pytest
 from monitor.court import Step
 from monitor.domain import AlertState
 from monitor.join.terms import JoinTerms
-from monitor.kpi_cells import Cells
+from monitor.kpi_cells import Cells, Shown
 from monitor.pipeline import Pipeline
 from monitor.pipeline_terms import LearnTerms
 from monitor.quality import REFERENCE
@@ -163,7 +163,12 @@ def test_kpis_are_worked_out_once_a_pane(monkeypatch: pytest.MonkeyPatch) -> Non
     before = made.picture().kpis
     worked: list[int] = []
     work_out = Cells._work_out
-    monkeypatch.setattr(Cells, "_work_out", lambda self: (worked.append(1), work_out(self))[1])
+
+    def counted(cells: Cells) -> Shown:
+        worked.append(1)
+        return work_out(cells)
+
+    monkeypatch.setattr(Cells, "_work_out", counted)
 
     assert before is made.picture().kpis
     assert [] == worked
