@@ -216,8 +216,10 @@ class App:
             self._aides.rejects.take(read, step.rejected, now_s)
 
     def _take(self, step: Step) -> None:
-        """See to what came of messages or of time: references that were learned, and alerts that changed."""
+        """See to what came of messages or of time: references that were learned, notes, alerts that changed."""
         self._learned += step.references
+        for note in step.annotations:
+            self._aides.annotations.keep(note)
         if step.transitions:
             now_s = self._clock()
             self.ledger.take(step.transitions, now_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from monitor.domain import (
     TopicPartition,
     Transition,
 )
+from monitor.drift_rate import DriftRate
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
 from monitor.join.joiner import Joiner
@@ -41,6 +42,7 @@ from monitor.lines import Terms
 from monitor.panes import Cadence, OpenPanes
 from monitor.pictures import Shown, picture_of
 from monitor.pipeline_terms import PipelineTerms
+from monitor.reference_maker import ReferenceMaker
 from monitor.references import Grid, Reference
 from monitor.releases import Releases
 from monitor.rules import Plan
@@ -50,11 +52,10 @@ from monitor.segments import OTHER_VALUE, HeavySegments, is_automatic
 from monitor.streams import StreamTable
 from monitor.tables import Tables
 from monitor.totals import SubjectTimes, Totals
+from monitor.users import Users
 from monitor.views import Views
 from monitor.watermark import Watermark
 
-FREEZES_MAX: Final = 20
-"""References frozen after one look: a model of 25 features takes about 10 ms."""
 OUTCOMES_FROZEN_EVERY: Final = 60
 """Panes after which it is seen whether streams of outcomes have learned enough."""
 PAST_S: Final = 86_400.0
@@ -75,12 +76,14 @@ class Step:
     """What came of a batch: alerts that changed, references that were frozen, and messages that can't be used.
 
     rejected: the place of each in the batch, and why. batch: what was taken in, where it is not what was given.
+    annotations: those that came as messages.
     """
 
     transitions: list[Transition] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
     batch: Batch | None = None
+    annotations: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Court:
@@ -99,7 +102,8 @@ class Court:
         self._views = Views(self._table, self._ladders)
         judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
         windows_s = judge_terms.windows_s
-        self._cells = Cells(self._table, self._ladders, windows_s)
+        self._users = Users(windows_s)
+        self._cells = Cells(self._table, self._ladders, windows_s, self._plan, self._users)
         self._judge = Judge(self._table, self._views, terms.detectors, self._plan, judge_terms, self._cells)
         self._shown = Shown(
             Tables(self._table, self._views, terms.detectors, windows_s, terms.series_max),
@@ -117,6 +121,8 @@ class Court:
         joiner = Joiner(terms.join, lambda m, v: self._plan(m, v).watch.task, pending, waiting, terms.seed)
         self._joining = Joining(self._table, self._folder, joiner, terms.time.pane_s)
         self._releases = Releases(self._table, terms.releases)
+        self._references = ReferenceMaker(self._table, self._folder, self._subjects, terms.learn, self._add_placed)
+        self._drift_rate = DriftRate(self._table)
         self._counting = Counting(
             table=self._table,
             folder=self._folder,
@@ -169,6 +175,7 @@ class Court:
         counts = Counts.of_hits([late], self._table.arenas[arena].size)
         if self._ladders[arena].add_late((pane + 0.5) * self._terms.time.pane_s, counts):
             self._views.forget()
+            self._cells.forget()
             self._table.learn_late(arena, counts)
             self._open.add_late(arena, late)
         elif self._cadence.next is not None:
@@ -244,6 +251,9 @@ class Court:
         if self._missing.is_any(start_s):
             self._judge.skip(start_s, end_s)
         ripe = self._joining.ripen(pane)
+        drifted = self._drift_rate.take()
+        if drifted is not None:
+            ripe[Arena.FLAGS].append(drifted)
         closed: dict[Arena, Pairs] = {}
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
             hits.extend(ripe[arena.arena])
@@ -257,13 +267,15 @@ class Court:
             closed[arena.arena] = judged
             if arena.arena is Arena.FLAGS:  # the last
                 self._views.close(end_s, start_s, counts)
+        self._cells.forget()
         self._releases.close(start_s, closed)
         self._promote()
-        step.references += self._freeze(end_s)
+        step.references += self._references.freeze_due(end_s)
         if pane % OUTCOMES_FROZEN_EVERY == 0:
             for index in sorted(self._table.with_outcomes):
                 self._table.freeze_outcomes(self._table.subjects[index], self._terms.join.learn_rows)
         step.transitions += self._judge.look(pane, end_s)
+        self._drift_rate.note(self._judge.drift_looks)
         self._looks += 1
 
     def _promote(self) -> None:
@@ -276,37 +288,9 @@ class Court:
 
     # ---- learning
 
-    def _freeze(self, end_s: float) -> list[Reference]:
-        """Freeze the references of models that learned enough, a few at a look: a thousand would stall the loop."""
-        learn = self._terms.learn
-        due: list[Subject] = []
-        for subject in self._table.subjects:
-            if subject.is_ready or len(due) >= FREEZES_MAX:
-                continue
-            events = self._table.learned_events(subject)
-            since_s = end_s - self._subjects.first_s[subject.index]
-            if events >= learn.events or (since_s >= learn.seconds and events >= learn.events_min):
-                due.append(subject)
-        return self._freeze_these(due, "learned from live traffic", end_s)
-
-    def _freeze_these(self, subjects: Sequence[Subject], source: str, end_s: float | None) -> list[Reference]:
-        """Make what models have learned their references.
-
-        end_s: where learning ended (None: at the last event of each).
-        """
-        rows = [row for subject in subjects for arena, row in subject.rows if arena is Arena.VALUES]
-        placed = self._folder.place_grids(np.array(rows, dtype=np.int64)) if rows else None
-        if placed is not None:
-            self._table.learn_late(Arena.VALUES, Counts.of_hits([placed[0].flat], self._table.values.size))
-            self._add_placed(*placed)
-        times = self._subjects
-        spans_s = [(float(times.first_s[s.index]), float(end_s or times.last_s[s.index])) for s in subjects]
-        each = zip(subjects, spans_s, strict=True)
-        return [self._table.freeze(s, source, span_s, has_outcomes=end_s is None) for s, span_s in each]
-
     def freeze_all(self, source: str) -> list[Reference]:
         """Make what every model has learned its reference, in order of first sight: the end of building references."""
-        return self._freeze_these([s for s in self._table.subjects if not s.is_ready], source, None)
+        return self._references.freeze_all(source)
 
     def grids(self) -> dict[StreamKey, Grid]:
         """Give the grids of all numeric streams that have one."""
@@ -335,10 +319,11 @@ class Court:
         yield from self._joining.sections()
         yield from self._judge.sections()
         yield from self._releases.sections()
+        yield from self._users.sections()
         yield Section(NAME, None, self._state)
 
     def _state(self) -> State:
-        return {"looks": self._looks, "missing": self._missing.state()}
+        return {"looks": self._looks, "missing": self._missing.state(), "drifted": self._drift_rate.state()}
 
     def restore(self, states: Mapping[str, State]) -> None:
         """Go on where `sections` left it: a pipeline that has counted nothing yet, with today's plans and references.
@@ -350,6 +335,8 @@ class Court:
         own = states.get(NAME, {})
         self._looks = own.get("looks", 0)
         self._missing.restore(own.get("missing", {}))
+        self._drift_rate.restore(own.get("drifted", {}))
+        self._users.restore(states)
         closed = self._cadence.next
         end_s = NEVER_S if closed is None else closed * self._terms.time.pane_s
         self._judge.restore(states, moves, end_s)
@@ -361,6 +348,7 @@ class Court:
         What is counted, and how, stays as it was told first; so do the windows.
         """
         self._terms = replace(self._terms, plan_of=terms.plan_of, budget=terms.budget)
+        self._cells.replan()
         closed = self._cadence.next
         return self._judge.replan(NEVER_S if closed is None else closed * self._terms.time.pane_s, terms.budget)
 
@@ -373,12 +361,13 @@ class Court:
     def picture(self) -> Picture:
         """Give all numbers as of the last closed pane, as values that do not change."""
         found = picture_of(self._counting, self._judge, self._shown, self._looks, self._terms.learn.events)
-        kpis, left_out = self._cells.values()
-        overflow = {**found.overflow, **self._releases.overflow}
+        kpis, modes, left_out = self._cells.values()
+        overflow = {**found.overflow, **self._releases.overflow, **self._users.overflow}
         return replace(
             found,
             join=self._joining.joiner.status(),
             kpis=kpis,
+            modes=modes,
             releases=self._releases.totals(),
             overflow={**overflow, "kpi_cells": left_out} if left_out else overflow,
         )

@@ -89,9 +89,7 @@ class Docket:
         self._drifts = Drifts(self._table, self._views, self._plan_of, self._terms.budget)
         self._watchmen = Watchmen(self._table, self._views, self._plan_of, self._terms.budget)
         self.burns = Burns(self._table, self._views, self._plan_of, self._terms)
-        self._kpis = (
-            None if self._cells is None else KpiWatch(self._table, self._views, self._plan_of, self._terms, self._cells)
-        )
+        self._kpis = None if self._cells is None else KpiWatch(self._table, self._plan_of, self._terms, self._cells)
         self.book = AlertBook()
 
     # ---- which lines

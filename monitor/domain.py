@@ -16,9 +16,9 @@ import numpy.typing as npt
 from monitor.intake import DeadLetterStatus, Intake, Origin
 from monitor.lineage import UNKNOWN, Lineage
 from monitor.objectives import ErrorBudget
-from monitor.quality import AnomalyScore, JoinStatus, KpiValue
+from monitor.quality import AnomalyScore, JoinStatus, KpiValue, ModeShare
 from monitor.segment_hits import SegmentHits
-from monitor.upkeep import HalfStatus, HeartbeatStatus, ReloadStatus, SilenceStatus, StateStatus
+from monitor.upkeep import Delays, HalfStatus, HeartbeatStatus, ReloadStatus, SilenceStatus, StateStatus
 from monitor.versions import GateStatus, ModelTotals
 
 FloatArray = npt.NDArray[np.float64]
@@ -118,6 +118,7 @@ class Rejection(StrEnum):
     NO_OBSERVATION = "no_observation"
     NO_REQUEST_ID = "no_request_id"
     BAD_KIND = "bad_kind"
+    BAD_ANNOTATION = "bad_annotation"
     TOO_MANY_MODELS = "too_many_models"
 
 
@@ -310,21 +311,9 @@ class Picture:
     budgets: Sequence[ErrorBudget] = ()
     join: JoinStatus = field(default_factory=JoinStatus)
     kpis: Sequence[KpiValue] = ()
+    modes: Sequence[ModeShare] = ()
     releases: Sequence[ModelTotals] = ()
     segments: SegmentHits | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delays:
-    """How long something took, each time it happened.
-
-    bounds_s: ascending. counts: how often it took up to each bound and longer than the one before; one more than
-    bounds_s, the last being those that took longer than all.
-    """
-
-    bounds_s: tuple[float, ...] = ()
-    counts: tuple[int, ...] = (0,)
-    sum_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +340,7 @@ class SinkStatus:
     queued: int
     oldest_s: float
     is_healthy: bool
-    delays: Delays = Delays()
+    delays: Delays = field(default_factory=Delays)
     receipts: Sequence[Receipt] = ()
     breaker: str = "closed"
 
@@ -362,12 +351,14 @@ class Pages:
 
     spent: by model and version, alerts that began to fire within the last budget period over those the budget allows;
     absent: none. decided: from each estimated onset to the decision, in event time. behind: from there until it was
-    decided by the wall clock. ended: alerts that fired and were resolved, the newest last.
+    decided by the wall clock. resolved: from onset to the end, in event time. ended: alerts that fired and were
+    resolved, the newest last.
     """
 
     spent: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    decided: Delays = Delays()
-    behind: Delays = Delays()
+    decided: Delays = field(default_factory=Delays)
+    behind: Delays = field(default_factory=Delays)
+    resolved: Delays = field(default_factory=Delays)
     ended: Sequence[Alert] = ()
 
 

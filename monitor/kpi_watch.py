@@ -9,24 +9,23 @@ interval: minus the logarithm of the chance of a value so far beyond the level.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import exp, inf, isfinite, log
+from math import exp, inf, isfinite, log, nan
 from typing import Final
 
-import numpy as np
 from scipy.special import log_ndtr, ndtri
 
 from monitor.alerts import AlertBook, Observation
 from monitor.bins import Arena
 from monitor.domain import Seen, StreamKey
 from monitor.incomplete import Incomplete
-from monitor.kpi_cells import Cells
+from monitor.kpi_cells import Cells, Rows
 from monitor.kpis import KPIS_ACROSS
-from monitor.kpis.base import Cell, Estimate
+from monitor.kpis.base import UNKNOWN, Estimate
 from monitor.lines import Terms
 from monitor.rules import KPI, Level, PlanOf, Rule
 from monitor.scopes import Subject
 from monitor.streams import StreamTable
-from monitor.views import Views
+from monitor.users import DISTINCT_USERS
 
 LINES_MAX: Final = 500
 """A rule on a KPI of a segment; those beyond are not judged, and counted as overflow. Up to a millisecond each."""
@@ -36,9 +35,8 @@ ALPHA_MIN: Final = 1e-12
 class KpiWatch:
     """Judges KPIs. Called by the judge, in the loop thread. It holds nothing but what the alert book holds."""
 
-    def __init__(self, table: StreamTable, views: Views, plan_of: PlanOf, terms: Terms, cells: Cells) -> None:
+    def __init__(self, table: StreamTable, plan_of: PlanOf, terms: Terms, cells: Cells) -> None:
         self._table = table
-        self._views = views
         self._plan_of = plan_of
         self._terms = terms
         self._cells = cells
@@ -49,13 +47,12 @@ class KpiWatch:
         return next((r for r in rules if r.name == name and r.statistic == KPI and r.watches(key.field)), None)
 
     def look(self, book: AlertBook, due: Sequence[int], end_s: float, incomplete: Incomplete) -> Iterator[Observation]:
-        """Judge the windows that are due, of the models that have outcomes."""
+        """Judge the windows that are due."""
         if not due:
             return
         left = LINES_MAX
-        for index in sorted(self._table.with_outcomes):
-            subject = self._table.subjects[index]
-            rules = [r for r in self._plan_of(subject.model, subject.model_version).rules if r.statistic == KPI]
+        for subject in self._table.subjects:
+            rules = self._cells.rules_of(subject)
             if not rules:
                 continue
             by_segment = self._cells.rows_of(subject)
@@ -95,25 +92,26 @@ class KpiWatch:
         """Give the segments of which a KPI is one number; those that compare segments are told by a segment's name."""
         if name in KPIS_ACROSS:
             return sorted({segment.partition("=")[0] for segment in by_segment if segment})
-        return sorted(by_segment)
+        return [""] if name == DISTINCT_USERS else sorted(by_segment)
 
     def _seen(
         self,
         rule: Rule,
         key: StreamKey,
-        of: tuple[Mapping[str, Mapping[str, tuple[Arena, int]]], int, float],
+        of: tuple[Mapping[str, Rows], int, float],
         time: tuple[float, Incomplete],
     ) -> Observation | None:
         """Give what one window says of one KPI; None where it is not known in it."""
         (by_segment, window, needed), (end_s, incomplete) = of, time
         rows = by_segment.get(key.segment, {})
-        span_s = self._span_s(window)
+        span_s = self._cells.span_s(window)
         if incomplete.touch(end_s - span_s, end_s):
             return None
         alpha = max(2.0 * exp(-needed), ALPHA_MIN)
-        found, usual = self._estimates(key, by_segment, window, alpha)
+        found = self._estimate(key, by_segment, window, alpha)
         if not isfinite(found.value):
             return None
+        usual = self._estimate(key, by_segment, None, alpha).value if rule.is_relative else nan
         yellow, red = (None if level is None else _value_of(level, usual) for level in (rule.yellow, rule.red))
         lowest = yellow if yellow is not None else red
         if lowest is None:
@@ -142,22 +140,17 @@ class KpiWatch:
     def _index(self, key: StreamKey) -> int:
         return int(self._table.subject_of[self._table.scopes_of([key.model], [key.model_version])[0]])
 
-    def _span_s(self, window: int) -> float:
-        return self._views.some(Arena.FLAGS, window, np.zeros(0, dtype=np.int64)).span_s
-
-    def _estimates(
-        self, key: StreamKey, by_segment: Mapping[str, Mapping[str, tuple[Arena, int]]], window: int, alpha: float
-    ) -> tuple[Estimate, float]:
-        """Give a KPI of a window, and its value in the reference (NaN: it has none)."""
+    def _estimate(self, key: StreamKey, by_segment: Mapping[str, Rows], window: int | None, alpha: float) -> Estimate:
+        """Give a KPI of a window; None: in the reference."""
+        if key.field == DISTINCT_USERS:
+            return UNKNOWN if window is None else self._cells.users(self._index(key), window, alpha)
         if key.field in KPIS_ACROSS:
             own = {name: rows for name, rows in by_segment.items() if name.startswith(f"{key.segment}=")}
-            cells: dict[str, Cell] = {name: self._cells.cell(rows, window) for name, rows in own.items()}
-            usual = {name: self._cells.reference_cell(rows) for name, rows in own.items()}
-            across = KPIS_ACROSS[key.field]
-            return across.estimate_across(cells, alpha), across.estimate_across(usual, alpha).value
-        rows = self._cells.needed(key.field, by_segment[key.segment])
-        normal = self._cells.estimate(key.field, rows, self._cells.reference_cell(rows), alpha).value
-        return self._cells.estimate(key.field, rows, self._cells.cell(rows, window), alpha), normal
+            return self._cells.across(key.field, own, window, alpha)
+        rows = by_segment[key.segment]
+        if window is None:
+            return self._cells.usual(key.field, rows, alpha)
+        return self._cells.estimate(key.field, rows, window, alpha)
 
 
 def _value_of(level: Level, usual: float) -> float | None:

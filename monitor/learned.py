@@ -11,7 +11,7 @@ import numpy as np
 from monitor.bins import VALUE_SPANS, Arena
 from monitor.counts import Counts
 from monitor.domain import CountArray, IntArray, Kind
-from monitor.fields import is_of_outcomes
+from monitor.fields import TOGETHER, is_of_outcomes
 from monitor.freezing import frozen, learned_normal
 from monitor.lineage import Lineage
 from monitor.references import Reference, StreamReference
@@ -24,8 +24,6 @@ from monitor.sequential.normal import Normal
 NO_ROW: Final = -1
 STAGES_EVERY: Final = 16
 """Panes after which it is seen which streams have learned enough for the next stage."""
-TOGETHER: Final = (("score_right", "score_wrong"), ("score_positive", "score_negative"), ("precision", "recall"))
-"""Fields of outcomes that KPIs read together: what is normal of them must be of the same rows, or it is of none."""
 RAREST: Final = 0.1
 """Share of the values that are enough, which the rarest of those that are frozen together must have."""
 

@@ -16,12 +16,15 @@ from typing import Final
 import numpy as np
 
 from monitor.alert_state import alert_of, alert_state
-from monitor.domain import Alert, AlertState, Delays, Pages, Transition
+from monitor.domain import Alert, AlertState, Pages, Reason, Transition
 from monitor.kept import State
 from monitor.rules import Budget
+from monitor.upkeep import Delays
 
 BOUNDS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0)
 """Where delays are told apart: from a notice on a local network to a drift that took hours to prove."""
+RESOLVED_BOUNDS_S: Final = (60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0)
+"""The same of how long alerts last: from minutes to days."""
 PAGES_MAX: Final = 1_000
 """Of one model: a budget is in ones and tens, so how far beyond this it is overspent is no longer news."""
 ENDED_MAX: Final = 500
@@ -29,29 +32,30 @@ ENDED_MAX: Final = 500
 
 
 class DelayCounts:
-    """Delays as they come, counted by BOUNDS_S. Memory: constant."""
+    """Delays as they come, counted by bounds. Memory: constant."""
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BOUNDS_S) + 1)
+    def __init__(self, bounds_s: tuple[float, ...] = BOUNDS_S) -> None:
+        self._bounds_s = bounds_s
+        self._counts = [0] * (len(bounds_s) + 1)
         self._sum_s = 0.0
 
     def add(self, delay_s: float) -> None:
         """Count one; below 0, where clocks disagree, it is 0."""
         bounded_s = max(0.0, delay_s)
-        self._counts[bisect_left(BOUNDS_S, bounded_s)] += 1
+        self._counts[bisect_left(self._bounds_s, bounded_s)] += 1
         self._sum_s += bounded_s
 
     def frozen(self) -> Delays:
         """Give the counts as they stand."""
-        return Delays(BOUNDS_S, tuple(self._counts), self._sum_s)
+        return Delays(self._bounds_s, tuple(self._counts), self._sum_s)
 
     def state(self) -> State:
         """Give the counts, and where they are told apart."""
-        return {"bounds_s": list(BOUNDS_S), "counts": list(self._counts), "sum_s": self._sum_s}
+        return {"bounds_s": list(self._bounds_s), "counts": list(self._counts), "sum_s": self._sum_s}
 
     def restore(self, state: State) -> None:
         """Go on from a state; counts that were told apart elsewhere can't be taken over and are left out."""
-        if tuple(state.get("bounds_s", ())) == BOUNDS_S:
+        if tuple(state.get("bounds_s", ())) == self._bounds_s:
             self._counts, self._sum_s = [int(count) for count in state["counts"]], float(state["sum_s"])
 
 
@@ -67,6 +71,7 @@ class Ledger:
         self._pages: dict[tuple[str, str], deque[float]] = {}
         self._decided = DelayCounts()
         self._behind = DelayCounts()
+        self._resolved = DelayCounts(RESOLVED_BOUNDS_S)
         self._firing: dict[str, Alert] = {}
         self._ended: dict[str, Alert] = {}
 
@@ -83,6 +88,8 @@ class Ledger:
                 self._decided.add(transition.time_s - alert.since_s)
                 if now_wall_s is not None:
                     self._behind.add(now_wall_s - transition.time_s)
+            if is_end(transition) and not alert.is_drill:
+                self._resolved.add(transition.time_s - alert.since_s)
             self.keep(alert)
 
     def keep(self, alert: Alert) -> None:
@@ -106,6 +113,7 @@ class Ledger:
             "pages": [[*model, np.array(times_s)] for model, times_s in self._pages.items()],
             "decided": self._decided.state(),
             "behind": self._behind.state(),
+            "resolved": self._resolved.state(),
             "firing": [alert_state(alert) for alert in self._firing.values()],
             "ended": [alert_state(alert) for alert in self._ended.values()],
         }
@@ -116,13 +124,20 @@ class Ledger:
             self._pages[model, version] = deque(times_s.tolist(), maxlen=PAGES_MAX)
         self._decided.restore(state.get("decided", {}))
         self._behind.restore(state.get("behind", {}))
+        self._resolved.restore(state.get("resolved", {}))
         for name, own in (("firing", self._firing), ("ended", self._ended)):
             alerts = [alert_of(found) for found in state.get(name, [])]
             own.update({alert.dedup_key: alert for alert in alerts})
 
     def pages(self, now_s: float | None) -> Pages:
         """Give what is known at an event time (None: no event yet)."""
-        return Pages(self._spent(now_s), self._decided.frozen(), self._behind.frozen(), tuple(self._ended.values()))
+        return Pages(
+            spent=self._spent(now_s),
+            decided=self._decided.frozen(),
+            behind=self._behind.frozen(),
+            resolved=self._resolved.frozen(),
+            ended=tuple(self._ended.values()),
+        )
 
     def _spent(self, now_s: float | None) -> Mapping[tuple[str, str], float]:
         for model, times_s in list(self._pages.items()):
@@ -136,3 +151,9 @@ class Ledger:
 def is_page(transition: Transition) -> bool:
     """Tell whether an alert began to fire: what somebody is woken for."""
     return transition.alert.state is AlertState.FIRING and transition.before is not AlertState.FIRING
+
+
+def is_end(transition: Transition) -> bool:
+    """Tell whether an alert that had fired is over, and not only that nothing watches it any more."""
+    is_over = transition.alert.state is AlertState.RESOLVED and transition.reason is not Reason.REMOVED
+    return is_over and transition.alert.firing_s is not None

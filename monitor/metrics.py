@@ -24,7 +24,6 @@ from monitor.domain import (
     DRILL_MODEL,
     Alert,
     AlertState,
-    Delays,
     ModelStatus,
     PartitionStatus,
     Rejection,
@@ -35,7 +34,7 @@ from monitor.domain import (
 )
 from monitor.lineage import Lineage
 from monitor.objectives import ErrorBudget
-from monitor.upkeep import CourtStatus, HalfStatus
+from monitor.upkeep import CourtStatus, Delays, HalfStatus
 from monitor.versions import GateStatus
 
 Labels: TypeAlias = tuple[str, ...]
@@ -225,6 +224,10 @@ def _detection_delays(snapshot: Snapshot) -> Iterator[Sample]:
     yield from _histogram(("lag", ""), snapshot.pages.behind)
     for status in snapshot.sinks:
         yield from _histogram(("delivery", status.name), status.delays)
+
+
+def _resolution_delays(snapshot: Snapshot) -> Iterator[Sample]:
+    yield from _histogram((), snapshot.pages.resolved)
 
 
 def _histogram(labels: Labels, delays: Delays) -> Iterator[Sample]:
@@ -721,6 +724,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         _detection_delays,
     ),
     Family(
+        "driftd_resolution_delay_seconds",
+        "histogram",
+        "How long alerts lasted that fired and ended, in seconds of event time: from estimated onset to back on the"
+        " good side. Drills, and those that nothing watched any more, are left out.",
+        (),
+        _resolution_delays,
+    ),
+    Family(
         "driftd_gate_verdict",
         "gauge",
         "What a gate of releases.gates says of a candidate version: 1 pass, -1 fail, 0 insufficient evidence; criterion"
@@ -824,6 +835,13 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "Values that a KPI rests on.",
         (*_MODEL, "segment", "window", "kpi"),
         _kpis("samples"),
+    ),
+    Family(
+        "driftd_failure_mode_ratio",
+        "gauge",
+        "Share of each failure mode, and of each reason why a guardrail was bypassed, among all of its field, 0 to 1.",
+        (*_MODEL, "window", "field", "mode"),
+        lambda s: [(tuple(each[:5]), each.value) for each in s.picture.modes],
     ),
     Family(
         "driftd_error_budget_burn",

@@ -33,7 +33,7 @@ class Pipeline(Court):
         self._joining.joiner.drain()
         columns = self._adapter.decode(batch.values)
         outcomes = self._in_time(columns.outcomes, now_s)
-        step = Step(rejected=list(columns.rejected))
+        step = Step(rejected=list(columns.rejected), annotations=[note for _, note in columns.annotations])
         topics = [source.topic for source in batch.sources]
         partitions = np.asarray(batch.partitions, dtype=np.int64)
         self._totals.take(partitions, columns, topics)
@@ -124,6 +124,8 @@ class Pipeline(Court):
             part, run = slice(start, stop), columns.cut(slice(start, stop))
             self._subjects.touch(self._table.subject_of[scopes[part]], times_s[part])
             self._fold(run, scopes[part], panes[part])
+            if run.user_ids:
+                self._users.add(run.user_ids, self._table.subject_of[scopes[part]], times_s[part])
             heard = outcomes.before(columns.messages[stop - 1])
             self._joining.take(run, scopes[part], outcomes.cut(slice(0, heard)), self._cadence.next)
             outcomes = outcomes.cut(slice(heard, len(outcomes)))

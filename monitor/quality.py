@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,15 @@ class JoinStatus:
     nbytes: int = 0
 
 
+REFERENCE: Final = "reference"
+"""In place of a window: what a KPI was in the reference."""
+
+
 class KpiValue(NamedTuple):
     """A KPI of one model version and segment in one window, with its interval of 95 %. See monitor.kpis.
 
-    segment: "" for all traffic, name=value, or the name alone where its values are compared. name: of the KPI.
+    segment: "" for all traffic, name=value, or the name alone where its values are compared. window: as it is written
+    ("1h"), or REFERENCE. name: of the KPI.
     """
 
     model: str
@@ -39,6 +44,17 @@ class KpiValue(NamedTuple):
     low: float
     high: float
     samples: int
+
+
+class ModeShare(NamedTuple):
+    """Share of one failure mode, or reason of a bypass, among all of its field in one window. value: 0 to 1."""
+
+    model: str
+    model_version: str
+    window: str
+    field: str
+    mode: str
+    value: float
 
 
 class AnomalyScore(NamedTuple):

@@ -112,4 +112,5 @@ def _without_join(settings: Settings) -> PipelineTerms:
 
 
 def _adapter(settings: Settings) -> Adapter:
-    return ADAPTERS[build.ADAPTER](Limits(settings.kafka.message_bytes_max, settings.limits.features_max))
+    limits = Limits(settings.kafka.message_bytes_max, settings.limits.features_max, has_annotations=False)
+    return ADAPTERS[build.ADAPTER](limits)

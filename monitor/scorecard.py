@@ -10,6 +10,9 @@ from typing import Any, Final
 from monitor.domain import AlertState, ModelStatus, Snapshot
 from monitor.gate.counts import totals_cells
 from monitor.kpis import KPIS
+from monitor.kpis.base import UNKNOWN, Estimate
+from monitor.kpis.compare import change_of, lift_of
+from monitor.quality import REFERENCE
 
 FORMAT: Final = "driftd-scorecards"
 VERSION: Final = 1
@@ -41,6 +44,7 @@ def _card(snapshot: Snapshot, status: ModelStatus) -> dict[str, Any]:
     firing = [a for a in picture.alerts if a.key[:2] == name and a.state is AlertState.FIRING]
     gates = [gate for gate in snapshot.gates if (gate.model, gate.candidate) == name]
     kpis = _kpis(snapshot, status)
+    usual = [each for each in picture.kpis if each[:2] == name and not each.segment and each.window == REFERENCE]
     return {
         "model": status.model,
         "model_version": status.model_version,
@@ -52,6 +56,7 @@ def _card(snapshot: Snapshot, status: ModelStatus) -> dict[str, Any]:
         "first_event": status.first_event_s,
         "last_event": status.last_event_s,
         "kpis": kpis,
+        "reference_kpis": {each.name: each.value for each in usual},
         "lines": {line: next((name for name in names if name in kpis), None) for line, names in LINES.items()},
         "drift_indicators": sorted({f"{a.rule}: {a.key.field}" for a in firing if a.statistic in DRIFTS}),
         "alerts_firing": len(firing),
@@ -61,12 +66,13 @@ def _card(snapshot: Snapshot, status: ModelStatus) -> dict[str, Any]:
 
 
 def _kpis(snapshot: Snapshot, status: ModelStatus) -> dict[str, Any]:
-    """Give the KPIs of all traffic; windows are told from the shortest to the longest, so the last one stays."""
+    """Give the KPIs of all traffic, those of windows before those that are known since the release alone.
+
+    Windows are told from the shortest to the longest, so the last one stays.
+    """
     name = status.model, status.model_version
     known = [each for each in snapshot.picture.kpis if each[:2] == name and not each.segment]
-    found = {each.name: _kpi(each.window, each.value, each.low, each.high, each.samples) for each in known}
-    if found:
-        return found
+    found: dict[str, Any] = {}
     totals = next((each for each in snapshot.picture.releases if each.model == status.model), None)
     version = next((v for v in totals.versions if v.model_version == status.model_version), None) if totals else None
     cell = totals_cells(version.streams).get("", {}) if version else {}
@@ -75,7 +81,8 @@ def _kpis(snapshot: Snapshot, status: ModelStatus) -> dict[str, Any]:
             value, low, high, samples = kpi.estimate(cell, ALPHA)
             if not math.isnan(value):
                 found[kpi.name] = _kpi(SINCE_RELEASE, value, low, high, samples)
-    return found
+    own = {each.name: _kpi(each.window, *each[5:]) for each in known if each.window != REFERENCE}
+    return found | own
 
 
 def _kpi(window: str, value: float, low: float, high: float, samples: int) -> dict[str, Any]:
@@ -100,13 +107,17 @@ def markdown(cards: Sequence[Card], before: Sequence[Card] = ()) -> str:
 def reconciliation(cards: Sequence[Card]) -> str:
     """Give what was promised offline, the candidate (canary) and the incumbent (live) side by side, as Markdown.
 
-    The first card is the incumbent's, the last the candidate's.
+    The first card is the incumbent's, the last the candidate's. What was not measured offline is told of the
+    candidate's reference. lift: of the canary over live, of KPIs that are at least 0.
     """
     live, canary = cards[0], cards[-1]
-    offline = canary.get("offline") or {}
+    offline = {**canary.get("reference_kpis", {}), **(canary.get("offline") or {})}
     names = sorted({*offline, *canary["kpis"], *live["kpis"]})
-    rows = [(name, _told(offline.get(name)), _value(canary, name), _value(live, name)) for name in names]
-    heads = ("KPI", "offline", f"canary {canary['model_version']}", f"live {live['model_version']}")
+    rows = [
+        (name, _told(offline.get(name)), _value(canary, name), _value(live, name), _lift(live, canary, name))
+        for name in names
+    ]
+    heads = ("KPI", "offline", f"canary {canary['model_version']}", f"live {live['model_version']}", "lift")
     return "\n".join([f"# {_cell(canary['model'])}: reconciliation", "", *_table(heads, rows), ""])
 
 
@@ -138,8 +149,30 @@ def _value(card: Card, name: str) -> str:
 
 def _changes(before: Card, now: Card) -> Iterator[tuple[str, ...]]:
     for name in sorted(now["kpis"].keys() & before["kpis"].keys()):
-        change = now["kpis"][name]["value"] - before["kpis"][name]["value"]
-        yield name, _value(before, name), _value(now, name), f"{change:+.4g}"
+        change = change_of(_estimate(before, name), _estimate(now, name))
+        yield name, _value(before, name), _value(now, name), _signed(change, "+.4g")
+
+
+def _lift(incumbent: Card, candidate: Card, name: str) -> str:
+    """Give by how much a KPI of the candidate is higher, as a share; of two that are known and at least 0."""
+    first, second = _estimate(incumbent, name), _estimate(candidate, name)
+    return _signed(lift_of(first, second), "+.2%") if min(first.low, second.low) >= 0.0 else "unknown"
+
+
+def _signed(change: Estimate, form: str) -> str:
+    value, low, high, _ = change
+    ends = (f"{end:{form}}" if math.isfinite(end) else "unknown" for end in (low, high))
+    return f"{value:{form}} ({' to '.join(ends)})" if math.isfinite(value) else "unknown"
+
+
+def _estimate(card: Card, name: str) -> Estimate:
+    """Give a KPI of a card; where an end of its interval is not known, nothing bounds it."""
+    found = card["kpis"].get(name)
+    if found is None:
+        return UNKNOWN
+    low, high = found["interval"]
+    ends = (-math.inf if low is None else low, math.inf if high is None else high)
+    return Estimate(found["value"], *ends, found["samples"])
 
 
 def _same(card: Card, before: Sequence[Card]) -> Card | None:

@@ -7,7 +7,8 @@ from dataclasses import fields
 from typing import Final
 
 from monitor.alert_json import alert_dict, whole_dict
-from monitor.domain import Alert, Delays, ModelStatus, Picture, SinkStatus, Snapshot
+from monitor.domain import Alert, ModelStatus, Picture, SinkStatus, Snapshot
+from monitor.upkeep import Delays
 from monitor.worst import FALSE_SHARE, WorstSegment, is_yes_bad, worst_segments
 
 ITEMS_MAX: Final = 1_000  # of each list in the JSON status; beyond that, look at /metrics

@@ -18,6 +18,7 @@ from monitor.categories import Categories
 from monitor.decode.lanes import Lane
 from monitor.domain import IntArray, Kind, StreamKey
 from monitor.fields import (
+    DRIFTED,
     FEATURE_PREFIX,
     FIELDS,
     IGNORE,
@@ -39,6 +40,8 @@ from monitor.scopes import LaneTable, Layout, Scope, StreamLimits, Subject, gett
 from monitor.segments import segment_text
 
 NONE: Final = -1
+NO_ABSENCE: Final = frozenset({VOLUME, DRIFTED})
+"""Fields that events do not carry, so that none lacks them."""
 
 
 class StreamTable(Learned):
@@ -183,7 +186,7 @@ class StreamTable(Learned):
     def absent_fields(self, present: Collection[str], scopes: IntArray) -> Iterator[tuple[str, IntArray]]:
         """Give the fixed fields that no event of a batch has but some scope of it counts; rows as in `field_rows`."""
         for name, known in self._fixed.items():
-            if name not in present and name != VOLUME and not is_of_outcomes(name):
+            if name not in present and name not in NO_ABSENCE and not is_of_outcomes(name):
                 rows = known[scopes]
                 if (rows != NONE).any():
                     yield name, rows
@@ -223,7 +226,7 @@ class StreamTable(Learned):
         """Let the values of a feature or fixed field in a scope be counted in a row."""
         if name.startswith(FEATURE_PREFIX):
             scope.features[name.removeprefix(FEATURE_PREFIX)] = (kind, row)
-        elif name in self._fixed or is_of_outcomes(name):
+        elif name in self._fixed or name == DRIFTED or is_of_outcomes(name):
             self._fixed.setdefault(name, np.full(len(self.subject_of), NONE, dtype=np.int64))[scope.index] = row
 
     def grids(self) -> dict[StreamKey, Grid]:

@@ -34,6 +34,8 @@ class Totals:
             self.rejected[topics[partitions[message]], str(rejection)] += 1
         for message, kind in zip(columns.outcomes.messages, columns.outcomes.kinds, strict=True):
             self.counted[topics[partitions[message]], kind] += 1
+        for message, _ in columns.annotations:
+            self.counted[topics[partitions[message]], "annotation"] += 1
         if columns.dropped_features:
             self.overflow["features"] += columns.dropped_features
 

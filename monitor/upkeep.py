@@ -108,3 +108,16 @@ class SilenceStatus:
     windows: tuple[tuple[float, float, tuple[str, ...], str], ...] = ()
     held: Mapping[str, str] = field(default_factory=dict)
     silenced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """How long something took, each time it happened.
+
+    bounds_s: ascending. counts: how often it took up to each bound and longer than the one before; one more than
+    bounds_s, the last being those that took longer than all.
+    """
+
+    bounds_s: tuple[float, ...] = ()
+    counts: tuple[int, ...] = (0,)
+    sum_s: float = 0.0

@@ -17,15 +17,17 @@ from typing import Final
 import numpy as np
 
 from monitor.domain import FloatArray, StreamKey
+from monitor.kpis import FINDINGS, KPIS
+from monitor.kpis.shares import Finding, Share
 from monitor.segment_hits import SegmentHits
 
 FALSE_SHARE: Final = 0.05
 """Of the segments told, so many are by chance, at most and on average."""
 SAMPLES_MIN: Final = 30
-YES_IS_GOOD: Final = frozenset(
-    {"abstention", "correct", "labelled", "precision", "recall", "specificity", "success"},
-)
-YES_IS_GOOD_OF: Final = ("evaluation", "feedback")
+_BETTER: Final = {
+    kpi.fields[0]: kpi.is_higher_better for kpi in reversed([*KPIS.values()]) if isinstance(kpi, Share | Finding)
+}
+"""Whether yes is better, of the yes/no fields that a KPI with a name of its own reads; its first KPI says."""
 NEUTRAL: Final = frozenset({"label_age_s", "tokens_in", "tokens_out", "success_tokens"})
 """Amounts of which more is not worse."""
 
@@ -49,8 +51,12 @@ class WorstSegment:
 
 
 def is_yes_bad(field: str) -> bool:
-    """Tell whether yes is the bad one of a yes/no field."""
-    return field not in YES_IS_GOOD and not field.startswith(YES_IS_GOOD_OF)
+    """Tell whether yes is the bad one of a yes/no field, as its KPI has it.
+
+    Of those that no KPI knows, yes to an evaluation or as feedback is good, and else bad.
+    """
+    is_good = _BETTER.get(field)
+    return not field.startswith(FINDINGS) if is_good is None else not is_good
 
 
 def worst_segments(found: SegmentHits, model: str | None = None) -> list[WorstSegment]:

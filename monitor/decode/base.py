@@ -18,11 +18,13 @@ from monitor.domain import FloatArray, IntArray, Rejection
 class Limits:
     """How much of one message is read.
 
-    message_bytes_max: larger ones are rejected. features_max: per event, the rest is dropped.
+    message_bytes_max: larger ones are rejected. features_max: per event, the rest is dropped. has_annotations: whether
+    annotations are taken; else their type is none that is known.
     """
 
     message_bytes_max: int = 1 << 20
     features_max: int = 10_000
+    has_annotations: bool = True
 
 
 @dataclass(slots=True)
@@ -70,8 +72,9 @@ class Columns:
 
     messages: index of the message each event came from (a message may hold many). times_s: shape (n,), event time.
     fields: the fixed fields that at least one event carries (see domain of `streams.FIELDS`); None: absent or null.
-    request_ids: by which outcomes refer to each, None where nothing says. outcomes: the outcome events, of a length of
-    their own. rejected: message and reason. dropped_features: features beyond the limit, not read.
+    request_ids: by which outcomes refer to each, None where nothing says. user_ids: who asked, None where nothing says;
+    empty where no event does. outcomes: the outcome events, of a length of their own. annotations: message and what it
+    says (see notes). rejected: message and reason. dropped_features: features beyond the limit, not read.
     """
 
     messages: Sequence[int] = ()
@@ -80,10 +83,12 @@ class Columns:
     times_s: FloatArray = field(default_factory=lambda: np.empty(0))
     event_ids: Sequence[str | None] = ()
     request_ids: Sequence[str | None] = ()
+    user_ids: Sequence[str | None] = ()
     features: Sequence[Mapping[str, Any] | LaneFeatures] = ()
     segments: Sequence[Mapping[str, Any] | None] = ()
     fields: dict[str, Sequence[Any]] = field(default_factory=dict)
     outcomes: Outcomes = field(default_factory=Outcomes)
+    annotations: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
     dropped_features: int = 0
 
@@ -113,6 +118,7 @@ class Columns:
             times_s=times_s,
             event_ids=pick(self.event_ids),
             request_ids=pick(self.request_ids),
+            user_ids=pick(self.user_ids) if self.user_ids else (),
             features=pick(self.features),
             segments=pick(self.segments),
             fields={name: pick(column) for name, column in self.fields.items()},

@@ -18,10 +18,11 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from monitor.decode.annotations import take_annotations
 from monitor.decode.base import Columns, Limits
 from monitor.decode.guardrails import guardrail_fields
 from monitor.decode.lanes import LaneFeatures, Lanes
-from monitor.decode.outcomes import OUTCOME, Cells, add_outcomes, request_ids_of, take_outcomes
+from monitor.decode.outcomes import OUTCOME, Cells, add_outcomes, ids_of, take_outcomes
 from monitor.decode.times import time_or_rejection, times_of
 from monitor.domain import Rejection
 
@@ -63,13 +64,14 @@ class Wire(msgspec.Struct, gc=False):
     evaluator: Any = None
     severity: Any = None
     failure_mode: Any = None
+    user_id: Any = None
 
 
 OBSERVATIONS: Final = Wire.__struct_fields__[6:22]
 """Fields of which an event must have at least one, if it has no features."""
 NOT_COUNTED: Final = frozenset(
     {"model", "model_version", "event_time", "event_id", "features", "segment", "status", "error_type"}
-    | {"type", "kind", "request_id", "label", "value", "evaluator", "severity", "failure_mode"}
+    | {"type", "kind", "request_id", "label", "value", "evaluator", "severity", "failure_mode", "user_id"}
 )
 """Fields that are not counted as they are."""
 WIRE_NAMES: Final = frozenset(Wire.__struct_fields__)
@@ -90,7 +92,10 @@ class CanonicalAdapter:
         messages, events = self._read(values, columns)
         if not events:
             return columns
-        messages, cells = take_outcomes(messages, _cells(events), columns)
+        cells = _cells(events)
+        if self._limits.has_annotations:
+            messages, cells = take_annotations(values, messages, cells, columns)
+        messages, cells = take_outcomes(messages, cells, columns)
         if not messages:
             return columns
         keep = self._accept(messages, cells, columns)
@@ -195,7 +200,9 @@ class CanonicalAdapter:
         ids = cells.get("event_id", none)
         is_plain = set(map(type, ids)) <= {str, type(None)}
         columns.event_ids = ids if is_plain else [None if v is None else str(v) for v in ids]
-        columns.request_ids = request_ids_of(cells.get("request_id", none))
+        columns.request_ids = ids_of(cells.get("request_id", none))
+        users = cells.get("user_id", none)
+        columns.user_ids = () if users.count(None) == n else ids_of(users)
         columns.features = self._bounded(columns, cells["features"])
         segments = cells.get("segment", none)
         columns.segments = segments if set(map(type, segments)) <= {dict, type(None)} else _mappings(segments)

@@ -85,8 +85,8 @@ def _id_of(value: Any) -> str:
     return str(value)[:ID_CHARS_MAX]
 
 
-def request_ids_of(column: Sequence[Any]) -> Sequence[str | None]:
-    """Give the ids of inferences as text; what is neither text nor a whole number is none."""
+def ids_of(column: Sequence[Any]) -> Sequence[str | None]:
+    """Give the ids that events name as text; what is neither text nor a whole number is none."""
     kinds = set(map(type, column))
     if kinds <= {str, type(None)}:
         return column if kinds != {str} or max(map(len, column)) <= ID_CHARS_MAX else list(map(_id_of, column))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from monitor.kpis.base import Kpi, KpiAcross
+from monitor.kpis.base import Kpi, KpiAcross, KpiAgainst
 from monitor.kpis.calibration import (
     CLASSES,
     CONFIDENCE,
@@ -23,16 +23,20 @@ from monitor.kpis.compare import GroupDifference, GroupRatio, SelectionRate, Wor
 from monitor.kpis.diversity import (
     DistinctModes,
     Entropy,
+    FailureExpansion,
+    FailureGrowth,
     Herfindahl,
     LargestShare,
+    NewModes,
     OverSegments,
     largest_share_of,
     pair_share_of,
 )
 from monitor.kpis.economics import PerSuccess, Tokens
+from monitor.kpis.estimated import EstimationGap, PromisedAccuracy
 from monitor.kpis.means import Mean, Quantile, RootMeanSquare, SignedMean
 from monitor.kpis.shares import CategoryShare, Finding, Share
-from monitor.kpis.traffic import OutOfDistribution, Successes, Throughput, Total
+from monitor.kpis.traffic import Completeness, OutOfDistribution, Successes, Throughput, Total
 
 LOG_LOSS_MAX: Final = -math.log(1e-15)
 """Of a probability clipped at 1e-15."""
@@ -79,16 +83,18 @@ _ALL: Final[tuple[Kpi, ...]] = (
     LargestShare(),
     Herfindahl(),
     # evaluations: silent failures and safety
-    Finding("critical_field_accuracy", "evaluation.critical_field", is_higher_better=True),
-    Finding("required_entity_presence", "evaluation.required_entity", is_higher_better=True),
+    Finding("critical_field_accuracy", "evaluation.critical_field_correct", is_higher_better=True),
+    Finding("required_entity_presence", "evaluation.entity_present", is_higher_better=True),
     Finding("prohibited_content_rate", "evaluation.prohibited_content", is_higher_better=False),
-    Finding("citation_validity", "evaluation.citation", is_higher_better=True),
-    Finding("schema_conformity", "evaluation.schema", is_higher_better=True),
-    Finding("tool_use_correctness", "evaluation.tool_use", is_higher_better=True),
-    Finding("refusal_correctness", "evaluation.refusal", is_higher_better=True),
+    Finding("citation_validity", "evaluation.citation_valid", is_higher_better=True),
+    Finding("schema_conformity", "evaluation.schema_conform", is_higher_better=True),
+    Finding("tool_use_correctness", "evaluation.tool_use_correct", is_higher_better=True),
+    Finding("refusal_correctness", "evaluation.refusal_correct", is_higher_better=True),
     Finding("policy_violation_rate", "evaluation.policy_violation", is_higher_better=False),
     Finding("jailbreak_success_rate", "evaluation.jailbreak", is_higher_better=False),
     Finding("hallucination_rate", "evaluation.hallucination", is_higher_better=False),
+    Finding("critical_hallucination_rate", "evaluation.critical_hallucination", is_higher_better=False),
+    Finding("insecure_suggestion_rate", "evaluation.insecure_suggestion", is_higher_better=False),
     Finding("unauthorised_action_rate", "evaluation.unauthorised_action", is_higher_better=False),
     # safety, from events alone
     Share("unsafe_rate", "unsafe", is_higher_better=False),
@@ -105,9 +111,9 @@ _ALL: Final[tuple[Kpi, ...]] = (
     Finding("opt_out_rate", "feedback.opt_out", is_higher_better=False),
     Finding("repeat_contact_rate", "feedback.repeat_contact", is_higher_better=False),
     Finding("conversion_rate", "feedback.conversion", is_higher_better=True),
-    Finding("acceptance_rate", "feedback.acceptance", is_higher_better=True),
-    Finding("resolution_rate", "feedback.resolution", is_higher_better=True),
-    Finding("deflection_rate", "feedback.deflection", is_higher_better=True),
+    Finding("acceptance_rate", "feedback.accepted", is_higher_better=True),
+    Finding("resolution_rate", "feedback.resolved", is_higher_better=True),
+    Finding("deflection_rate", "feedback.deflected", is_higher_better=True),
     Finding("review_turnaround", "evaluation.review_turnaround_s.score", is_higher_better=False, unit="s"),
     # labels
     Share("label_coverage", "labelled"),
@@ -130,6 +136,7 @@ _ALL: Final[tuple[Kpi, ...]] = (
     CategoryShare("cache_hit_rate", "features.cache_hit", frozenset({"true"})),
     CategoryShare("retry_rate", "features.retried", frozenset({"true"}), is_higher_better=False),
     OutOfDistribution(),
+    Completeness(),
     Share("model_drift_rate", "drifted", is_higher_better=False),
     Throughput(),
     Successes("successful_outcomes", "success"),
@@ -155,6 +162,25 @@ _ACROSS: Final[tuple[KpiAcross, ...]] = (
 
 KPIS_ACROSS: Final[Mapping[str, KpiAcross]] = {kpi.name: kpi for kpi in _ACROSS}
 """By name: indicators over the segments of one model version: fairness, and where failures concentrate."""
+
+_AGAINST: Final[tuple[KpiAgainst, ...]] = (
+    PromisedAccuracy(),
+    EstimationGap(),
+    FailureExpansion(),
+    FailureGrowth(),
+    NewModes(),
+)
+
+KPIS_AGAINST: Final[Mapping[str, KpiAgainst]] = {kpi.name: kpi for kpi in _AGAINST}
+"""By name: indicators of a cell beside its reference."""
+
+RATES: Final[Mapping[str, tuple[str, float]]] = {
+    "predictions_per_hour": ("throughput", 3_600.0),
+    "tokens_per_s": ("tokens_total", 1.0),
+}
+"""By name: totals, as rates per so many seconds of the stretch of time that a cell is of."""
+TOTALS: Final = frozenset({"throughput", "successful_outcomes", "cost_total", "tokens_total"})
+"""Those that grow with the stretch of time, and so are not to be compared with those of another one."""
 
 
 def kpi_named(name: str) -> Kpi | None:

@@ -149,6 +149,34 @@ class KpiAcross(Protocol):
         ...
 
 
+class KpiAgainst(Protocol):
+    """One indicator of one cell beside that of its reference, which says what is usual."""
+
+    @property
+    def name(self) -> str:
+        """Give the key in KPIS_AGAINST."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Give the unit of the value."""
+        ...
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Give the fields that it reads of the cell."""
+        ...
+
+    @property
+    def is_higher_better(self) -> bool | None:
+        """Tell which way is better."""
+        ...
+
+    def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
+        """Give the value of `now`, with its interval; unknown where `usual`, the reference, does not hold enough."""
+        ...
+
+
 def flags_of(cell: Cell, field: str) -> tuple[int, int]:
     """Give yes, and yes and no together, of a yes/no stream; zeros where there is none of that kind."""
     stream = cell.get(field)

@@ -11,14 +11,14 @@ from monitor.kpis.base import UNKNOWN, Cell, Estimate, Kpi, flags_of
 from monitor.kpis.limits import difference_of, ratio_of, share_of
 
 
-def change_of(kpi: Kpi, before: Cell, now: Cell, alpha: float) -> Estimate:
-    """Give how much a KPI is higher in `now` than in `before`, in its unit; see limits.difference_of."""
-    return difference_of(kpi.estimate(now, alpha), kpi.estimate(before, alpha))
+def change_of(before: Estimate, now: Estimate) -> Estimate:
+    """Give how much a KPI is higher now than before, in its unit; see limits.difference_of."""
+    return difference_of(now, before)
 
 
-def lift_of(kpi: Kpi, incumbent: Cell, candidate: Cell, alpha: float) -> Estimate:
+def lift_of(incumbent: Estimate, candidate: Estimate) -> Estimate:
     """Give the candidate's KPI by the incumbent's, less 1: 0.05 is 5 % more. For KPIs >= 0; see limits.ratio_of."""
-    ratio = ratio_of(kpi.estimate(candidate, alpha), kpi.estimate(incumbent, alpha))
+    ratio = ratio_of(candidate, incumbent)
     return Estimate(ratio.value - 1.0, ratio.low - 1.0, ratio.high - 1.0, ratio.samples)
 
 

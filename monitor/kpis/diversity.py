@@ -18,7 +18,7 @@ from monitor.bins import CATEGORIES_MAX
 from monitor.detectors.evidence import chi_square_nats, rate_evidence
 from monitor.domain import FloatArray, Kind
 from monitor.kpis.base import UNKNOWN, Cell, Estimate, StreamCounts
-from monitor.kpis.limits import ratio_of, share_limits, z_of
+from monitor.kpis.limits import ratio_of, share_limits, share_of, z_of
 
 FIELD: Final = "failure_mode"
 NOT_TOLD: Final = ("(other)", "(unseen)")
@@ -287,6 +287,69 @@ def expansion_of(before: Cell, now: Cell, alpha: float, field: str = FIELD) -> E
     of_spread = _growth(_counts_of(before, field), _counts_of(now, field))
     best = max(of_set, of_spread) - math.log(2.0)
     return Expansion(max(best, 0.0), tuple(fresh), of_set, growth, of_spread)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureExpansion:
+    """Evidence that failures spread over more modes than in the reference, in nats: expansion_of; "expands rapidly".
+
+    low is what is left of it beyond a chance of alpha/2, so above 0 only where such evidence comes by chance with at
+    most that; high is the value. Guarantee and source: there.
+    """
+
+    name: str = "failure_expansion"
+    unit: str = "nats"
+    fields: tuple[str, ...] = (FIELD,)
+    is_higher_better: bool | None = False
+
+    def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
+        """Give the evidence; unknown without failures on either side."""
+        samples = sum(modes_of(now.get(FIELD)).values())
+        if not samples or not modes_of(usual.get(FIELD)):
+            return UNKNOWN
+        nats = expansion_of(usual, now, alpha).evidence
+        return Estimate(nats, max(nats - math.log(2.0 / alpha), 0.0), nats, samples)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGrowth:
+    """How many times as many failure modes there are in effect as in the reference: expansion_of's growth; ratio.
+
+    Guarantee, interval and source: Herfindahl, of both; a ratio of two chances of a pair (limits.ratio_of). Modes that
+    the reference never saw are one mode here, since they have no bins of their own.
+    """
+
+    name: str = "failure_growth"
+    unit: str = "ratio"
+    fields: tuple[str, ...] = (FIELD,)
+    is_higher_better: bool | None = False
+
+    def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
+        """Give the growth; unknown below two failures on either side."""
+        growth = expansion_of(usual, now, alpha).growth
+        return growth if math.isfinite(growth.value) else UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class NewModes:
+    """Failures of modes that the reference never saw, among all failures; ratio, interval as shares.Share.
+
+    Guarantee: of the share, exact. A reference of n failures lacks modes rarer than about 1 / n by chance alone, so a
+    limit below that fires without anything new.
+    """
+
+    name: str = "new_failure_modes"
+    unit: str = "ratio"
+    fields: tuple[str, ...] = (FIELD,)
+    is_higher_better: bool | None = False
+
+    def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
+        """Give the share; unknown without failures on either side."""
+        before, modes = modes_of(usual.get(FIELD)), modes_of(now.get(FIELD))
+        if not before:
+            return UNKNOWN
+        fresh = sum(count for mode, count in modes.items() if mode not in before)
+        return share_of(fresh, sum(modes.values()), alpha)
 
 
 def _newness(pooled: FloatArray, some: float, fresh: int) -> float:

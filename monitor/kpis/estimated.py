@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,6 +20,8 @@ from monitor.domain import BoolArray, FloatArray, IntArray
 from monitor.kpis.base import UNKNOWN, Cell, Estimate, flags_of, unit_counts_of
 from monitor.kpis.limits import difference_of, share_of, z_of
 
+WORTH: Final = ("score_right", "score_wrong")
+"""Fields that tell what a score is worth."""
 EVENTS_MIN: Final = 25
 """Joined rows that stand behind the share of each score: fewer are put together with their neighbours'."""
 
@@ -95,6 +99,43 @@ class EstimatedAccuracy:
         half = z_of(alpha) * math.sqrt(promise.variance)
         low, high = promise.value - half - promise.below, promise.value + half + promise.above
         return Estimate(promise.value, max(low, 0.0), min(high, 1.0), promise.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedAccuracy:
+    """EstimatedAccuracy by the map of the reference's own labels; ratio. Guarantee, interval and source: there."""
+
+    name: str = "estimated_accuracy"
+    unit: str = "ratio"
+    fields: tuple[str, ...] = ("score",)
+    is_higher_better: bool | None = True
+
+    def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
+        """Give the estimate; unknown without scores, and where the reference has too few labels."""
+        score_map = score_map_of(usual)
+        return UNKNOWN if score_map is None else EstimatedAccuracy(score_map).estimate(now, alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class EstimationGap:
+    """Realised less estimated accuracy of a cell, by the map of the reference's labels: gap_of; ratio, signed.
+
+    Of the very rows that have labels: scores that came meanwhile may be of another hour, and of other scores.
+    Guarantee, interval: there. A gap that stays is concept drift.
+    """
+
+    name: str = "estimation_gap"
+    unit: str = "ratio"
+    fields: tuple[str, ...] = ("correct",)
+    is_higher_better: bool | None = None
+
+    def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
+        """Give the gap; unknown without scores or labels, and where the reference has too few of them."""
+        score_map, joined = score_map_of(usual), [now[field] for field in WORTH if field in now]
+        if score_map is None or not joined:
+            return UNKNOWN
+        found = gap_of(score_map, {"score": reduce(add, joined)}, now, alpha).estimate
+        return found if math.isfinite(found.value) else UNKNOWN
 
 
 class Gap(NamedTuple):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from monitor.bins import CATEGORIES_MAX
 from monitor.domain import Kind
 from monitor.kpis.base import UNKNOWN, Cell, Estimate, flags_of
+from monitor.kpis.diversity import modes_of
 from monitor.kpis.limits import complement, share_of
 from monitor.kpis.means import numeric_mean_of
 
@@ -68,14 +69,12 @@ class CategoryShare:
 def shares_by_category(cell: Cell, field: str, alpha: float) -> Mapping[str, Estimate]:
     """Give the share of each category of a categorical stream that came: of reasons why a guardrail was bypassed, say.
 
-    Each has its own interval, as Share; for all together take alpha over their number. Commonest first.
+    What has no bin of its own is (other) or (unseen). Each has its own interval, as Share; for all together take alpha
+    over their number. Commonest first.
     """
-    stream = cell.get(field)
-    if stream is None or stream.kind is not Kind.CATEGORICAL:
-        return {}
-    counts = zip(stream.categories[:CATEGORIES_MAX], stream.counts.tolist(), strict=False)
-    found = sorted(((count, name) for name, count in counts if count > 0), key=lambda pair: (-pair[0], pair[1]))
-    return {name: share_of(count, stream.samples(), alpha) for count, name in found}
+    counts = modes_of(cell.get(field))
+    found = sorted(counts, key=lambda name: (-counts[name], name))
+    return {name: share_of(counts[name], sum(counts.values()), alpha) for name in found}
 
 
 @dataclass(frozen=True, slots=True)

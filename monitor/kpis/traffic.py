@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from monitor.bins import ABOVE, BELOW, UNSEEN
+from monitor.bins import ABOVE, ARENA_OF, BELOW, NULLS, UNSEEN, Arena
 from monitor.detectors.mean import BIN_ERROR
 from monitor.domain import Kind
-from monitor.fields import FEATURE_PREFIX, VOLUME
+from monitor.fields import FEATURE_PREFIX, VOLUME, is_of_outcomes
 from monitor.kpis.base import UNKNOWN, Cell, Estimate, StreamCounts, flags_of, log_counts_of
 from monitor.kpis.limits import count_limits, scaled, share_limits, z_of
-
-HOUR_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Events of the cell, a count; per_hour of it is predictions per hour.
+    """Events of the cell, a count; per_time of it is predictions per hour.
 
     Interval: Garwood's, of the mean behind a Poisson count. Guarantee: each side misses with at most alpha/2 for
     Poisson arrivals; traffic that comes in bursts varies more. Source: limits.count_limits. Zero is 0, not unknown.
@@ -39,9 +36,9 @@ class Throughput:
         return Estimate(float(count), *count_limits(count, alpha), count)
 
 
-def per_hour(estimate: Estimate, span_s: float) -> Estimate:
-    """Give a count of a stretch of `span_s` seconds as a rate per hour."""
-    return scaled(estimate, HOUR_S / span_s)
+def per_time(estimate: Estimate, span_s: float, unit_s: float) -> Estimate:
+    """Give a total of a stretch of `span_s` seconds as a rate per `unit_s` seconds; unknown for a stretch of none."""
+    return scaled(estimate, unit_s / span_s) if span_s > 0.0 else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Successes:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Sum of all values of LOG streams, in their unit: tokens or cost of the cell; per_hour of it is a rate.
+    """Sum of all values of LOG streams, in their unit: tokens or cost of the cell; per_time of it is a rate.
 
     Interval: normal, of the sum over events that come as a Poisson process, whose variance is sum x^2; streams of one
     event go together, so their errors are added. 1 % further out for the grid; high is infinite where a value lies
@@ -115,6 +112,35 @@ class OutOfDistribution:
             return UNKNOWN
         low, high = share_limits(outside / features, values / features, alpha)
         return Estimate(outside / values, low, high, values // features)
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """Share of the values that were logged, of all that events of this model carry: features and fields; ratio.
+
+    Nulls and absent values are missing; yes/no fields are left out, where null says "not checked". Interval:
+    limits.share_limits for as many events as a stream has on average, as if all values of an event went missing
+    together: it holds however they depend on each other. Guarantee: so for independent events, conservative.
+    """
+
+    name: str = "logging_completeness"
+    unit: str = "ratio"
+    fields: tuple[str, ...] = (f"{FEATURE_PREFIX}*",)
+    is_higher_better: bool | None = True
+
+    def estimate(self, cell: Cell, alpha: float) -> Estimate:
+        """Give the share; unknown without values or nulls."""
+        there = gone = streams = 0
+        for field, stream in cell.items():
+            arena = ARENA_OF[stream.kind]
+            if arena is Arena.FLAGS or is_of_outcomes(field):
+                continue
+            nulls, samples = int(stream.counts[NULLS[arena]]), stream.samples()
+            there, gone, streams = there + samples, gone + nulls, streams + (samples + nulls > 0)
+        if there + gone == 0:
+            return UNKNOWN
+        low, high = share_limits(there / streams, (there + gone) / streams, alpha)
+        return Estimate(there / (there + gone), low, high, (there + gone) // streams)
 
 
 def _features(cell: Cell) -> Iterator[tuple[int, int]]:

@@ -18,8 +18,9 @@ VALUES = st.lists(st.none() | st.binary(max_size=40), max_size=20)
 
 
 def assert_whole(columns: Columns, messages: int) -> None:
-    """Every message has ended as events, an outcome or a rejection; all columns are of one length."""
-    ended = {*columns.messages, *columns.outcomes.messages, *(at for at, _ in columns.rejected)}
+    """Every message has ended as events, an outcome, an annotation or a rejection; all columns are of one length."""
+    ended = {*columns.messages, *columns.outcomes.messages, *(at for at, _ in columns.annotations)}
+    ended |= {at for at, _ in columns.rejected}
     assert set(range(messages)) == ended
     assert not {at for at, _ in columns.rejected} & set(columns.messages)
     assert {len(columns)} == {

@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 from monitor.bins import ARENA_OF, NOT_FINITE, NULL, VALUES_WIDTH, WIDTHS
 from monitor.domain import Kind
 from monitor.fields import FEATURE_PREFIX, FIELDS
-from monitor.kpi_cells import KPI_NAMES
-from monitor.kpis import KPIS, KPIS_ACROSS, kpi_named
-from monitor.kpis.base import UNIT_GRID, Cell, Estimate, Kpi, KpiAcross, StreamCounts
+from monitor.kpis import KPIS, KPIS_ACROSS, KPIS_AGAINST, RATES, kpi_named
+from monitor.kpis.base import UNIT_GRID, Cell, Estimate, Kpi, KpiAcross, KpiAgainst, StreamCounts
 from tests.unit.kpis.cells import added, binary, flags, flags_from, logs, names, numbers, regression
 
 ALPHA = 0.05
 ONE = pytest.mark.parametrize("kpi", KPIS.values(), ids=KPIS)
 ACROSS = pytest.mark.parametrize("kpi", KPIS_ACROSS.values(), ids=KPIS_ACROSS)
-BOTH = pytest.mark.parametrize("kpi", [*KPIS.values(), *KPIS_ACROSS.values()], ids=[*KPIS, *KPIS_ACROSS])
+AGAINST = pytest.mark.parametrize("kpi", KPIS_AGAINST.values(), ids=KPIS_AGAINST)
+EVERY: Mapping[str, Kpi | KpiAcross | KpiAgainst] = {**KPIS, **KPIS_ACROSS, **KPIS_AGAINST}
+ALL = pytest.mark.parametrize("kpi", EVERY.values(), ids=EVERY)
 CASES = ("all there is", "one row", "one class", "all wrong", "all right", "the same score", "zeros")
 
 
@@ -84,9 +85,11 @@ def cells_of(case: str) -> Mapping[str, Cell]:
     return {f"group={seed}": cell_in(case, seed) for seed in (1, 2, 3)}
 
 
-def answer(kpi: Kpi | KpiAcross, case: str, alpha: float = ALPHA) -> Estimate:
+def answer(kpi: Kpi | KpiAcross | KpiAgainst, case: str, alpha: float = ALPHA) -> Estimate:
     if kpi.name in KPIS_ACROSS:
         return KPIS_ACROSS[kpi.name].estimate_across(cells_of(case), alpha)
+    if kpi.name in KPIS_AGAINST:
+        return KPIS_AGAINST[kpi.name].estimate_against(cell_in("all there is", 1), cell_in(case), alpha)
     return KPIS[kpi.name].estimate(cell_in(case), alpha)
 
 
@@ -101,34 +104,34 @@ def assert_sound(estimate: Estimate) -> None:
         assert low <= value <= high
 
 
-@BOTH
-def test_words_are_there(kpi: Kpi | KpiAcross) -> None:
+@ALL
+def test_words_are_there(kpi: Kpi | KpiAcross | KpiAgainst) -> None:
     assert kpi.fields
     assert kpi.unit in {"ratio", "count", "nats", "usd", "tokens", "s", "label", "weight"}
     assert kpi.is_higher_better in {True, False, None}
-    assert not (kpi.name in KPIS and kpi.name in KPIS_ACROSS)
+    assert len(EVERY) == len(KPIS) + len(KPIS_ACROSS) + len(KPIS_AGAINST)
 
 
-@BOTH
-def test_docstring_says_how_sure_it_is(kpi: Kpi | KpiAcross) -> None:
+@ALL
+def test_docstring_says_how_sure_it_is(kpi: Kpi | KpiAcross | KpiAgainst) -> None:
     text = type(kpi).__doc__ or ""
 
     assert "uarantee" in text or "interval as" in text or "bound without chance" in text
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("case", CASES)
-def test_value_lies_within_its_interval(kpi: Kpi | KpiAcross, case: str) -> None:
+def test_value_lies_within_its_interval(kpi: Kpi | KpiAcross | KpiAgainst, case: str) -> None:
     assert_sound(answer(kpi, case))
 
 
-@BOTH
-def test_every_kpi_is_known_where_all_is_there(kpi: Kpi | KpiAcross) -> None:
+@ALL
+def test_every_kpi_is_known_where_all_is_there(kpi: Kpi | KpiAcross | KpiAgainst) -> None:
     assert answer(kpi, "all there is").samples > 0
 
 
-@BOTH
-def test_a_smaller_chance_of_missing_is_a_wider_interval(kpi: Kpi | KpiAcross) -> None:
+@ALL
+def test_a_smaller_chance_of_missing_is_a_wider_interval(kpi: Kpi | KpiAcross | KpiAgainst) -> None:
     sure, unsure = answer(kpi, "all there is", 0.001), answer(kpi, "all there is", 0.2)
 
     assert sure.value == unsure.value
@@ -159,6 +162,14 @@ def test_fewer_than_two_groups_are_unknown(kpi: KpiAcross) -> None:
     assert math.isnan(kpi.estimate_across({"a": cell, "b": {}}, ALPHA).value)
 
 
+@AGAINST
+def test_without_reference_or_counts_there_is_nothing_to_compare(kpi: KpiAgainst) -> None:
+    cell = cell_in("all there is")
+
+    assert math.isnan(kpi.estimate_against({}, cell, ALPHA).value)
+    assert math.isnan(kpi.estimate_against(cell, {}, ALPHA).value)
+
+
 @ONE
 @pytest.mark.parametrize("kind", Kind)
 def test_streams_of_another_kind_are_no_crash(kpi: Kpi, kind: Kind) -> None:
@@ -169,7 +180,7 @@ def test_streams_of_another_kind_are_no_crash(kpi: Kpi, kind: Kind) -> None:
     assert_sound(kpi.estimate({field: StreamCounts(kind, counts, grid) for field in fields}, ALPHA))
 
 
-@ONE
+@pytest.mark.parametrize("kpi", [kpi for name, kpi in KPIS.items() if name != "logging_completeness"])
 def test_nulls_and_invalid_values_change_nothing(kpi: Kpi) -> None:
     cell = dict(cell_in("all there is"))
     before = kpi.estimate(cell, ALPHA)
@@ -223,11 +234,11 @@ def rows_of_page() -> Mapping[str, list[str]]:
 
 
 def test_the_page_has_all_kpis_and_no_other() -> None:
-    assert set(KPI_NAMES) == rows_of_page().keys()
+    assert {*EVERY, *RATES} == rows_of_page().keys()
 
 
-@BOTH
-def test_the_page_tells_unit_and_fields_and_whether_outcomes_are_needed(kpi: Kpi | KpiAcross) -> None:
+@ALL
+def test_the_page_tells_unit_and_fields_and_whether_outcomes_are_needed(kpi: Kpi | KpiAcross | KpiAgainst) -> None:
     _, unit, _, _, fields, join = rows_of_page()[kpi.name]
     of_inferences = {*FIELDS, "events", "blocked", "bypassed", "delivered_unsafe", "drifted"}
     is_stream = all(field in of_inferences or field.startswith(FEATURE_PREFIX) for field in kpi.fields)

@@ -24,7 +24,7 @@ from monitor.domain import (
 from monitor.intake import DeadLetterStatus, Intake
 from monitor.metrics import STATISTICS
 from monitor.objectives import ErrorBudget
-from monitor.quality import AnomalyScore, JoinStatus, KpiValue
+from monitor.quality import AnomalyScore, JoinStatus, KpiValue, ModeShare
 from monitor.upkeep import StateStatus
 from monitor.versions import GateStatus
 
@@ -133,6 +133,7 @@ def picture() -> Picture:
             forgotten=1,
             nbytes=900_000,
         ),
+        modes=(ModeShare("ranker", "7", "10m", "failure_mode", "slow", 0.5),),
         kpis=(KpiValue("ranker", "7", "", "10m", "auc", 0.81, 0.78, 0.84, 400),),
         budgets=(ErrorBudget("ranker", "7", "error", "", "availability", {"5m": 2.0, "1h": 0.5}, 0.25, 0.9993),),
     )

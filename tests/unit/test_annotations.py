@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,11 @@ import httpx2
 import pytest
 
 from monitor.annotations import KEPT_MAX, Annotations, OpenNotes
+from monitor.decode import ADAPTERS, Limits
+from monitor.domain import Batch, Rejection
 from monitor.web import WebServer, WebTerms
+from tests.golden.traffic import START_S, batch, event, pipeline
+from tests.unit.staging import NOON_S, PLACE, Stage
 
 NOW_S = 1_800_000_000.0
 
@@ -86,3 +91,69 @@ def test_annotations_are_taken_over_http_where_admin_is_on(served: tuple[str, bo
     assert 403 == httpx2.post(address, json=document, headers={"origin": "http://x"}, trust_env=False).status_code
     assert 405 == httpx2.delete(address, trust_env=False).status_code
     assert 1 == len(httpx2.get(address, trust_env=False).json()["annotations"])
+
+
+# ---- as messages
+
+
+def message(**fields: object) -> bytes:
+    return json.dumps({"type": "annotation", "text": "v2 at 10 %", "event_time": START_S, **fields}).encode()
+
+
+def test_annotations_come_as_messages_among_events() -> None:
+    to = pipeline()
+    note = message(kind="release", model="fraud", model_version="v2", author="ci")
+    step = to.step(batch(event(0.0), note, event(1.0), message(event_time="2026-11-28T12:00:00Z")), NOW_S)
+
+    assert [("release", "fraud", START_S), ("note", "", 1_795_867_200.0)] == [
+        (each["kind"], each["model"], each["time"]) for each in step.annotations
+    ]
+    picture = to.picture()
+    assert (4, 2, 2) == (
+        sum(picture.received.values()),
+        picture.counted["events", "annotation"],
+        picture.counted["events", "inference"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (message(text=""), Rejection.BAD_ANNOTATION),
+        (message(kind="party"), Rejection.BAD_ANNOTATION),
+        (message(colour="red"), Rejection.BAD_ANNOTATION),
+        (message(event_time="yesterday"), Rejection.BAD_ANNOTATION),
+        (message(event_time=None), Rejection.NO_TIME),
+        (message().replace(b"1763600000.0", b"1e999"), Rejection.BAD_ANNOTATION),
+    ],
+)
+def test_message_that_is_no_annotation_is_rejected(value: bytes, reason: Rejection) -> None:
+    step = pipeline().step(batch(event(0.0), value), NOW_S)
+
+    assert [(1, reason)] == step.rejected
+    assert [] == step.annotations
+
+
+def test_folds_take_none_and_say_so() -> None:
+    columns = ADAPTERS["canonical"](Limits(has_annotations=False)).decode([message(), event(0.0)])
+
+    assert [(0, Rejection.BAD_KIND)] == columns.rejected
+    assert 1 == len(columns)
+
+
+def test_daemon_keeps_what_came_by_a_topic() -> None:
+    values = [message(kind="incident", event_time=NOON_S), message(kind="incident", event_time=NOON_S)]
+    stage = Stage([Batch(values, [0, 0], [PLACE])]).run()
+
+    assert [("incident", "v2 at 10 %")] == [
+        (each["kind"], each["text"]) for each in stage.app._aides.annotations.latest()
+    ]
+
+
+def test_annotation_that_is_told_twice_is_kept_once() -> None:
+    held = Annotations()
+    first, again = (held.add({"text": "v2", "time": 5}, NOW_S) for _ in range(2))
+    other = held.add({"text": "v2"}, 7)
+
+    assert first == again
+    assert [first, other] == held.latest()

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 from pydantic import TypeAdapter
 
-from monitor import cli, commands, gate_cli, presets
+from monitor import cli, commands, gate_cli
 from monitor.build import references, sinks
 from monitor.config import BUILT_IN_RULES, load_settings
 from monitor.config.http import PORT
@@ -21,7 +21,6 @@ from monitor.decode.canonical import WIRE_NAMES
 from monitor.decode.outcomes import OUTCOME_KINDS
 from monitor.domain import Reason, Rejection
 from monitor.metrics import markdown_table
-from monitor.plans import Plans
 from monitor.replaying import transition_dict
 from monitor.sinks.webhook import WebhookParams, WebhookSink
 from tests.unit.sinks.examples import notice
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"])
-ANYONE: Final = "kafka: {topics: [a]}\nalerts: {owner: me, runbook: book}\n"
 SECRET: Final = "hunter2-hunter2-hunter2"
 ENVIRONMENT: Final = {"KAFKA_PASSWORD": SECRET, "ON_CALL_URL": "https://example.com/hook", "ON_CALL_SECRET": SECRET}
 """What the examples take from the environment."""
@@ -196,37 +194,6 @@ def test_signature_check_takes_what_the_webhook_sends_and_nothing_else() -> None
     assert not names["is_genuine"](SECRET.encode(), headers, b"{ }")
     assert not names["is_genuine"](b"another", headers, b"{}")
     assert not names["is_genuine"](SECRET.encode(), {**headers, "webhook-timestamp": "1"}, b"{}")
-
-
-# ---- KPIs
-
-
-def kpi_cells(column: int) -> list[str]:
-    """Give what stands in backticks in a column of the table of KPIs."""
-    rows = [line.split(" | ") for line in section("KPIs").splitlines() if line.startswith("| ")][2:]
-    return [found for row in rows for found in re.findall(r"`([^`]+)`", row[column])]
-
-
-def test_rules_of_the_table_of_kpis_can_be_used(tmp_path: Path) -> None:
-    rules = [found for found in kpi_cells(2) if ": {" in found]
-    assert len(rules) >= 20
-    for rule in rules:
-        path = tmp_path / "driftd.yaml"
-        path.write_text(f"{ANYONE}models:\n  - thresholds:\n      {rule}\n", encoding="utf-8")
-        name = rule.partition(":")[0]
-
-        assert name in {each.name for each in Plans(load_settings(path, {}))("m", "").rules}
-
-
-def test_tests_of_the_table_of_kpis_exist() -> None:
-    assert [] == [found for found in kpi_cells(3) if not (ROOT / found).is_file()]
-
-
-def test_presets_that_the_table_of_kpis_names_exist() -> None:
-    named = re.findall(r"preset `([a-z-]+)`", section("KPIs"))
-
-    assert named
-    assert set(named) <= set(presets.names())
 
 
 # ---- metrics

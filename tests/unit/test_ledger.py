@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
-from monitor.domain import AlertState, StreamKey, Transition
+from monitor.domain import AlertState, Reason, StreamKey, Transition
 from monitor.drills import rehearsed
 from monitor.ledger import BOUNDS_S, ENDED_MAX, PAGES_MAX, DelayCounts, Ledger
 from monitor.rules import Budget
@@ -22,8 +23,8 @@ def fired(at_s: float = START_S, name: str = "a", **changes: Any) -> Transition:
     return transition(alert(name, FIRING, **changed), at_s=at_s, before=None)
 
 
-def ended(name: str, at_s: float = START_S + 60) -> Transition:
-    return transition(alert(name, RESOLVED), at_s=at_s)
+def ended(name: str, at_s: float = START_S + 60, **changes: Any) -> Transition:  # noqa: ANN401 - fields of an alert
+    return transition(alert(name, RESOLVED, **changes), at_s=at_s)
 
 
 def ledger(*transitions: Transition, pages: float = 2.0, period_s: float = 30 * DAY_S) -> Ledger:
@@ -80,6 +81,16 @@ class TestDelays:
         kept.take([fired()])
 
         assert (3.5, 1) == (kept.pages(START_S).behind.sum_s, sum(kept.pages(START_S).behind.counts))
+
+    def test_time_to_repair_is_from_onset_to_the_end_of_what_fired(self) -> None:
+        passed = transition(alert("never", RESOLVED, firing_s=None), before=PENDING)
+        removed = replace(ended("gone"), reason=Reason.REMOVED)
+        kept = ledger(ended("a", since_s=START_S - 100.0), ended("b", since_s=START_S - 2_000.0), passed, removed)
+        kept.restore(kept.state())
+        resolved = kept.pages(START_S).resolved
+
+        assert 160.0 + 2_060.0 == resolved.sum_s
+        assert {300.0: 1, 3_600.0: 1} == {b: n for b, n in zip(resolved.bounds_s, resolved.counts, strict=False) if n}
 
     @pytest.mark.parametrize(("delay_s", "at"), [(-1.0, 0), (0.0, 0), (0.5, 0), (0.51, 1), (1e9, len(BOUNDS_S))])
     def test_bounds_belong_to_their_bucket(self, delay_s: float, at: int) -> None:

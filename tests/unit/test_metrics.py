@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from monitor.domain import DRILL_MODEL, AlertState, Delays, Pages, Rejection, SinkStatus
+from monitor.domain import DRILL_MODEL, AlertState, Pages, Rejection, SinkStatus
 from monitor.fields import FIELDS
 from monitor.lineage import Lineage
 from monitor.metrics import AMOUNTS, FAMILIES, FLAGS, PAGE_FAMILIES, STATISTICS, Family, markdown_table
 from monitor.tables import SHOWN
-from monitor.upkeep import CourtStatus, HalfStatus
+from monitor.upkeep import CourtStatus, Delays, HalfStatus
 from tests.unit.snapshots import KEYS, alert_of, model_of, partition_of, picture, snapshot, table_of
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 from monitor.alert_json import alert_dict
 from monitor.alert_json import alert_of as alert_of_json
 from monitor.cli import cli
-from monitor.domain import AlertState, Delays, Histogram, Pages, Receipt, Severity, SinkStatus
+from monitor.domain import AlertState, Histogram, Pages, Receipt, Severity, SinkStatus
 from monitor.errors import ConfigError
 from monitor.segment_hits import SegmentHits
 from monitor.status import ITEMS_MAX, status_of, worst_first
-from monitor.upkeep import HalfStatus
+from monitor.upkeep import Delays, HalfStatus
 from monitor.web import Liveness, Probe, WebServer, WebTerms, readiness
 from monitor.web import server as web
 from monitor.web.doorkeeper import HEADERS

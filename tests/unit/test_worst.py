@@ -104,10 +104,28 @@ def test_nothing_is_told_of_segments_that_are_alike(seed: int) -> None:
     assert wrong / 200 <= FALSE_SHARE + 0.03
 
 
-@pytest.mark.parametrize(("field", "is_bad"), [("unsafe", True), ("error", True), ("correct", False)])
+@pytest.mark.parametrize(
+    ("field", "is_bad"),
+    [
+        ("unsafe", True),
+        ("error", True),
+        ("refused", True),
+        ("overridden", True),
+        ("evaluation.policy_violation", True),
+        ("feedback.repeat_contact", True),
+        ("drifted", True),
+        ("blocked", True),
+        ("correct", False),
+        ("success", False),
+        ("labelled", False),
+        ("recall", False),
+        ("evaluation.citation_valid", False),
+        ("feedback", False),
+        ("evaluation.cites_source", False),
+    ],
+)
 def test_which_answer_is_bad(field: str, is_bad: bool) -> None:  # noqa: FBT001 - pytest gives it by name
     assert is_bad == is_yes_bad(field)
-    assert not is_yes_bad("evaluation.cites_source")
 
 
 # ---- from events on

@@ -91,6 +91,8 @@ REJECTED = {
     "the year 9999": (text(event_time="9999-12-31T23:59:59-23:59"), Rejection.BAD_TIME),
     "nothing observed": (text("features"), Rejection.NO_OBSERVATION),
     "nulls alone": (text(features=None, score=None), Rejection.NO_OBSERVATION),
+    "an annotation that says nothing": (text(type="annotation", text=""), Rejection.BAD_ANNOTATION),
+    "an annotation with features": (text(type="annotation", text="v2"), Rejection.BAD_ANNOTATION),
     "another type": (text(type="heartbeat"), Rejection.BAD_KIND),
     "a type that is a number": (text(type=5), Rejection.BAD_KIND),
     "a type that is a list": (text(type=[]), Rejection.BAD_KIND),

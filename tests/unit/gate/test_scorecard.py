@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,21 +86,27 @@ def test_page_for_people_in_all_forms(url: str, tmp_path: Path, monkeypatch: pyt
     assert "| release status | insufficient, against v1 |" in text
     assert "<td>card payments</td>" in run("--url", url, "--format", "html")[1]
     side = run("--url", url, "--offline", "offline.json", "--reconcile")[1]
-    assert "| KPI | offline | canary v2 | live v1 |" in side
-    assert "| accuracy | 0.93 | unknown | unknown |" in side
+    assert "| KPI | offline | canary v2 | live v1 | lift |" in side
+    assert "| accuracy | 0.93 | unknown | unknown | unknown |" in side
+    (line,) = [each for each in side.splitlines() if each.startswith("| unsafe_rate |")]
+    lift, low, high = (float(found) for found in re.findall(r"([+-][\d.]+)%", line))
+    assert -50.0 == pytest.approx(lift, abs=0.5)
+    assert -70.0 < low < lift < high < -25.0
 
 
 def test_changes_since_an_earlier_scorecard(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     earlier: dict[str, Any] = json.loads(run("--url", url, "--format", "json")[1])
-    earlier["scorecards"][1]["kpis"]["unsafe_rate"]["value"] = 0.15
+    earlier["scorecards"][1]["kpis"]["unsafe_rate"] |= {"value": 0.15, "interval": [0.12, 0.18]}
     (tmp_path / "week.json").write_text(json.dumps(earlier), encoding="utf-8")
 
     text = run("--url", url, "--against", "week.json")[1]
 
     assert "| KPI | before | now | change |" in text
     (line,) = [each for each in text.splitlines() if each.startswith("| unsafe_rate | 0.15")]
-    assert line.endswith("| -0.05 |")
+    change, low, high = (float(found) for found in re.findall(r"([+-][\d.]+)", line))
+    assert -0.05 == pytest.approx(change, abs=1e-3)
+    assert -0.1 < low < change < high < 0.0
 
 
 def test_what_can_not_be_read_is_told(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

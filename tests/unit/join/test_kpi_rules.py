@@ -12,9 +12,11 @@ from monitor.config import load_settings
 from monitor.court import Step
 from monitor.domain import AlertState
 from monitor.join.terms import JoinTerms
+from monitor.kpi_cells import Cells, Shown
 from monitor.pipeline import Pipeline
 from monitor.pipeline_terms import LearnTerms
 from monitor.plans import Plans
+from monitor.quality import REFERENCE
 from monitor.rules import KPI, Level, Plan, Rule
 from tests.unit.join.traffic import START_S, encoded, inference, joining, outcome, step
 
@@ -149,6 +151,7 @@ def test_right_and_wrong_scores_are_learned_from_the_same_rows() -> None:
     assert {"score_right", "score_wrong", "score_positive", "score_negative"} == held.keys()
     assert held["score_right"] / (held["score_right"] + held["score_wrong"]) == pytest.approx(0.85, abs=0.05)
     assert held["score_wrong"] < 300 <= held["score_right"]
+    assert held["score_right"] + held["score_wrong"] == held["score_positive"] + held["score_negative"]
 
 
 def test_kpis_are_shown_with_intervals() -> None:
@@ -160,3 +163,74 @@ def test_kpis_are_shown_with_intervals() -> None:
     assert 0.6 < accuracy.low < accuracy.value < accuracy.high < 0.95
     assert 550 <= accuracy.samples <= 800
     assert {"auc", "f1", "ece", "log_loss"} <= {name for name, _, window in found if window == "1m"}
+
+
+def test_model_without_outcomes_has_the_kpis_that_its_rules_name() -> None:
+    rule = Rule("cache", KPI, ("cache_hit_rate",), Level(0.5), None, WINDOWS_S[:1], is_above=False, samples_min=20)
+    speed = Rule("speed", KPI, ("predictions_per_hour", "tokens_per_s"), Level(1e9), None, WINDOWS_S[:1])
+    chance = random.Random(3)
+
+    def asked(number: int, hit: float) -> dict[str, Any]:
+        features = {"cache_hit": chance.random() < hit, "x": 0.5}
+        return inference(number, START_S + number / 10, features=features, tokens_in=10, tokens_out=20)
+
+    made = watching(rule, speed)
+    healthy = fed(made, [asked(i, 0.9) for i in range(1_500)])
+    found = {(kpi.name, kpi.window): kpi for kpi in made.picture().kpis}
+    broken = fed(made, [asked(i, 0.1) for i in range(1_500, 3_000)])
+
+    assert [] == healthy.transitions
+    assert {"cache_hit_rate", "predictions_per_hour", "tokens_per_s"} == {name for name, _ in found}
+    assert found["cache_hit_rate", "1m"].low < 0.9 < found["cache_hit_rate", "1m"].high
+    assert found["predictions_per_hour", "1m"].value == pytest.approx(36_000, rel=0.05)
+    assert found["tokens_per_s", "1m"].value == pytest.approx(300.0, rel=0.05)
+    assert found["cache_hit_rate", REFERENCE].samples >= 600
+    assert {"cache"} == {t.alert.rule for t in broken.transitions if t.alert.state is AlertState.FIRING}
+
+
+def failing(count: int, from_s: float, modes: str, seed: int) -> list[dict[str, Any]]:
+    """Give ten failures a second, of these modes."""
+    chance = random.Random(seed)
+    out = []
+    for number in range(count):
+        key, time_s = seed * 1_000_000 + number, from_s + number / 10
+        said = {"evaluator": "tone", "value": False, "failure_mode": chance.choice(modes)}
+        out += [inference(key, time_s), outcome(key, time_s + 0.05, "evaluation", **said)]
+    return out
+
+
+def test_failures_that_spread_to_new_modes_fire() -> None:
+    limits = {"failure_expansion": 1.0, "failure_growth": 1.2, "new_failure_modes": 0.1}
+    made = watching(*(Rule(kpi, KPI, (kpi,), Level(limit), None, WINDOWS_S[:1]) for kpi, limit in limits.items()))
+    healthy = fed(made, failing(1_200, START_S, "aaab", 1))
+    more = fed(made, failing(400, START_S + 120, "aaab", 2))
+    spread = fed(made, failing(700, START_S + 160, "aaabcdefgh", 3))
+
+    assert [] == healthy.transitions == more.transitions
+    assert limits.keys() == {t.alert.rule for t in spread.transitions if t.alert.state is AlertState.FIRING}
+
+
+def test_kpis_are_worked_out_once_a_pane(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = watching()
+    events = traffic(1_000, START_S, 0.0, 1)
+    fed(made, events)
+    before = made.picture().kpis
+    worked: list[int] = []
+    work_out = Cells._work_out
+
+    def counted(cells: Cells) -> Shown:
+        worked.append(1)
+        return work_out(cells)
+
+    monkeypatch.setattr(Cells, "_work_out", counted)
+
+    assert before is made.picture().kpis
+    assert [] == worked
+    step(made, encoded([inference(7, START_S + 90.0)]))  # late, of a pane that has closed
+    late = made.picture().kpis
+    assert [1] == worked
+    fed(made, traffic(20, START_S + 101.0, 0.0, 2))
+    made.picture()
+    made.picture()
+    assert [1, 1] == worked
+    assert late != before

@@ -254,8 +254,7 @@ def compared(
 def lift(rows: int, before: float, after: float) -> Draw:
     def draw(random: np.random.Generator) -> Estimate:
         old, new = (int(random.binomial(rows, p)) for p in (before, after))
-        cells = {"success": flags(old, rows - old)}, {"success": flags(new, rows - new)}
-        return lift_of(KPIS["task_success"], *cells, alpha=ALPHA)
+        return lift_of(share_of(old, rows, ALPHA), share_of(new, rows, ALPHA))
 
     return draw
 

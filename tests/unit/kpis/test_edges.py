@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.bins import ARENA_OF, NULLS
 from monitor.domain import Kind
 from monitor.kpis import KPIS
 from monitor.kpis.base import UNKNOWN, Estimate, StreamCounts
@@ -16,7 +17,7 @@ from monitor.kpis.calibration import CONFIDENCE, reliability_bins
 from monitor.kpis.compare import GroupDifference, change_of, lift_of
 from monitor.kpis.limits import complement, difference_of, mean_limits, moments_of, quotient_of, ratio_of, share_of
 from monitor.kpis.shares import shares_by_category
-from monitor.kpis.traffic import per_hour
+from monitor.kpis.traffic import per_time
 from tests.unit.kpis.cells import EXPONENT, binary, flags, logs, names, numbers, regression
 
 ALPHA = 0.05
@@ -149,8 +150,9 @@ def test_reasons_of_bypasses_have_a_share_each_commonest_first() -> None:
     cell = {"bypass_reason": names(["timeout"] * 3 + ["crash"] + ["else"], ["crash", "timeout", "never"])}
     found = shares_by_category(cell, "bypass_reason", ALPHA)
 
-    assert {"timeout": share_of(3, 5, ALPHA), "crash": share_of(1, 5, ALPHA)} == found
-    assert ["timeout", "crash"] == [*found]
+    one = share_of(1, 5, ALPHA)
+    assert {"timeout": share_of(3, 5, ALPHA), "crash": one, "(other)": one} == found
+    assert ["timeout", "(other)", "crash"] == [*found]
     assert {} == shares_by_category({}, "bypass_reason", ALPHA)
 
 
@@ -159,8 +161,9 @@ def test_what_is_infinite_is_not_compared() -> None:
     cells = {"a": without, "b": without | {"success": flags(10, 40)}, "c": without | {"success": flags(20, 30)}}
     kpi = KPIS["cost_per_success"]
 
-    assert math.isnan(change_of(kpi, without, cells["b"], ALPHA).value)
-    assert math.isnan(lift_of(kpi, without, cells["b"], ALPHA).value)
+    first, second = kpi.estimate(without, ALPHA), kpi.estimate(cells["b"], ALPHA)
+    assert math.isnan(change_of(first, second).value)
+    assert math.isnan(lift_of(first, second).value)
     assert math.isfinite(GroupDifference("gap", kpi).estimate_across(cells, ALPHA).value)
 
 
@@ -179,10 +182,29 @@ def test_a_feature_outside_is_counted_among_all_features_and_rests_on_events() -
 
 def test_events_per_hour() -> None:
     cell = {"events": StreamCounts(Kind.VOLUME, np.array([600, 0, 0, 0]))}
-    value, low, high, samples = per_hour(KPIS["throughput"].estimate(cell, ALPHA), 600.0)
+    value, low, high, samples = per_time(KPIS["throughput"].estimate(cell, ALPHA), 600.0, 3600.0)
 
     assert (3600.0, 600) == (value, samples)
     assert 3300.0 < low < high < 3920.0
+    assert math.isnan(per_time(Estimate(600.0, 550.0, 650.0, 600), 0.0, 3600.0).value)
+
+
+def test_values_that_were_not_logged_are_counted_among_all_that_should_be() -> None:
+    def lacking(stream: StreamCounts, nulls: int) -> StreamCounts:
+        counts = stream.counts.copy()
+        counts[NULLS[ARENA_OF[stream.kind]]] += nulls
+        return StreamCounts(stream.kind, counts, stream.grid, stream.exponent, stream.categories)
+
+    cell = {
+        "features.age": lacking(numbers([0.5] * 80), 20),
+        "latency_s": lacking(logs([0.1] * 90), 10),
+        "unsafe": lacking(flags(1, 9), 90),
+        "label": numbers([1.0] * 5),
+    }
+    value, low, high, samples = KPIS["logging_completeness"].estimate(cell, ALPHA)
+
+    assert (170 / 200, 100) == (value, samples)
+    assert share_of(85, 100, ALPHA)[1:3] == pytest.approx((low, high))
 
 
 def test_the_reliability_diagram_is_in_order_with_an_interval_each() -> None:
@@ -194,9 +216,9 @@ def test_the_reliability_diagram_is_in_order_with_an_interval_each() -> None:
 
 
 def test_change_is_of_now_less_before() -> None:
-    before, now = {"correct": flags(80, 20)}, {"correct": flags(60, 40)}
+    before, now = (KPIS["accuracy"].estimate({"correct": flags(yes, 100 - yes)}, ALPHA) for yes in (80, 60))
 
-    assert -0.2 == pytest.approx(change_of(KPIS["accuracy"], before, now, ALPHA).value)
+    assert -0.2 == pytest.approx(change_of(before, now).value)
 
 
 def test_two_groups_are_compared_as_two_shares_are() -> None:
