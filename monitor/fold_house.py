@@ -21,7 +21,7 @@ from monitor.claims import Claim, Committed, Stage, Stretch
 from monitor.court import Step
 from monitor.court_house import NOBODY
 from monitor.delta_fold import DeltaFold
-from monitor.deltas import Delta, Post
+from monitor.deltas import Delta, Post, in_posts
 from monitor.domain import Alert, Batch, Gap, Picture, TopicPartition, Transition
 from monitor.errors import SourceError
 from monitor.intake import Origin
@@ -36,8 +36,6 @@ HELD_BYTES_MAX: Final = 64 << 20
 """Of counts and messages that are not cut out yet; beyond it nothing more is taken in."""
 FORWARDED_BYTES_MAX: Final = 4 << 20
 """Of messages that go to courts as they came, which have to fit into posts: beyond it they go before more is taken."""
-POST_BYTES_MAX: Final = 4 << 20
-"""Deltas go in several posts where they are longer together."""
 
 log = structlog.get_logger()
 
@@ -257,7 +255,7 @@ class FoldHouse:
             self._read_s[source] = now_s
             self._committed[source] = claim.to_claim()
             claim.claimed()
-            self._fold.begin(source, claim.acked, claim.limit)
+            self._fold.begin(source, claim.acked, claim.limit, min(claim.acked, positions[source]))
             log.info("partition claimed", source=f"{source.topic}/{source.partition}", **_told(claim))
 
     # ---- flushes
@@ -297,7 +295,8 @@ class FoldHouse:
     def _intent(self, source: TopicPartition, upto: int, untold: Mapping[TopicPartition, int]) -> Committed:
         """Give what to commit before a stretch may go. Its offset may be less than what is acknowledged, never more."""
         found = self._claims[source].intent(upto)
-        return found._replace(offset=min(found.offset, untold.get(source, found.offset)))
+        offset = min(found.offset, untold.get(source, found.offset))
+        return found._replace(offset=offset, back=self._fold.back_from(source, offset))
 
     def _send(self, stretches: Mapping[TopicPartition, Stretch], now_s: float) -> None:
         by_court: list[list[Delta]] = [[] for _ in range(self._courts)]
@@ -307,7 +306,7 @@ class FoldHouse:
                 by_court[court].append(delta)
         partitions = dict(self._partitions())
         for court, deltas in enumerate(by_court):
-            for part in _in_posts(deltas):
+            for part in in_posts(deltas):
                 data = Post(self._sender, now_s, partitions, part).encode()
                 self._posts, self._sent_bytes = self._posts + 1, self._sent_bytes + len(data)
                 self._postbox.send(court, data)
@@ -362,6 +361,7 @@ class FoldHouse:
             overflow=dict(totals.overflow),
             looks=self._flushes,
             half=self._half(),
+            join=self._fold.join_status(),
         )
 
     def _half(self) -> HalfStatus:
@@ -381,19 +381,6 @@ def _firsts(batch: Batch) -> Mapping[TopicPartition, int]:
     for number, offset in zip(batch.partitions, batch.offsets, strict=True):
         out.setdefault(batch.sources[number], int(offset))
     return out
-
-
-def _in_posts(deltas: Sequence[Delta]) -> Iterator[Sequence[Delta]]:
-    """Give deltas in as many parts as they need."""
-    part: list[Delta] = []
-    size = 0
-    for delta in deltas:
-        if part and size + delta.nbytes > POST_BYTES_MAX:
-            yield part
-            part, size = [], 0
-        part.append(delta)
-        size += delta.nbytes
-    yield part
 
 
 def _told(claim: Claim) -> dict[str, int]:

@@ -45,3 +45,4 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 encode: Final = _ENCODER.encode
 inference_of: Final = msgspec.msgpack.Decoder(Inference).decode
 outcomes_of: Final = msgspec.msgpack.Decoder(list[Outcome]).decode
+pair_of: Final = msgspec.msgpack.Decoder(tuple[Inference, Outcome]).decode

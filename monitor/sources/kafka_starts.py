@@ -31,19 +31,20 @@ class StartTerms:
     """How to start.
 
     start: where a group without offsets begins. on_gap: what to do where the log lacks the next message. asks_group:
-    whether what the group has committed says where to start. back: so many messages before that, where there are.
+    whether what the group has committed says where to start. begins_at: gives how far before that, where there are
+    messages, by offset and text.
     """
 
     start: Literal["latest", "earliest"] = "latest"
     on_gap: Literal["fail", "accept-gap"] = "fail"
     asks_group: bool = True
-    back: int = 0
+    begins_at: Callable[[int, str | None], int] | None = None
 
     @classmethod
     def of(cls, terms: KafkaTerms) -> StartTerms:
         """Give how to start by how Kafka is read."""
         is_whole = terms.options.get("auto.offset.reset", "latest") == "earliest"
-        return cls("earliest" if is_whole else "latest", terms.on_gap, terms.positions != "ours", terms.back)
+        return cls("earliest" if is_whole else "latest", terms.on_gap, terms.positions != "ours", terms.begins_at)
 
 
 class Starts:
@@ -130,10 +131,13 @@ class Starts:
         self._count(consumer, {each.topic for each in fresh})
         if fresh and self._terms.asks_group:
             asked = [KafkaPartition(*each) for each in fresh]
-            found = answers(consumer.committed(asked, self._ask_s))
-            if found and self._terms.back:
+            committed = consumer.committed(asked, self._ask_s)
+            found = answers(committed)
+            if found and self._terms.begins_at is not None:
                 lows = log_offsets(consumer, list(found), OFFSET_BEGINNING, self._ask_s)
-                found = {each: max(at - self._terms.back, min(at, lows.get(each, at))) for each, at in found.items()}
+                texts = {TopicPartition(p.topic, p.partition): p.metadata for p in committed}
+                begins = {each: self._terms.begins_at(at, texts[each]) for each, at in found.items()}
+                found = {each: max(begins[each], min(at, lows.get(each, at))) for each, at in found.items()}
             self.positions |= found
         rest = [each for each in unknown if each in self._doubted or each not in self.positions]
         if not rest:
