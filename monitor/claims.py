@@ -51,7 +51,7 @@ def committed_of(offset: int, text: str | None) -> Committed:
 
 
 def read_from(offset: int, text: str | None, before: int) -> int:
-    """Give where a new owner begins to read: so many messages before what it counts, and all that may wait to be joined.
+    """Give where a new owner begins to read: so many messages before what it counts, and all that may be joined.
 
     May be less than 0, or than the first offset there is.
     """

@@ -116,7 +116,12 @@ class DeltaFold:
 
     def join_status(self) -> JoinStatus:
         """Give what there is to see of the join; how many were joined the courts tell."""
-        return JoinStatus() if self._join is None else self._join.status(each.join for each in self._sources.values())
+        return JoinStatus() if self._join is None else self._join.status()
+
+    @property
+    def elsewhere(self) -> int:
+        """Outcomes that can't be joined, since their inference is in another partition: those that were noticed."""
+        return 0 if self._join is None else self._join.elsewhere
 
     @property
     def forwarded_bytes(self) -> int:
@@ -176,9 +181,7 @@ class DeltaFold:
         for _, join, *_ in self._joined(columns, places, is_kept, now_s):
             join.joiner.forget_results()  # they were told by those before
 
-    def _take_columns(
-        self, columns: Columns, places: _Places, values: Sequence[bytes | None], now_s: float
-    ) -> None:
+    def _take_columns(self, columns: Columns, places: _Places, values: Sequence[bytes | None], now_s: float) -> None:
         """Count the events of messages, and what they say of each other."""
         is_kept = is_counted = np.ones(len(columns), dtype=bool)
         scopes = np.zeros(0, dtype=np.int64)
@@ -238,9 +241,7 @@ class DeltaFold:
         is_forwarded[self._count(columns, scopes, panes, numbers, chosen)] = True
         is_counted = is_kept & ~is_forwarded
         if is_counted.any():
-            self._times.append(
-                (numbers[is_counted], self.table.subject_of[scopes[is_counted]], times_s[is_counted])
-            )
+            self._times.append((numbers[is_counted], self.table.subject_of[scopes[is_counted]], times_s[is_counted]))
         sources = places.of_events(columns)
         for i in np.flatnonzero(is_kept & is_forwarded).tolist():
             held_by = places.sources[int(sources[i])]

@@ -39,6 +39,8 @@ LOOKED_FOR_MAX: Final = 16
 
 TOLD_BY_COURTS: Final = frozenset({"joined", "late"})
 """What becomes of outcomes, as courts tell it."""
+ELSEWHERE: Final = "elsewhere"
+"""Of outcomes that wait: their inference was found in another partition."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class SourceJoin:
     joiner: Joiner
     reach: Reach
     spans: Cohorts
+    kept: tuple[Pending, Pending]
     latest_s: float = -np.inf
     ripe: OpenPanes = field(default_factory=OpenPanes)
     cohorts: Counter[tuple[int, str, int]] = field(default_factory=Counter)
@@ -102,6 +105,7 @@ class DeltaJoin:
         self._cohorts = Cohorts(terms.join.horizon_s, terms.time.pane_s)
         self._results: Counter[tuple[str, str]] = Counter()
         self._gone: Counter[str] = Counter()
+        self._held: list[SourceJoin] = []
 
     @property
     def terms(self) -> JoinTerms:
@@ -110,14 +114,13 @@ class DeltaJoin:
 
     def begin(self, source: TopicPartition, start: int) -> SourceJoin:
         """Give the join of a partition that is read from an offset on."""
-        names = (f"{source.topic}-{source.partition}/{half}" for half in ("inferences", "outcomes"))
-        inferences, outcomes = (Pending(self._terms.backing_of(name)) for name in names)
-        for held in (inferences, outcomes):
-            held.restore("", {})  # what an earlier owner has left
+        name = f"{source.topic}-{source.partition}"
+        kept = Pending(self._terms.backing_of(f"{name}/asked")), Pending(self._terms.backing_of(f"{name}/told"))
         reach = Reach(start)
         kind_of = partial(label_kind, self._table)
-        joiner = Joiner(self.terms, self._task_of, (inferences, outcomes), self._terms.seed, kind_of, reach)
-        return SourceJoin(joiner, reach, self._cohorts)
+        joiner = Joiner(self.terms, self._task_of, kept, self._terms.seed, kind_of, reach)
+        self._held.append(SourceJoin(joiner, reach, self._cohorts, kept))
+        return self._held[-1]
 
     def _task_of(self, model: str, version: str) -> Task:
         return self._terms.plan_of(model, version).watch.task
@@ -126,13 +129,18 @@ class DeltaJoin:
 
     def end(self, held: SourceJoin) -> None:
         """Keep the totals of a partition that was given up; what waits in it is somebody else's by now."""
+        self._held = [each for each in self._held if each is not held]
+        for each in held.kept:
+            each.clear()
         status = held.joiner.status()
-        self._results.update({each: n for each, n in status.outcomes.items() if each[1] not in {*TOLD_BY_COURTS, "waiting"}})
+        self._results.update(
+            {each: n for each, n in status.outcomes.items() if each[1] not in {*TOLD_BY_COURTS, "waiting"}}
+        )
         self._gone.update(expired=status.expired, forgotten=status.forgotten)
 
-    def status(self, held: Iterable[SourceJoin | None]) -> JoinStatus:
+    def status(self) -> JoinStatus:
         """Give what there is to see of all partitions together; those that were joined the courts tell."""
-        each = [join.joiner.status() for join in held if join is not None]
+        each = [held.joiner.status() for held in self._held]
         results = self._results.copy()
         for status in each:
             results.update({key: count for key, count in status.outcomes.items() if key[1] not in TOLD_BY_COURTS})
@@ -188,6 +196,7 @@ class DeltaJoin:
 
     def count(self, held: SourceJoin, joined: Sequence[Row], offsets: IntArray, fine_until: int) -> None:
         """Count rows where layouts tell how, and put the others by, to be sent as they are."""
+        self._look_for(held)
         if not joined:
             return
         rows = columns_of(joined)
@@ -215,6 +224,18 @@ class DeltaJoin:
                 self._send(held, row, int(at[i]))
             else:
                 self._note_row(held, row, int(scopes[i]))
+
+    def _look_for(self, held: SourceJoin) -> None:
+        """See whether inferences of outcomes that have none are in other partitions, where they can't be joined."""
+        for kind, each in held.joiner.waited[:LOOKED_FOR_MAX]:
+            if any(other is not held and other.joiner.knows(each) for other in self._held):
+                self._results[kind, ELSEWHERE] += 1
+        held.joiner.waited.clear()
+
+    @property
+    def elsewhere(self) -> int:
+        """Outcomes seen so far whose inference is in another partition; there may be far more."""
+        return sum(count for (_, result), count in self._results.items() if result == ELSEWHERE)
 
     def _maturity_of(self, subject: int) -> float:
         task = self._table.subjects[subject].watch.task

@@ -87,8 +87,8 @@ class Delta:
     is_idle: nothing is left to read, and nothing came for a while: for quiet_s, as of the message's wall clock.
     panes: in which the stretch has events, of whichever court, so that all courts close panes at the pace of one
     process, whatever their own models get; ascending. ripe: as counted, of inferences and outcomes joined, in the panes
-    in which they count at the earliest. pairs: of those that can't be counted by others. results: how many outcomes have
-    found their inference, by kind and what became of them, without those of pairs.
+    in which they count at the earliest. pairs: of those that can't be counted by others. results: of outcomes that have
+    found their inference: kind, what became of them, and how many, without those of pairs.
     """
 
     source: TopicPartition

@@ -36,6 +36,14 @@ HELD_BYTES_MAX: Final = 64 << 20
 """Of counts and messages that are not cut out yet; beyond it nothing more is taken in."""
 FORWARDED_BYTES_MAX: Final = 4 << 20
 """Of messages that go to courts as they came, which have to fit into posts: beyond it they go before more is taken."""
+GONE: Final = {
+    "error_code": "join_unread",
+    "cure": "keep the topic of events for longer than outcomes.ttl_s: what is left is joined",
+}
+STRAY: Final = {
+    "error_code": "outcomes_elsewhere",
+    "cure": "their inferences are in other partitions: have both sent with request_id as key, by one partitioner",
+}
 
 log = structlog.get_logger()
 
@@ -115,6 +123,7 @@ class FoldHouse:
         self._is_sending = False
         self._due_s = self._now_s = self._well_s = 0.0
         self._flushes = self._posts = self._sent_bytes = 0
+        self._elsewhere = 0
         self._missing = Missing()
 
     # ---- messages
@@ -256,7 +265,10 @@ class FoldHouse:
             self._committed[source] = claim.to_claim()
             claim.claimed()
             self._fold.begin(source, claim.acked, claim.limit, min(claim.acked, positions[source]))
-            log.info("partition claimed", source=f"{source.topic}/{source.partition}", **_told(claim))
+            name = f"{source.topic}/{source.partition}"
+            if claim.back is not None and positions[source] > claim.back:
+                log.warning("what waited for outcomes is partly gone", source=name, **GONE)
+            log.info("partition claimed", source=name, **_told(claim))
 
     # ---- flushes
 
@@ -312,6 +324,9 @@ class FoldHouse:
                 self._postbox.send(court, data)
         self._is_sending = True
         self._flushes += 1
+        if self._fold.elsewhere > 2 * self._elsewhere:  # once for each doubling
+            self._elsewhere = self._fold.elsewhere
+            log.error("outcomes are not joined", noticed=self._elsewhere, **STRAY)
 
     # ---- what the loop asks besides
 

@@ -88,7 +88,7 @@ class Cohorts:
         return True
 
     def due(self, now_s: float) -> Iterator[Known]:
-        """Give the cohorts that are old enough now, and forget them; each field from the first cohort that has it on."""
+        """Give the cohorts that are old enough, and forget them; each field from the first one on that has it."""
         last = int((now_s - self._horizon_s) // self._span_s)
         if last <= self._next:
             return

@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
     message: the place in the batch of the one that came last. marks: of the inference, before this outcome. time_s:
     when it counts at the earliest. fields: may be none. marked: what the inference is by this outcome, "" if nothing.
-    result: what became of the outcome: joined, or late. is_guess: what kind of answer it is was told by this pair alone.
+    result: what became of the outcome: joined, or late. is_guess: what kind of task it is, this pair alone told.
     """
 
     message: int

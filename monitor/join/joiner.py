@@ -75,6 +75,8 @@ class Joiner:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.expired = 0
         self.forgotten = 0
+        self.waited: list[tuple[str, bytes]] = []
+        """With `reach`: kinds and ids of outcomes that began to wait, until whoever asks clears it."""
 
     def status(self) -> JoinStatus:
         """Give what there is to see of it."""
@@ -92,6 +94,7 @@ class Joiner:
         """Count anew from here on; what waits, waits."""
         self.counts = Counter({each: count for each, count in self.counts.items() if each[1] == "waiting"})
         self.expired = self.forgotten = 0
+        self.waited.clear()
 
     # ---- messages
 
@@ -239,7 +242,13 @@ class Joiner:
             if asked.marks is not marks:
                 self._pending.change(generation, one.asked, encode(asked))
 
+    def knows(self, each: bytes) -> bool:
+        """Tell whether an inference of an id is remembered."""
+        return self._pending.get_many([each]) != [None]
+
     def _wait(self, each: bytes, told: Outcome) -> None:
+        if self._reach is not None:
+            self.waited.append((told.kind, each))
         (found,) = self._waiting.get_many([each])
         if found is None:
             if len(self._waiting) >= self.terms.pending_max:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,9 +32,10 @@ BACK: Final = 5
 """Messages that are read again at least, to know duplicates."""
 
 Sent = tuple[int, bytes]
+Told = list[tuple[object, ...]]
 
 
-def traffic(seconds: float, rate_per_s: float, seed: int, delay_s: float = 15.0) -> list[Sent]:
+def traffic(seconds: float, rate_per_s: float, seed: int, delay_s: float = 8.0) -> list[Sent]:
     """Give messages in the order of sending, each in the partition of its request: inferences and what came of them."""
     rng = random.Random(seed)
     out: list[tuple[float, int, dict[str, Any]]] = []
@@ -48,8 +50,8 @@ def traffic(seconds: float, rate_per_s: float, seed: int, delay_s: float = 15.0)
         out.append((at_s, place, {**asked, **more}))
         if rng.random() < 0.02:
             out.append((at_s + 0.3, place, {**asked, **more}))  # a duplicate
-        for told in said(rng, name, at_s, is_fraud=is_fraud, delay_s=delay_s):
-            out.append((max(told["event_time"], START_S), place, told))
+        told = said(rng, name, at_s, is_fraud=is_fraud, delay_s=delay_s)
+        out += [(max(each["event_time"], START_S), place, each) for each in told]
     return [(place, json.dumps(event).encode()) for _, place, event in sorted(out, key=lambda each: each[0])]
 
 
@@ -71,7 +73,7 @@ def said(rng: random.Random, name: str, at_s: float, *, is_fraud: bool, delay_s:
 
 @dataclass
 class Broker:
-    """What outlives a fold: commits, and the topic of deltas. refuses: whose commits it does not take any more."""
+    """What outlives a fold: commits, and the topics of deltas and layouts."""
 
     courts: int
     committed: dict[TopicPartition, tuple[int, str]] = field(default_factory=dict)
@@ -83,7 +85,10 @@ class Broker:
 
 
 class Member:
-    """A fold, and its connection. is_fenced: the group has missed it: brokers refuse what it commits."""
+    """A fold, and its connection.
+
+    is_fenced: the group has missed it: brokers refuse what it commits. left: posts that arrive before it is dead.
+    """
 
     def __init__(self, broker: Broker, terms: PipelineTerms, now_s: float) -> None:
         self._broker = broker
@@ -92,6 +97,7 @@ class Member:
         self.now_s = now_s
         self.is_fenced = False
         self.is_answered = True
+        self.left = math.inf
         self._known = 0
         fold = DeltaFold(terms, ADAPTERS["canonical"](Limits()), broker.courts)
         hands = Hands(
@@ -119,7 +125,9 @@ class Member:
         return not self.is_fenced
 
     def send(self, court: int, data: bytes) -> None:
-        self._broker.logs[court].append(data)
+        self.left -= 1
+        if self.left >= 0:
+            self._broker.logs[court].append(data)
 
     def has_all(self) -> bool:
         return self.is_answered
@@ -129,6 +137,18 @@ class Member:
         found = self._broker.committed.get(source)
         self.tenures[source] = tenure
         self.at[source] = 0 if found is None else max(0, read_from(*found, BACK))
+
+    def take(self, source: TopicPartition, values: Sequence[bytes]) -> None:
+        """Read on."""
+        at = range(self.at[source], self.at[source] + len(values))
+        self.at[source] = at.stop
+        if values:
+            self.house.step(Batch(values, [0] * len(at), [source], offsets=list(at)), self.now_s)
+
+    def flush(self, now_s: float) -> None:
+        """Send what is due."""
+        self.now_s = now_s
+        self.house.idle((), 0.0, now_s)
 
     def end(self, source: TopicPartition) -> None:
         """Let go of a partition."""
@@ -152,8 +172,8 @@ class JoinedCluster:
         self.broker = Broker(self.courts)
         self.judges = [self.court() for _ in range(self.courts)]
         self.read = [0] * self.courts
-        self.told: list[tuple[object, ...]] = []
-        self._tenures = 0
+        self.told: Told = []
+        self._tenures = self._soon = 0
         self.members: list[Member] = []
         self.zombies: list[Member] = []
         self.owners: dict[TopicPartition, Member] = {}
@@ -203,22 +223,20 @@ class JoinedCluster:
             self._flush(zombie)
         if self.rng.random() < 0.3:
             self._judge(self.rng.randrange(self.courts))
-        if self.rng.random() < self.hurt:
+        self._soon -= 1
+        if self.rng.random() < (0.4 if self._soon > 0 else self.hurt):  # seldom one alone
+            self._soon = self._soon if self._soon > 0 else self.rng.randrange(12)
             self._hurt()
 
     def _read(self, member: Member, source: TopicPartition) -> None:
         first = member.at[source]
-        values = self.queues[source.partition][first : first + self.rng.randrange(1, 60)]
+        values = self.queues[source.partition][first : first + self.rng.randrange(1, 16)]
         self.again += sum(committed_of(*self.broker.committed.get(source, (0, ""))).offset > first for _ in values)
-        member.at[source] += len(values)
-        if values:
-            at = list(range(first, first + len(values)))
-            member.house.step(Batch(values, [0] * len(at), [source], offsets=at), member.now_s)
+        member.take(source, values)
 
     def _flush(self, member: Member) -> None:
         self._now_s += FLUSH_S
-        member.now_s = self._now_s
-        member.house.idle((), 0.0, member.now_s)
+        member.flush(self._now_s)
 
     def _hurt(self) -> None:
         kind = self.rng.choice(list(self.done))
@@ -229,6 +247,11 @@ class JoinedCluster:
             self._give(source)
             return
         gone = self.members.pop(self.rng.randrange(len(self.members)))
+        if kind == "kill":  # in the midst of a flush, of which some courts may have some
+            for source in gone.tenures:
+                self._read(gone, source)
+            gone.is_answered, gone.left = True, self.rng.randrange(self.courts + 1)
+            self._flush(gone)
         gone.is_fenced = True
         self.zombies += [gone] if kind == "zombie" else []
         self.members.append(Member(self.broker, self.terms, self._now_s))
@@ -249,6 +272,6 @@ class JoinedCluster:
                 self.broker.layouts += judge.known_layouts()
 
 
-def told(transitions: Iterable[Any]) -> list[tuple[object, ...]]:
+def told(transitions: Iterable[Any]) -> Told:
     """Give alerts in a form to be compared."""
     return [(each.time_s, each.alert.rule, each.alert.key, each.alert.state, each.alert.value) for each in transitions]

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from monitor import build, deltas
+from monitor import build, deltas, fold_house
 from monitor.claims import Committed
 from monitor.config import Settings
 from monitor.court import Step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -11,48 +12,53 @@ import pytest
 from monitor import build
 from monitor.baseline import Input, build_references
 from monitor.config import Settings
+from monitor.decode import ADAPTERS, Limits
+from monitor.delta_court import DeltaCourt
+from monitor.deltas import Post
 from monitor.domain import Batch
-from tests.unit.scaleout.joined import NOW_S, SOURCES, JoinedCluster, traffic
+from monitor.fold_house import FLUSH_S
+from tests.unit.scaleout.joined import NOW_S, SOURCES, Broker, JoinedCluster, Member, told, traffic
 from tests.unit.scaleout.test_halves import counts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from monitor.court import Court
+    from monitor.pipeline_terms import PipelineTerms
     from monitor.references import Reference
-    from tests.unit.scaleout.joined import Sent
+    from tests.unit.scaleout.joined import Sent, Told
 
-OUTCOMES: Final = {"join": "always", "ttl_s": 60, "absence_s": 20}
-
-
-def settings_of(**outcomes: object) -> Settings:
-    return Settings.model_validate(
-        {
-            "kafka": {"topics": ["t"]},
-            "alerts": {"windows": ["10s"]},
-            "outcomes": {**OUTCOMES, **outcomes},
-            "models": [{"match": "*", "segments": ["country"]}],
-        }
-    )
+SETTINGS: Final = Settings.model_validate(
+    {
+        "kafka": {"topics": ["t"]},
+        "alerts": {"windows": ["10s"]},
+        "outcomes": {"join": "always", "ttl_s": 60, "absence_s": 10},
+        "models": [{"match": "*", "segments": ["country"]}],
+        "time": {"grace_s": 2},
+    }
+)
 
 
-SETTINGS: Final = settings_of()
+def terms_of(maturity_s: float = 0.0, sample: float = 1.0) -> PipelineTerms:
+    """Give terms by which entries come and go within the traffic, as days later they would."""
+    terms = build.pipeline_terms(SETTINGS)
+    return replace(terms, seed=7, join=replace(terms.join, ttl_s=24.0, maturity_s=maturity_s, sample=sample))
 
 
 @pytest.fixture(scope="module")
 def references() -> Sequence[Reference]:
-    history = [value for _, value in traffic(300.0, 10.0, seed=99)]
+    history = [value for _, value in traffic(60.0, 10.0, seed=99)]
     return build_references(SETTINGS, Input("test", lambda _: iter([history]))).references
 
 
-def in_one(settings: Settings, references: Sequence[Reference], messages: Sequence[Sent]) -> Court:
-    whole = build.pipeline(settings, references)
+def in_one(terms: PipelineTerms, references: Sequence[Reference], messages: Sequence[Sent]) -> tuple[Court, Told]:
+    whole, out = build.pipeline(SETTINGS, references, terms), []
     whole.assign(SOURCES)
     for at in range(0, len(messages), 40):
         part = messages[at : at + 40]
-        whole.step(Batch([value for _, value in part], [number for number, _ in part], SOURCES), NOW_S)
-    whole.finish()
-    return whole
+        step = whole.step(Batch([value for _, value in part], [number for number, _ in part], SOURCES), NOW_S)
+        out += told(step.transitions)
+    return whole, out + told(whole.finish().transitions)
 
 
 def joined(*courts: Court) -> Counter[tuple[str, str]]:
@@ -62,27 +68,56 @@ def joined(*courts: Court) -> Counter[tuple[str, str]]:
     return out
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_counts_are_those_of_one_process(references: Sequence[Reference], seed: int) -> None:
-    messages = traffic(150.0, 12.0, seed)
-    whole = in_one(SETTINGS, references, messages)
-    cluster = JoinedCluster(build.pipeline_terms(SETTINGS), references, random.Random(seed), hurt=0.0)
+def compare(references: Sequence[Reference], seed: int, terms: PipelineTerms, hurt: float) -> JoinedCluster:
+    messages = traffic(50.0, 8.0, seed)
+    whole, alone = in_one(terms, references, messages)
+    cluster = JoinedCluster(terms, references, random.Random(seed), hurt=hurt)
 
     cluster.run(messages)
 
+    assert joined(whole)["label", "joined"] > 150
     assert joined(whole) == joined(*cluster.judges)
     assert counts_of([whole]) == counts_of(cluster.judges)
+    assert sorted(alone, key=str) == sorted(cluster.told, key=str)
+    return cluster
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "terms", [terms_of(), terms_of(maturity_s=9.0), terms_of(sample=0.7)], ids=["at_once", "mature", "sampled"]
+)
+def test_counts_are_those_of_one_process(references: Sequence[Reference], terms: PipelineTerms) -> None:
+    compare(references, 1, terms, hurt=0.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_killed_and_stopped_they_neither_lose_nor_double_an_outcome(references: Sequence[Reference], seed: int) -> None:
-    messages = traffic(150.0, 12.0, seed)
-    whole = in_one(SETTINGS, references, messages)
-    cluster = JoinedCluster(build.pipeline_terms(SETTINGS), references, random.Random(seed))
+    cluster = compare(references, seed, terms_of(), hurt=0.04)
 
-    cluster.run(messages)
+    assert min(cluster.done.values()) > 5
+    assert cluster.again > 500
 
-    assert sum(cluster.done.values()) > 3
-    assert cluster.again > 100
-    assert joined(whole) == joined(*cluster.judges)
-    assert counts_of([whole]) == counts_of(cluster.judges)
+
+def test_pairs_of_which_a_court_has_some_count_once() -> None:
+    """One owner means to send all and sends nothing, the next sends half, the third all, as it came."""
+    terms, place, messages = terms_of(), SOURCES[0], [value for _, value in traffic(20.0, 8.0, 1)]
+    broker, court = Broker(1), DeltaCourt(terms, ADAPTERS["canonical"](Limits()))
+    for number, (upto, posts) in enumerate([(len(messages), 0), (len(messages) // 2, 1), (len(messages), 9)]):
+        owner = Member(broker, terms, NOW_S + 10 * number)
+        owner.begin(place, number)
+        owner.take(place, messages[:1])  # of which it sends what it must, before it claims more
+        owner.take(place, messages[1:upto])
+        owner.left = posts
+        for _ in range(3 if posts > 1 else 1):
+            owner.flush(owner.now_s + FLUSH_S)
+    for data in broker.logs[0]:
+        court.take(Post.decode(data, "a post"))
+    alone = build.pipeline(SETTINGS, (), terms)
+    alone.step(Batch(messages, [0] * len(messages), [place]), NOW_S)
+
+    assert [len(messages) // 2, len(messages)] == [end for end in ends(broker.logs[0]) if end > 1][:2]
+    assert joined(alone)["label", "joined"] > 50
+    assert joined(alone) == joined(court)
+
+
+def ends(posts: Sequence[bytes]) -> list[int]:
+    return [delta.stretch.next for data in posts for delta in Post.decode(data, "a post").deltas if any(delta.stretch)]
