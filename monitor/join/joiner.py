@@ -195,10 +195,10 @@ class Joiner:
         def some(column: Sequence[Any]) -> Sequence[Any]:
             return column if len(at) == len(column) else [column[i] for i in at]
 
-        tokens = none
+        tokens: Sequence[float | None] = none[: len(at)]
         if "tokens_in" in fields or "tokens_out" in fields:
-            pairs = zip(fields.get("tokens_in", none), fields.get("tokens_out", none), strict=True)
-            tokens = [_sum(*pair) for pair in pairs]  # type: ignore[assignment]  # a column
+            pairs = zip(some(fields.get("tokens_in", none)), some(fields.get("tokens_out", none)), strict=True)
+            tokens = [_sum(*pair) for pair in pairs]
         named = (fields.get(name, none) for name in ("prediction", "score"))
         return list(
             map(
@@ -209,7 +209,7 @@ class Joiner:
                 *map(some, named),
                 some(columns.segments),
                 some(fields.get("cost_usd", none)),
-                some(tokens),
+                tokens,
             )
         )
 

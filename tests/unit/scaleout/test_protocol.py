@@ -30,6 +30,7 @@ def test_every_event_counts_once_whatever_happens() -> None:
     assert min(told.verdicts["stale"], told.verdicts["old"]) > HISTORIES
     assert told.overlaps > HISTORIES / 50, "fine stretches were taken in part"
     assert told.late > HISTORIES / 20, "requests arrived when all else was over"
+    assert told.joined > HISTORIES
 
 
 def test_history_is_decided_by_its_seed() -> None:
@@ -50,6 +51,8 @@ def test_history_is_decided_by_its_seed() -> None:
         pytest.param(Rules(tells_fine=False), id="fine_stretches_as_counts"),
         pytest.param(Rules(is_alike=False), id="sent_again_in_another_cut"),
         pytest.param(Rules(waits_for_all=False), id="acknowledged_by_one_court"),
+        pytest.param(Rules(reads_back=False), id="what_waits_is_not_read_back"),
+        pytest.param(Rules(heeds_acked=False), id="read_back_from_what_was_read"),
     ],
 )
 def test_broken_rule_is_found(rules: Rules) -> None:
