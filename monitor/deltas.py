@@ -168,7 +168,7 @@ class Delta:
             ripe=_counted_of(state.get("ripe", {})),
             pairs=[Paired(*each) for each in zip(pair_offsets, state.get("pairs", ()), strict=True)],
             cohorts=[Cohort(*each[:5]) for each in state.get("cohorts", ())],
-            results=[(str(kind), str(result), int(count)) for kind, result, count in state.get("results", ())],
+            results=[(str(kind), str(result), int(count)) for kind, result, count, *_ in state.get("results", ())],
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from structlog.testing import capture_logs
 
 from monitor import build
 from monitor.baseline import Input, build_references
@@ -117,6 +118,35 @@ def test_pairs_of_which_a_court_has_some_count_once() -> None:
     assert [len(messages) // 2, len(messages)] == [end for end in ends(broker.logs[0]) if end > 1][:2]
     assert joined(alone)["label", "joined"] > 50
     assert joined(alone) == joined(court)
+
+
+def test_outcomes_whose_inference_is_elsewhere_are_told() -> None:
+    messages = [value for place, value in traffic(20.0, 8.0, 1) if place == 0]
+    owner = Member(Broker(1), terms_of(), NOW_S)
+    for place, is_own in ((SOURCES[0], False), (SOURCES[1], True)):
+        owner.begin(place, 1)
+        owner.take(place, messages[:1])
+        owner.take(place, [each for each in messages if (b'"outcome"' in each) is is_own])
+    with capture_logs() as log:
+        owner.flush(owner.now_s + FLUSH_S)
+
+    found = owner.house.picture().join
+    assert found.outcomes["label", "elsewhere"] > 0
+    assert found.waiting > 10
+    told = next(line for line in log if line.get("error_code") == "outcomes_elsewhere")
+    assert "request_id as key" in told["cure"]
+
+
+def test_what_is_no_longer_there_to_be_read_back_is_told() -> None:
+    broker = Broker(1, {SOURCES[0]: (100, "driftd2:1:100:20")})
+    owner = Member(broker, terms_of(), NOW_S)
+    owner.begin(SOURCES[0], 1)
+    began_at, owner.at[SOURCES[0]] = owner.at[SOURCES[0]], 60
+    with capture_logs() as log:
+        owner.flush(owner.now_s + FLUSH_S)
+
+    assert 20 == began_at
+    assert ["join_unread"] == [line["error_code"] for line in log if line["log_level"] == "warning"]
 
 
 def ends(posts: Sequence[bytes]) -> list[int]:
