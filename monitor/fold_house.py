@@ -375,18 +375,15 @@ class FoldHouse:
             clamped=dict(totals.clamped),
             overflow=dict(totals.overflow),
             looks=self._flushes,
-            half=self._half(),
+            half=HalfStatus(
+                role="fold",
+                claims=len(self._claims),
+                unclaimed=len(self._tenures.keys() - self._claims.keys()),
+                waiting_s=self._now_s - self._well_s,
+                posts=self._posts,
+                sent_bytes=self._sent_bytes,
+            ),
             join=self._fold.join_status(),
-        )
-
-    def _half(self) -> HalfStatus:
-        return HalfStatus(
-            role="fold",
-            claims=len(self._claims),
-            unclaimed=len(self._tenures.keys() - self._claims.keys()),
-            waiting_s=self._now_s - self._well_s,
-            posts=self._posts,
-            sent_bytes=self._sent_bytes,
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from monitor.decode.base import Columns, Outcomes
 from monitor.join.answers import Fields, judged_fields, kind_of_task, label_fields, success_of, text_of
@@ -18,7 +18,7 @@ from monitor.join.ids import Ids
 from monitor.join.joined import Row, Told
 from monitor.join.pending import Pending
 from monitor.join.reach import Reach
-from monitor.join.records import Inference, Outcome, encode, inference_of, outcomes_of
+from monitor.join.records import Inference, Outcome, encode, inference_of, inferences_of, outcomes_of
 from monitor.join.terms import JoinTerms, Task
 from monitor.kept import Section, State
 from monitor.quality import JoinStatus
@@ -148,7 +148,7 @@ class Joiner:
         """Remember inferences, and join those that outcomes wait for."""
         if not sampled:
             return
-        records = self._records(columns, sampled)
+        records = inferences_of(columns, [i for i, _ in sampled])
         ids = [each for _, each in sampled]
         generations = [int(record.time_s // self._span_s) for record in records]
         if self._reach is not None:
@@ -186,32 +186,6 @@ class Joiner:
 
     def _is_near(self, asked: Inference, told: Outcome) -> bool:
         return abs(told.time_s - asked.time_s) <= self.terms.ttl_s
-
-    def _records(self, columns: Columns, sampled: Sequence[tuple[int, bytes]]) -> list[Inference]:
-        at = [i for i, _ in sampled]
-        none = (None,) * len(columns)
-        fields = columns.fields
-
-        def some(column: Sequence[Any]) -> Sequence[Any]:
-            return column if len(at) == len(column) else [column[i] for i in at]
-
-        tokens: Sequence[float | None] = none[: len(at)]
-        if "tokens_in" in fields or "tokens_out" in fields:
-            pairs = zip(some(fields.get("tokens_in", none)), some(fields.get("tokens_out", none)), strict=True)
-            tokens = [_sum(*pair) for pair in pairs]
-        named = (fields.get(name, none) for name in ("prediction", "score"))
-        return list(
-            map(
-                Inference,
-                some(columns.models),
-                some(columns.versions),
-                columns.times_s[at].tolist(),
-                *map(some, named),
-                some(columns.segments),
-                some(fields.get("cost_usd", none)),
-                tokens,
-            )
-        )
 
     def _told(self, outcomes: Outcomes) -> list[Told]:
         """Give the outcomes that are sampled, in order, with the ids of their inferences."""
@@ -408,11 +382,6 @@ class Joiner:
         self._span_s = float(state.get("span_s", self._span_s))  # what waits is sorted by it
         self._pending.restore(INFERENCES, states)
         self._waiting.restore(WAITING, states)
-
-
-def _sum(*parts: object) -> float | None:
-    numbers = [part for part in parts if isinstance(part, (int, float)) and type(part) is not bool]
-    return sum(numbers) if numbers else None
 
 
 def _name(value: object) -> str:
