@@ -17,7 +17,7 @@ import numpy as np
 from monitor.claims import Stretch
 from monitor.closed_table import ClosedTable, StrangeProbes
 from monitor.decode import Adapter, Columns
-from monitor.delta_join import DeltaJoin, SourceJoin
+from monitor.delta_join import LOOKS_MAX, DeltaJoin, SourceJoin
 from monitor.deltas import Counters, Delta, Forwarded, court_of
 from monitor.domain import Batch, BoolArray, FloatArray, IntArray, Rejection, TopicPartition
 from monitor.duplicates import Duplicates
@@ -80,6 +80,11 @@ class DeltaFold:
     def apply(self, layout: Layout) -> None:
         """Count by this layout from the next message on."""
         self.table.apply(layout)
+
+    def replan(self, terms: PipelineTerms) -> None:
+        """Go by other plans in what outcomes say, from the next message on."""
+        if self._join is not None:
+            self._join.replan(terms)
 
     # ---- which partitions
 
@@ -162,6 +167,8 @@ class DeltaFold:
         columns = self._adapter.decode(values)
         topics = [source.topic for source in batch.sources]
         self.totals.take(partitions, columns, topics)
+        if self._join is not None:
+            self._join.looks_left = LOOKS_MAX
         if len(columns) or (self._join is not None and len(columns.outcomes)):
             self._take_columns(columns, _Places(topics, sources, partitions, offsets), values, now_s)
         if rejected_at is None:

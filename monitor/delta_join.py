@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -34,8 +34,8 @@ from monitor.pipeline_terms import PipelineTerms
 from monitor.quality import JoinStatus
 from monitor.streams import NONE
 
-LOOKED_FOR_MAX: Final = 16
-"""Outcomes of a batch without an inference of which it is looked whether another partition has it."""
+LOOKS_MAX: Final = 64
+"""How often it is looked in a batch whether another partition has the inference of an outcome: 50 microseconds each."""
 
 TOLD_BY_COURTS: Final = frozenset({"joined", "late"})
 """What becomes of outcomes, as courts tell it."""
@@ -106,11 +106,17 @@ class DeltaJoin:
         self._results: Counter[tuple[str, str]] = Counter()
         self._gone: Counter[str] = Counter()
         self._held: list[SourceJoin] = []
+        self.looks_left = 0
+        self._whole = terms.backing_of("whole")  # the first part of a file tells all of its bytes
 
     @property
     def terms(self) -> JoinTerms:
         """How it is joined."""
         return self._terms.join
+
+    def replan(self, terms: PipelineTerms) -> None:
+        """Go by other plans."""
+        self._terms = replace(self._terms, plan_of=terms.plan_of)
 
     def begin(self, source: TopicPartition, start: int) -> SourceJoin:
         """Give the join of a partition that is read from an offset on."""
@@ -151,7 +157,7 @@ class DeltaJoin:
             waiting=sum(status.waiting for status in each),
             expired=self._gone["expired"] + sum(status.expired for status in each),
             forgotten=self._gone["forgotten"] + sum(status.forgotten for status in each),
-            nbytes=sum(status.nbytes for status in each),
+            nbytes=self._whole.nbytes + sum(status.nbytes for status in each),
         )
 
     # ---- messages
@@ -227,9 +233,12 @@ class DeltaJoin:
 
     def _look_for(self, held: SourceJoin) -> None:
         """See whether inferences of outcomes that have none are in other partitions, where they can't be joined."""
-        for kind, each in held.joiner.waited[:LOOKED_FOR_MAX]:
-            if any(other is not held and other.joiner.knows(each) for other in self._held):
-                self._results[kind, ELSEWHERE] += 1
+        others = [each.joiner for each in self._held if each is not held]
+        for kind, each in held.joiner.waited if others else ():
+            if self.looks_left <= 0:
+                break
+            self.looks_left -= len(others)
+            self._results[kind, ELSEWHERE] += any(other.knows(each) for other in others)
         held.joiner.waited.clear()
 
     @property

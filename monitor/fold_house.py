@@ -354,8 +354,9 @@ class FoldHouse:
     def restore(self, states: Mapping[str, State]) -> None:
         """Nothing is kept."""
 
-    def replan(self, terms: PipelineTerms) -> list[Transition]:  # noqa: ARG002 - courts judge
-        """Nothing changes for what is counted."""
+    def replan(self, terms: PipelineTerms) -> list[Transition]:
+        """Go by other plans in what outcomes say; nothing else changes for what is counted."""
+        self._fold.replan(terms)
         return []
 
     def references(self, models: Sequence[Sequence[str]]) -> list[Reference]:  # noqa: ARG002 - courts have them

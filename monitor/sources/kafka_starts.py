@@ -133,12 +133,10 @@ class Starts:
             asked = [KafkaPartition(*each) for each in fresh]
             committed = consumer.committed(asked, self._ask_s)
             found = answers(committed)
-            if found and self._terms.begins_at is not None:
-                lows = log_offsets(consumer, list(found), OFFSET_BEGINNING, self._ask_s)
-                texts = {TopicPartition(p.topic, p.partition): p.metadata for p in committed}
-                begins = {each: self._terms.begins_at(at, texts[each]) for each, at in found.items()}
-                found = {each: max(begins[each], min(at, lows.get(each, at))) for each, at in found.items()}
-            self.positions |= found
+            texts = {TopicPartition(p.topic, p.partition): p.metadata for p in committed}
+            begins = found if self._terms.begins_at is None else self._begins(consumer, found, texts)
+            self.positions |= begins
+            unknown = [each for each in unknown if each not in found.keys() - begins.keys()]  # they are asked for again
         rest = [each for each in unknown if each in self._doubted or each not in self.positions]
         if not rest:
             return
@@ -148,6 +146,17 @@ class Starts:
             if source in lows and source in highs:
                 self._place(source, lows[source], highs[source])
                 self._doubted.discard(source)
+
+    def _begins(
+        self, consumer: Consumer, found: Mapping[TopicPartition, int], texts: Mapping[TopicPartition, str | None]
+    ) -> dict[TopicPartition, int]:
+        """Give where reading begins before what is committed; without those whose log nobody told the beginning of."""
+        begins_at = self._terms.begins_at
+        assert begins_at is not None
+        lows = log_offsets(consumer, list(found), OFFSET_BEGINNING, self._ask_s) if found else {}
+        return {
+            each: max(begins_at(at, texts[each]), min(at, lows[each])) for each, at in found.items() if each in lows
+        }
 
     def _count(self, consumer: Consumer, topics: Collection[str]) -> None:
         """Find how many partitions a topic has when it is met, to tell those apart that are added to it later."""
