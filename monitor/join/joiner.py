@@ -159,8 +159,9 @@ class Joiner:
         if not len(self._waiting):
             return
         last = dict(zip(ids, range(len(ids)), strict=True))
-        for i, found in enumerate(self._waiting.get_many(ids)):
-            if found is None or self._waiting.get_many(ids[i : i + 1]) == [None]:  # an id that comes twice
+        for i, was in enumerate(self._waiting.get_many(ids)):
+            (found,) = self._waiting.get_many(ids[i : i + 1]) if was is not None else (None,)  # an id may come twice
+            if found is None:
                 continue
             self._join_waiting(found, records[i], (generations[i], ids[i]), columns.messages[sampled[i][0]], joined)
             if records[i].marks and last[ids[i]] == i:

@@ -136,7 +136,8 @@ class Starts:
             texts = {TopicPartition(p.topic, p.partition): p.metadata for p in committed}
             begins = found if self._terms.begins_at is None else self._begins(consumer, found, texts)
             self.positions |= begins
-            unknown = [each for each in unknown if each not in found.keys() - begins.keys()]  # they are asked for again
+            again = found.keys() - begins.keys()
+            unknown = [each for each in unknown if each not in again]
         rest = [each for each in unknown if each in self._doubted or each not in self.positions]
         if not rest:
             return
