@@ -11,12 +11,14 @@ import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from monitor.claims import read_from
 from monitor.config import Settings
 from monitor.config.guess import did_you_mean
 from monitor.config.kafka import KafkaSettings
@@ -220,8 +222,8 @@ def judge_group(settings: Settings) -> str:
 
 def fold_terms(settings: Settings) -> KafkaTerms:
     """Give how a fold reads events: from where its group is; it keeps nothing, so it needs no name."""
-    back = min(DUPLICATES_BACK, settings.limits.event_ids_max)
-    return replace(kafka_terms(settings), options=kafka_options(settings.kafka), positions="group", back=back)
+    begins_at = partial(read_from, before=min(DUPLICATES_BACK, settings.limits.event_ids_max))
+    return replace(kafka_terms(settings), options=kafka_options(settings.kafka), positions="group", begins_at=begins_at)
 
 
 def self_terms(settings: Settings, terms: PipelineTerms) -> SelfTerms:

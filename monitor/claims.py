@@ -18,30 +18,45 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 _TEXT: Final = re.compile(r"driftd1:([0-9]{1,18}):([0-9]{1,18})", re.ASCII)
+_JOINED: Final = re.compile(r"driftd2:([0-9]{1,18}):([0-9]{1,18}):([0-9]{1,18})", re.ASCII)
 
 
 class Committed(NamedTuple):
     """What is committed for a source partition.
 
     offset: everything before it stands in the delta log. epoch: of the owner, 0 if there was none. limit: nothing
-    beyond it was sent by any owner up to this epoch.
+    beyond it was sent by any owner up to this epoch. back: from where to read to know what waits to be joined at the
+    offset; None: nothing is joined.
     """
 
     offset: int
     epoch: int
     limit: int
+    back: int | None = None
 
     def to_text(self) -> str:
         """Give the text that is committed with the offset."""
-        return f"driftd1:{self.epoch}:{self.limit}"
+        if self.back is None:
+            return f"driftd1:{self.epoch}:{self.limit}"
+        return f"driftd2:{self.epoch}:{self.limit}:{self.back}"
 
 
 def committed_of(offset: int, text: str | None) -> Committed:
     """Read what was committed. Another text than ours (an operator has set the offset): nobody owned it before."""
-    found = _TEXT.fullmatch(text or "")
+    found = _TEXT.fullmatch(text or "") or _JOINED.fullmatch(text or "")
     if found is None:
         return Committed(offset, 0, offset)
-    return Committed(offset, int(found[1]), max(offset, int(found[2])))
+    epoch, limit, *back = map(int, found.groups())
+    return Committed(offset, epoch, max(offset, limit), min(offset, back[0]) if back else None)
+
+
+def read_from(offset: int, text: str | None, before: int) -> int:
+    """Give where a new owner begins to read: so many messages before what it counts, and all that may be joined.
+
+    May be less than 0, or than the first offset there is.
+    """
+    found = committed_of(offset, text)
+    return min(offset - before, offset if found.back is None else found.back)
 
 
 class Stretch(NamedTuple):
@@ -71,7 +86,8 @@ class Claim:
     taken, nothing may be sent. Any other order is a bug of the caller, told by an AssertionError.
 
     acked: everything before it stands in the delta log. position: the next offset to be gathered. limit: what this
-    owner has committed, or is about to.
+    owner has committed, or is about to. back: as it was found; what is committed carries it, unless its caller knows
+    a later one by now.
     """
 
     def __init__(self, found: Committed, epoch: int) -> None:
@@ -81,6 +97,7 @@ class Claim:
         self.acked = found.offset
         self.position = found.offset
         self.limit = found.limit
+        self.back = found.back
         self._fine_until = found.limit
         self._first = found.offset
         self._gaps: list[tuple[int, int]] = []
@@ -116,7 +133,7 @@ class Claim:
     def to_claim(self) -> Committed:
         """Give what has to be committed before anything else."""
         self._ask(Stage.NEW)
-        return Committed(self.acked, self.epoch, self.limit)
+        return Committed(self.acked, self.epoch, self.limit, self.back)
 
     def claimed(self) -> None:
         """Note that the claim is committed."""
@@ -160,7 +177,7 @@ class Claim:
         self._stage = Stage.INTENDED
         self._under_way = stretch
         self.limit = max(self.limit, upto)
-        return Committed(self.acked, self.epoch, self.limit)
+        return Committed(self.acked, self.epoch, self.limit, self.back)
 
     def sent(self, upto: int) -> Stretch:
         """Note that the intent is committed and the stretch goes out now, to all; again: that it goes out once more."""
@@ -187,7 +204,7 @@ class Claim:
         """
         self._ask(Stage.IDLE, Stage.INTENDED, Stage.SENT)
         self._stage = Stage.OVER
-        return Committed(self.acked, self.epoch, self.limit)
+        return Committed(self.acked, self.epoch, self.limit, self.back)
 
     def _pass_gaps(self) -> None:
         while self._gaps and self._gaps[0][0] == self._first:

@@ -7,6 +7,7 @@ it and tells all by a layout.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from monitor.probes import Probes
 from monitor.scopes import Scope, StreamLimits, Subject
 from monitor.segments import segment_text
 from monitor.streams import NONE, StreamTable
+
+T = TypeVar("T")
 
 
 class ClosedTable(StreamTable):
@@ -76,6 +79,25 @@ class ClosedTable(StreamTable):
             held.learn(laid)
 
     # ---- what is strange
+
+    def apart(self, chosen: IntArray, count: Callable[[IntArray], T]) -> tuple[list[tuple[IntArray, T]], IntArray]:
+        """Count events, and give those that are strange, which are found by halving what holds any.
+
+        count: counts those at some places. Gives places and what came of them, and the places of strange ones.
+        """
+        found: list[tuple[IntArray, T]] = []
+        strange: list[int] = []
+        left = [chosen] if chosen.size else []
+        while left:
+            at, self.is_strange = left.pop(), False
+            counted = count(at)
+            if not self.is_strange:
+                found.append((at, counted))
+            elif len(at) == 1:
+                strange.append(int(at[0]))
+            else:
+                left += [at[len(at) // 2 :], at[: len(at) // 2]]
+        return found, np.array(strange, dtype=np.int64)
 
     def _main_of(self, model: str, version: str) -> int:
         return self._main.get(version, {}).get(model, NONE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -34,7 +35,7 @@ from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
 from monitor.join.joiner import Joiner
 from monitor.join.pending import Pending
-from monitor.joining import Joining
+from monitor.joining import Joining, label_kind
 from monitor.judge import Judge
 from monitor.kept import Section, State
 from monitor.kpi_cells import Cells
@@ -117,8 +118,9 @@ class Court:
         self._totals = Totals()
         self._subjects = SubjectTimes()
         self._missing = Missing()
-        pending, waiting = (Pending(terms.backing_of(name)) for name in ("inferences", "outcomes"))
-        joiner = Joiner(terms.join, lambda m, v: self._plan(m, v).watch.task, pending, waiting, terms.seed)
+        kept = Pending(terms.backing_of("inferences")), Pending(terms.backing_of("outcomes"))
+        kind_of = partial(label_kind, self._table)
+        joiner = Joiner(terms.join, lambda m, v: self._plan(m, v).watch.task, kept, terms.seed, kind_of)
         self._joining = Joining(self._table, self._folder, joiner, terms.time.pane_s)
         self._releases = Releases(self._table, terms.releases)
         self._references = ReferenceMaker(self._table, self._folder, self._subjects, terms.learn, self._add_placed)

@@ -113,6 +113,7 @@ class DeltaCourt(Court):
             self._mark(delta.panes)
             self._count(delta)
             self._fold_forwarded(delta, [each for each in delta.forwarded if each.offset >= receipt.from_offset])
+            self._join([each.value for each in delta.pairs if each.offset >= receipt.from_offset])
             if not delta.stretch.is_fine or np.isfinite(delta.latest_s):
                 self._watermark.hear(delta.source, delta.latest_s)
 
@@ -133,9 +134,11 @@ class DeltaCourt(Court):
     def _count(self, delta: Delta) -> None:
         """Put the counts of a delta where they belong; those by a layout that nobody remembers are missing."""
         rows: list[IntArray] = []
+        subjects: list[int] = []
         for counters in delta.subjects:
             subject, own = self._known(counters)
             rows.append(own)
+            subjects.append(subject)
             if subject == NONE:
                 self._totals.overflow["layouts_unknown"] += counters.events
                 self._missing.note_gaps([delta.source])
@@ -143,29 +146,56 @@ class DeltaCourt(Court):
             self._subjects.reserve(len(self._table.subjects))
             self._subjects.add(subject, counters.events, counters.first_s, counters.last_s)
             self._totals.counted[delta.source.topic, "inference"] += counters.events
-            self._missing.resume(delta.source, counters.first_s)
+            if counters.events:
+                self._missing.resume(delta.source, counters.first_s)
         row_of = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
         for pane, arena, flat, held in delta.counted:
-            self._count_pane(delta, pane, arena, (row_of, flat, held))
+            if self._is_lost(pane):
+                self._note_lost(delta, arena, row_of[flat // self._table.arenas[arena].width], held)
+            elif counts := self._counts(arena, (row_of, flat, held)):
+                self._add_counts(arena, pane, counts)
+        self._count_joined(delta, row_of, subjects)
 
-    def _count_pane(
-        self, delta: Delta, pane: int, arena: Arena, counted: tuple[IntArray, IntArray, CountArray]
-    ) -> None:
-        """Put the counts of one pane where they belong. counted: rows by number, and Counted's flat and counts."""
+    def _note_lost(self, delta: Delta, arena: Arena, rows: IntArray, held: CountArray) -> None:
+        """Take note of events whose pane closed long ago."""
+        if arena is Arena.FLAGS:
+            keys = self._table.flags.keys
+            is_volume = [r != NONE and keys[r].field == VOLUME and not keys[r].segment for r in rows.tolist()]
+            self._totals.late[delta.source.topic] += int(held[is_volume].sum())
+
+    def _counts(self, arena: Arena, counted: tuple[IntArray, IntArray, CountArray]) -> Counts | None:
+        """Give the counts of one pane by rows; None if there are none. counted: rows by number, flat and counts."""
         (row_of, flat, held), rows = counted, self._table.arenas[arena]
         now, bins = row_of[flat // rows.width], flat % rows.width
         kept = np.flatnonzero(now != NONE)
         now, bins, held = now[kept], bins[kept], held[kept]
-        if self._is_lost(pane):
-            if arena is Arena.FLAGS:
-                is_volume = [rows.keys[r].field == VOLUME and not rows.keys[r].segment for r in now.tolist()]
-                self._totals.late[delta.source.topic] += int(held[is_volume].sum())
-            return
         self._table.note_wrong_types(rows, now[np.isin(bins, WRONG_TYPES[arena]) & _has_types(rows.kinds, now)])
         order = np.argsort(now * rows.width + bins, kind="stable")
         at = (now * rows.width + bins)[order]
-        if at.size:
-            self._add_counts(arena, pane, Counts(held[order], at.astype(np.uint32), rows.size))
+        return Counts(held[order], at.astype(np.uint32), rows.size) if at.size else None
+
+    # ---- what was joined
+
+    def _count_joined(self, delta: Delta, row_of: IntArray, subjects: Sequence[int]) -> None:
+        """Put what folds have counted of inferences and outcomes where it belongs. subjects: those of the delta."""
+        first = self._cadence.next
+        for pane, arena, flat, held in delta.ripe:
+            if counts := self._counts(arena, (row_of, flat, held)):
+                self._joining.put(pane, arena, counts, first)
+        for kind, result, count in delta.results:
+            self._joining.joiner.counts[kind, result] += count
+        for number, segment, field, time_s, count in delta.cohorts:
+            at = subjects[number]
+            scope = None if at == NONE else self._table.subjects[at].scopes.get(segment)
+            if scope is not None:
+                self._joining.put_cohort(scope, field, time_s, count)
+
+    def _join(self, pairs: Sequence[bytes]) -> None:
+        """Count pairs that come as they were found."""
+        for model, version in self._joining.hear(pairs, self._cadence.next):
+            (scope,) = self._table.scopes_of([model], [version]).tolist()
+            if scope != NONE:
+                self._touched.add(int(self._table.subject_of[scope]))
 
     def _is_lost(self, pane: int) -> bool:
         time = self._terms.time
@@ -207,6 +237,7 @@ class DeltaCourt(Court):
         subjects = self._table.subject_of[scopes]
         self._subjects.touch(subjects, columns.times_s)
         self._fold(columns, scopes, panes)
+        self._joining.ask(columns, scopes)
         self._touched.update(np.unique(subjects).tolist())
 
     # ---- time

@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from monitor.claims import Stretch
 from monitor.closed_table import ClosedTable, StrangeProbes
-from monitor.counts import Counts
 from monitor.decode import Adapter, Columns
-from monitor.deltas import Counted, Counters, Delta, Forwarded, court_of
-from monitor.domain import Batch, FloatArray, IntArray, Rejection, TopicPartition
+from monitor.delta_join import LOOKS_MAX, DeltaJoin, SourceJoin
+from monitor.deltas import Counters, Delta, Forwarded, court_of
+from monitor.domain import Batch, BoolArray, FloatArray, IntArray, Rejection, TopicPartition
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
+from monitor.join.joined import Row
 from monitor.layouts import Layout
+from monitor.numbered import Numbered
 from monitor.panes import OpenPanes, Waiting
 from monitor.pipeline_terms import PipelineTerms
+from monitor.quality import JoinStatus
 from monitor.streams import NONE
 from monitor.totals import Totals
 
@@ -43,8 +46,14 @@ class _Source:
     next: int
     duplicates: Duplicates
     latest_s: float = -np.inf
+    join: SourceJoin | None = None
     panes: set[int] = field(default_factory=set)
     forwarded: list[tuple[int, Forwarded]] = field(default_factory=list)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is to be sent as it came."""
+        return sum(len(sent.value) for _, sent in self.forwarded) + (0 if self.join is None else self.join.nbytes)
 
 
 class DeltaFold:
@@ -61,6 +70,7 @@ class DeltaFold:
         self.table = ClosedTable(terms.limits, lambda m, v: terms.plan_of(m, v).watch)
         self.totals = Totals()
         self._folder = Folder(self.table, StrangeProbes(self.table))
+        self._join = DeltaJoin(terms, self.table, self._folder, courts) if terms.join.mode == "on" else None
         self._open = OpenPanes()
         self._times: list[tuple[IntArray, IntArray, FloatArray]] = []
         self._sources: dict[TopicPartition, _Source] = {}
@@ -71,30 +81,52 @@ class DeltaFold:
         """Count by this layout from the next message on."""
         self.table.apply(layout)
 
+    def replan(self, terms: PipelineTerms) -> None:
+        """Go by other plans in what outcomes say, from the next message on."""
+        if self._join is not None:
+            self._join.replan(terms)
+
     # ---- which partitions
 
-    def begin(self, source: TopicPartition, counted_from: int, fine_until: int) -> None:
+    def begin(self, source: TopicPartition, counted_from: int, fine_until: int, back: int | None = None) -> None:
         """Take up a partition.
 
-        Messages before `counted_from` only tell which events there were; those before `fine_until` are forwarded, since
-        an earlier owner may have sent any part of them.
+        Messages before `counted_from` only tell which events there were, and what waits to be joined; those before
+        `fine_until` are forwarded, since an earlier owner may have sent any part of them. back: where reading begins.
         """
         self.drop(source)
         self._numbers += 1
         seen = Duplicates(self._terms.event_ids_max, self._terms.seed)
-        self._sources[source] = _Source(self._numbers, counted_from, fine_until, counted_from, seen)
+        join = None if self._join is None else self._join.begin(source, counted_from if back is None else back)
+        self._sources[source] = _Source(self._numbers, counted_from, fine_until, counted_from, seen, join=join)
 
     def drop(self, source: TopicPartition) -> None:
         """Forget a partition, and what was not sent of it."""
         held = self._sources.pop(source, None)
         if held is not None:
-            self._forwarded_bytes -= _bytes_of(held.forwarded)
+            self._forwarded_bytes -= held.nbytes
+            if self._join is not None and held.join is not None:
+                self._join.end(held.join)
             self._take_open(held)
             self._take_times(held)
 
     def skip(self, source: TopicPartition, upto: int) -> None:
         """Go on at an offset: the messages before it are gone, and all before them was cut out."""
         self._sources[source].next = max(self._sources[source].next, upto)
+
+    def back_from(self, source: TopicPartition, offset: int) -> int | None:
+        """Give from where a successor has to read to know what waits at an offset; None: nothing is joined."""
+        join = self._sources[source].join
+        return None if join is None else join.reach.back_from(offset)
+
+    def join_status(self) -> JoinStatus:
+        """Give what there is to see of the join; how many were joined the courts tell."""
+        return JoinStatus() if self._join is None else self._join.status()
+
+    @property
+    def elsewhere(self) -> int:
+        """Outcomes that can't be joined, since their inference is in another partition: those that were noticed."""
+        return 0 if self._join is None else self._join.elsewhere
 
     @property
     def forwarded_bytes(self) -> int:
@@ -129,83 +161,119 @@ class DeltaFold:
                 held.next = max(held.next, int(offsets[own].max()) + 1)
         values, rejected_at = list(batch.values), None
         if not is_new.all():
-            self._warm(values, partitions, sources, np.flatnonzero(~is_new))
+            self._warm(batch, sources, np.flatnonzero(~is_new), now_s)
             at = rejected_at = np.flatnonzero(is_new)
             partitions, offsets, values = partitions[at], offsets[at], [values[i] for i in at.tolist()]
         columns = self._adapter.decode(values)
-        self.totals.take(partitions, columns, [source.topic for source in batch.sources])
-        if len(columns):
-            at = np.array(columns.messages, dtype=np.int64)
-            places = _Places([source.topic for source in batch.sources], sources, partitions[at], offsets[at])
-            self._take_events(columns, places, [values[i] for i in at.tolist()], now_s)
+        topics = [source.topic for source in batch.sources]
+        self.totals.take(partitions, columns, topics)
+        if self._join is not None:
+            self._join.looks_left = LOOKS_MAX
+        if len(columns) or (self._join is not None and len(columns.outcomes)):
+            self._take_columns(columns, _Places(topics, sources, partitions, offsets), values, now_s)
         if rejected_at is None:
             return list(columns.rejected)
         return [(int(rejected_at[place]), why) for place, why in columns.rejected]
 
-    def _warm(
-        self, values: Sequence[bytes | None], partitions: IntArray, sources: Mapping[int, _Source | None], at: IntArray
-    ) -> None:
-        """Note which events there were in messages that were sent long ago."""
-        columns = self._adapter.decode([values[i] for i in at.tolist()])
-        owners = partitions[at][np.array(columns.messages, dtype=np.int64)]
-        for number, held in sources.items():
-            if held is not None:
-                held.duplicates.seen([columns.event_ids[i] for i in np.flatnonzero(owners == number).tolist()])
+    def _warm(self, batch: Batch, sources: Mapping[int, _Source | None], at: IntArray, now_s: float) -> None:
+        """Note which events there were in messages that were sent long ago, and what waits to be joined."""
+        columns = self._adapter.decode([batch.values[i] for i in at.tolist()])
+        partitions, offsets = (np.asarray(each, dtype=np.int64)[at] for each in (batch.partitions, batch.offsets))
+        places = _Places([source.topic for source in batch.sources], sources, partitions, offsets)
+        columns.times_s = np.minimum(columns.times_s, now_s + self._terms.time.future_s)
+        is_kept = np.ones(len(columns), dtype=bool)
+        for _, held, found in places.each(columns):
+            seen = held.duplicates.seen([columns.event_ids[i] for i in found.tolist()])
+            is_kept[found] = seen is None or ~seen
+        for _, join, *_ in self._joined(columns, places, is_kept, now_s):
+            join.joiner.forget_results()  # they were told by those before
 
-    def _take_events(self, columns: Columns, places: _Places, values: Sequence[bytes | None], now_s: float) -> None:
+    def _take_columns(self, columns: Columns, places: _Places, values: Sequence[bytes | None], now_s: float) -> None:
+        """Count the events of messages, and what they say of each other."""
+        is_kept = is_counted = np.ones(len(columns), dtype=bool)
+        scopes = np.zeros(0, dtype=np.int64)
+        if len(columns):
+            scopes = self.table.scopes_of(columns.models, columns.versions)
+            is_kept, is_counted = self._take_events(columns, scopes, places, values, now_s)
+        for held, join, own, sampled, rows in self._joined(columns, places, is_kept, now_s):
+            assert self._join is not None
+            asked = own[sampled]
+            self._join.ask(join, columns, scopes, asked[is_counted[asked]])
+            before = join.nbytes
+            self._join.count(join, rows, places.offsets, held.fine_until)
+            self._forwarded_bytes += join.nbytes - before
+
+    def _joined(
+        self, columns: Columns, places: _Places, is_kept: BoolArray, now_s: float
+    ) -> Iterator[tuple[_Source, SourceJoin, IntArray, IntArray, list[Row]]]:
+        """Join the events and outcomes of each partition.
+
+        Gives the places of its events, which of these are joined, and what came of it.
+        """
+        if self._join is None:
+            return
+        outcomes = columns.outcomes.until(now_s + self._terms.time.future_s).ordered()
+        owners = places.partitions[np.array(outcomes.messages, dtype=np.int64)]
+        for number, held in places.sources.items():
+            if held is None or held.join is None:
+                continue
+            own = np.flatnonzero((places.of_events(columns) == number) & is_kept)
+            part = columns if len(own) == len(columns) else columns.at(own)
+            told = outcomes.at(np.flatnonzero(owners == number).tolist())
+            yield held, held.join, own, *self._join.take(held.join, part, told, places.offsets)
+
+    def _take_events(
+        self, columns: Columns, scopes: IntArray, places: _Places, values: Sequence[bytes | None], now_s: float
+    ) -> tuple[BoolArray, BoolArray]:
+        """Count events; give which were not seen before, and which of those are counted here."""
         latest_s = now_s + self._terms.time.future_s
-        times_s = np.minimum(columns.times_s, latest_s)
+        is_clamped, times_s = columns.times_s > latest_s, np.minimum(columns.times_s, latest_s)
+        columns.times_s = times_s
         panes = np.floor(times_s / self._terms.time.pane_s).astype(np.int64)
-        scopes = self.table.scopes_of(columns.models, columns.versions)
         is_kept, is_forwarded = np.ones(len(columns), dtype=bool), scopes == NONE
         numbers = np.zeros(len(columns), dtype=np.int64)
-        for topic, held, found in places.each():
+        offsets = places.offsets[np.array(columns.messages, dtype=np.int64)]
+        for topic, held, found in places.each(columns):
             seen = held.duplicates.seen([columns.event_ids[i] for i in found.tolist()])
             own = found if seen is None else found[~seen]
             held.panes.update(_distinct(panes[own]))
             self.totals.duplicate[topic] += len(found) - len(own)
             is_kept[found] = seen is None or ~seen
             self.totals.counted[topic, "inference"] += len(own)
-            self.totals.clamped[topic] += int((columns.times_s[own] > latest_s).sum())
+            self.totals.clamped[topic] += int(is_clamped[own].sum())
             held.latest_s = max(held.latest_s, float(times_s[own].max(initial=-np.inf)))
-            is_forwarded[own] |= places.offsets[own] < held.fine_until
+            is_forwarded[own] |= offsets[own] < held.fine_until
             numbers[own] = held.number
         chosen = np.flatnonzero(is_kept & ~is_forwarded)
-        strange = self._count(columns, scopes, panes, numbers, chosen)
-        is_forwarded[strange] = True
-        counted = np.setdiff1d(chosen, strange, assume_unique=True)
-        if counted.size:
-            self._times.append((numbers[counted], self.table.subject_of[scopes[counted]], times_s[counted]))
+        is_forwarded[self._count(columns, scopes, panes, numbers, chosen)] = True
+        is_counted = is_kept & ~is_forwarded
+        if is_counted.any():
+            self._times.append((numbers[is_counted], self.table.subject_of[scopes[is_counted]], times_s[is_counted]))
+        sources = places.of_events(columns)
         for i in np.flatnonzero(is_kept & is_forwarded).tolist():
-            sent = Forwarded(int(places.offsets[i]), float(times_s[i]), values[i] or b"")
+            held_by = places.sources[int(sources[i])]
+            assert held_by is not None
+            sent = Forwarded(int(offsets[i]), float(times_s[i]), values[columns.messages[i]] or b"")
             self._forwarded_bytes += len(sent.value)
-            places.of(i).forwarded.append((court_of(columns.models[i], self._courts), sent))
+            held_by.forwarded.append((court_of(columns.models[i], self._courts), sent))
+        return is_kept, is_counted
 
     def _count(
         self, columns: Columns, scopes: IntArray, panes: IntArray, numbers: IntArray, chosen: IntArray
     ) -> IntArray:
-        """Count events, and give those that are strange, which are found by halving what holds any."""
-        slots, codes = np.unique((numbers << PANE_BITS) + panes + PANE_BIAS, return_inverse=True)
-        strange: list[int] = []
-        left = [chosen] if chosen.size else []
-        while left:
-            at = left.pop()
-            hits = self._try(columns if len(at) == len(columns) else columns.at(at), scopes[at], panes[at])
-            if hits is not None:
-                for hit in hits:
-                    self._add(hit, slots, codes[at])
-            elif len(at) == 1:
-                strange.append(int(at[0]))
-            else:
-                left += [at[len(at) // 2 :], at[: len(at) // 2]]
-        return np.array(strange, dtype=np.int64)
+        """Count events, and give those that are strange."""
 
-    def _try(self, columns: Columns, scopes: IntArray, panes: IntArray) -> list[Hits] | None:
-        """Count events; None where any of them is strange: then nothing was counted."""
-        self.table.is_strange = False
-        part = Part(columns.features, columns.fields, scopes, panes, np.arange(len(columns)))
-        hits = list(self._folder.fold(part, columns.segments))
-        return None if self.table.is_strange else hits
+        def fold(at: IntArray) -> list[Hits]:
+            own = columns if len(at) == len(columns) else columns.at(at)
+            part = Part(own.features, own.fields, scopes[at], panes[at], np.arange(len(own)))
+            return list(self._folder.fold(part, own.segments))
+
+        slots, codes = np.unique((numbers << PANE_BITS) + panes + PANE_BIAS, return_inverse=True)
+        found, strange = self.table.apart(chosen, fold)
+        for at, hits in found:
+            for hit in hits:
+                self._add(hit, slots, codes[at])
+        return strange
 
     def _add(self, hits: Hits, slots: IntArray, codes: IntArray) -> None:
         """Put hits where they wait. slots: all of the batch. codes: which of them each event is of."""
@@ -231,55 +299,46 @@ class DeltaFold:
         nothing has come, if nothing is left to read.
         """
         held = self._sources[source]
+        before = held.nbytes
         inside = [sent for sent in held.forwarded if sent[1].offset < stretch.next]
         held.forwarded = held.forwarded[len(inside) :]
-        self._forwarded_bytes -= _bytes_of(inside)
+        pairs = [] if held.join is None else held.join.take_pairs(stretch.next)
+        self._forwarded_bytes -= before - held.nbytes
         latest_s = max((sent.time_s for _, sent in inside), default=-np.inf) if stretch.is_fine else held.latest_s
         delta = Delta(source, epoch, stretch, latest_s, quiet_s is not None, quiet_s or 0.0, panes=sorted(held.panes))
         if not stretch.is_fine:
             held.panes.clear()
-        counted, subjects = ({}, {}) if stretch.is_fine else self._counted(held)
+        counted = {} if stretch.is_fine else self._counted(held)
         return [
             replace(
                 delta,
                 forwarded=[sent for to, sent in inside if to == court],
-                counted=counted.get(court, ()),
-                subjects=subjects.get(court, ()),
+                pairs=[pair for to, pair in pairs if to == court],
+                **counted.get(court, {}),
             )
             for court in range(self._courts)
         ]
 
-    def _counted(self, held: _Source) -> tuple[Mapping[int, Sequence[Counted]], Mapping[int, Sequence[Counters]]]:
-        """Give what was counted of a partition, and forget it: counts and subjects, by court."""
-        table, waiting = self.table, self._take_open(held)
+    def _counted(self, held: _Source) -> Mapping[int, Mapping[str, Any]]:
+        """Give what was counted of a partition, and forget it: parts of the delta of each court."""
+        table, waiting, join = self.table, self._take_open(held), held.join
         subjects, times_s = self._take_times(held)
-        present = np.unique(subjects).tolist()
-        courts = {at: court_of(table.subjects[at].model, self._courts) for at in present}
-        base = np.zeros(len(table.subjects), dtype=np.int64)
-        counters: dict[int, list[Counters]] = {}
-        sizes: dict[int, int] = {}
+        joined = [] if join is None else table.subject_of[list(join.scopes)].tolist()
+        present = sorted({*subjects.tolist(), *joined})
+        numbered = Numbered(table, present, self._courts)
+        out: dict[int, dict[str, Any]] = {}
         for at in present:
-            own, subject, layout = subjects == at, table.subjects[at], table.layout(at)
-            span_s = (float(times_s[own].min()), float(times_s[own].max()))
-            counter = Counters(
-                subject.model, subject.model_version, layout.identity, len(layout.streams), int(own.sum()), *span_s
-            )
-            counters.setdefault(courts[at], []).append(counter)
-            base[at] = sizes.get(courts[at], 0)
-            sizes[courts[at]] = int(base[at]) + len(layout.streams)
-        court_by = np.array([courts.get(at, NONE) for at in range(len(table.subjects))], dtype=np.int64)
-        counted: dict[int, list[Counted]] = {}
-        for arena, places in zip(table.arenas, table.places(), strict=True):
-            for pane, hits in waiting:
-                flat, counts = Counts.of_hits(hits[arena.arena], arena.size).pairs()
-                rows = flat // arena.width
-                owners = arena.subjects[rows]
-                numbers = (base[owners] + places[rows]) * arena.width + flat % arena.width
-                for court in np.unique(court_by[owners]).tolist():
-                    mine = np.flatnonzero(court_by[owners] == court)
-                    mine = mine[np.argsort(numbers[mine], kind="stable")]
-                    counted.setdefault(court, []).append(Counted(pane, arena.arena, numbers[mine], counts[mine]))
-        return counted, counters
+            own = times_s[subjects == at]
+            span_s = (float(own.min(initial=np.inf)), float(own.max(initial=-np.inf)))
+            subject, layout = table.subjects[at], table.layout(at)
+            name = (subject.model, subject.model_version)
+            counters = Counters(*name, layout.identity, len(layout.streams), len(own), *span_s)
+            out.setdefault(numbered.courts[at], {}).setdefault("subjects", []).append(counters)
+        for court, counted in numbered.counted(waiting).items():
+            out[court]["counted"] = counted
+        for court, more in {} if join is None else join.cut(table, numbered).items():
+            out.setdefault(court, {}).update(more)
+        return out
 
     def _take_open(self, held: _Source) -> list[tuple[int, Sequence[Waiting]]]:
         """Give what waits of a partition, by pane, and forget it."""
@@ -296,10 +355,6 @@ class DeltaFold:
         return subjects[own], times_s[own]
 
 
-def _bytes_of(forwarded: Sequence[tuple[int, Forwarded]]) -> int:
-    return sum(len(sent.value) for _, sent in forwarded)
-
-
 def _distinct(panes: IntArray) -> list[int]:
     """Give the panes that occur; most often all are of one."""
     if panes.size and panes[0] == panes[-1] and (panes == panes[0]).all():
@@ -309,21 +364,21 @@ def _distinct(panes: IntArray) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Where the events of a batch come from. topics, sources: by number. partitions, offsets: of each, shape (n,)."""
+    """Where the messages of a batch come from. topics, sources: by number. partitions, offsets: of each, shape (n,)."""
 
     topics: Sequence[str]
     sources: Mapping[int, _Source | None]
     partitions: IntArray
     offsets: IntArray
 
-    def of(self, event: int) -> _Source:
-        held = self.sources[int(self.partitions[event])]
-        assert held is not None
-        return held
+    def of_events(self, columns: Columns) -> IntArray:
+        """Give the partition of each event."""
+        return self.partitions[np.array(columns.messages, dtype=np.int64)]
 
-    def each(self) -> Iterator[tuple[str, _Source, IntArray]]:
+    def each(self, columns: Columns) -> Iterator[tuple[str, _Source, IntArray]]:
         """Give topic, source and events of each partition that has any."""
+        partitions = self.of_events(columns)
         for number, held in self.sources.items():
-            own = np.flatnonzero(self.partitions == number)
+            own = np.flatnonzero(partitions == number)
             if held is not None and own.size:
                 yield self.topics[number], held, own

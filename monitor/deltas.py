@@ -8,7 +8,7 @@ and checksum); what a reader does not know it passes over, and what it misses wa
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -60,13 +60,35 @@ class Forwarded(NamedTuple):
     value: bytes
 
 
+class Paired(NamedTuple):
+    """A pair of an inference and an outcome that the court is to count itself. offset: of the one that came last."""
+
+    offset: int
+    value: bytes
+
+
+class Cohort(NamedTuple):
+    """Inferences to be told of later: so many were made about then (field ""), or were marked with a field.
+
+    subject: number among the delta's. time_s: one in the cohort.
+    """
+
+    subject: int
+    segment: str
+    field: str
+    time_s: float
+    inferences: int
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """What a stretch adds. latest_s: the latest event time of its partition till now, -inf if none.
 
     is_idle: nothing is left to read, and nothing came for a while: for quiet_s, as of the message's wall clock.
     panes: in which the stretch has events, of whichever court, so that all courts close panes at the pace of one
-    process, whatever their own models get; ascending.
+    process, whatever their own models get; ascending. ripe: as counted, of inferences and outcomes joined, in the panes
+    in which they count at the earliest. pairs: of those that can't be counted by others. results: of outcomes that have
+    found their inference: kind, what became of them, and how many, without those of pairs.
     """
 
     source: TopicPartition
@@ -79,12 +101,18 @@ class Delta:
     counted: Sequence[Counted] = ()
     forwarded: Sequence[Forwarded] = ()
     panes: Sequence[int] = ()
+    ripe: Sequence[Counted] = ()
+    pairs: Sequence[Paired] = ()
+    cohorts: Sequence[Cohort] = ()
+    results: Sequence[tuple[str, str, int]] = ()
 
     @property
     def nbytes(self) -> int:
         """About what it takes of a post."""
-        counted = sum(each.flat.nbytes + each.counts.nbytes for each in self.counted)
-        return 200 + counted + sum(len(each.value) + 20 for each in self.forwarded)
+        counted = sum(each.flat.nbytes + each.counts.nbytes for each in (*self.counted, *self.ripe))
+        forwarded = sum(len(each.value) + 20 for each in self.forwarded)
+        paired = sum(len(each.value) + 20 for each in self.pairs)
+        return 200 + counted + forwarded + paired + 40 * len(self.cohorts)
 
     def state(self) -> State:
         """Give it as plain values; without what is empty, as most are for most courts."""
@@ -97,11 +125,16 @@ class Delta:
             out["marks"] = np.array(self.panes, dtype=np.int64)
         if self.subjects:
             out["subjects"] = [list(each) for each in self.subjects]
-            out["panes"] = np.array([each.pane for each in self.counted], dtype=np.int64)
-            out["arenas"] = np.array([each.arena for each in self.counted], dtype=np.uint8)
-            out["sizes"] = np.array([len(each.flat) for each in self.counted], dtype=np.uint32)
-            out["flat"] = _narrow(np.concatenate([_steps(each.flat) for each in self.counted] or [NOTHING]))
-            out["counts"] = _narrow(np.concatenate([each.counts for each in self.counted] or [NO_COUNTS]))
+            out |= _counted_state(self.counted)
+            if self.ripe:
+                out["ripe"] = _counted_state(self.ripe)
+            if self.cohorts:
+                out["cohorts"] = [list(each) for each in self.cohorts]
+        if self.results:
+            out["results"] = [list(each) for each in self.results]
+        if self.pairs:
+            out["pair_offsets"] = np.array([each.offset for each in self.pairs], dtype=np.int64)
+            out["pairs"] = [each.value for each in self.pairs]
         if self.forwarded:
             out["offsets"] = np.array([each.offset for each in self.forwarded], dtype=np.int64)
             out["times_s"] = np.array([each.time_s for each in self.forwarded])
@@ -112,11 +145,7 @@ class Delta:
     def of_state(cls, state: State) -> Delta:
         """Give the delta that `state` gave the values of. Raises what unfit values raise."""
         first, last, is_fine = state["stretch"]
-        sizes = state.get("sizes", NOTHING).astype(np.int64)
-        ends = np.cumsum(sizes)[:-1]
-        flats = np.split(state.get("flat", NOTHING).astype(np.int64), ends)
-        counts = np.split(state.get("counts", NOTHING).astype(np.uint32), ends)
-        panes, arenas = state.get("panes", NOTHING).tolist(), state.get("arenas", NOTHING).tolist()
+        pair_offsets = state.get("pair_offsets", NOTHING).tolist()
         return cls(
             source=TopicPartition(*state["source"]),
             epoch=int(state["epoch"]),
@@ -125,10 +154,7 @@ class Delta:
             is_idle="quiet_s" in state,
             quiet_s=float(state.get("quiet_s", 0.0)),
             subjects=[Counters(*each[:7]) for each in state.get("subjects", ())],
-            counted=[
-                Counted(pane, Arena(arena), np.cumsum(flat), held)
-                for pane, arena, flat, held in zip(panes, arenas, flats, counts, strict=bool(panes))
-            ],
+            counted=_counted_of(state),
             forwarded=[
                 Forwarded(offset, time_s, value)
                 for offset, time_s, value in zip(
@@ -139,6 +165,10 @@ class Delta:
                 )
             ],
             panes=state.get("marks", NOTHING).tolist(),
+            ripe=_counted_of(state.get("ripe", {})),
+            pairs=[Paired(*each) for each in zip(pair_offsets, state.get("pairs", ()), strict=True)],
+            cohorts=[Cohort(*each[:5]) for each in state.get("cohorts", ())],
+            results=[(str(kind), str(result), int(count)) for kind, result, count, *_ in state.get("results", ())],
         )
 
 
@@ -182,8 +212,46 @@ class Post:
             raise StateError(f"{what}: can't be read: {type(error).__name__} {error}") from None
 
 
+POST_BYTES_MAX: Final = 4 << 20
+"""Deltas go in several posts where they are longer together."""
+
+
+def in_posts(deltas: Sequence[Delta]) -> Iterator[Sequence[Delta]]:
+    """Give deltas in as many parts as they need."""
+    part: list[Delta] = []
+    size = 0
+    for delta in deltas:
+        if part and size + delta.nbytes > POST_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append(delta)
+        size += delta.nbytes
+    yield part
+
+
 NOTHING: Final = np.zeros(0, dtype=np.int64)
 NO_COUNTS: Final = np.zeros(0, dtype=np.uint32)
+
+
+def _counted_state(counted: Sequence[Counted]) -> State:
+    return {
+        "panes": np.array([each.pane for each in counted], dtype=np.int64),
+        "arenas": np.array([each.arena for each in counted], dtype=np.uint8),
+        "sizes": np.array([len(each.flat) for each in counted], dtype=np.uint32),
+        "flat": _narrow(np.concatenate([_steps(each.flat) for each in counted] or [NOTHING])),
+        "counts": _narrow(np.concatenate([each.counts for each in counted] or [NO_COUNTS])),
+    }
+
+
+def _counted_of(state: State) -> list[Counted]:
+    ends = np.cumsum(state.get("sizes", NOTHING).astype(np.int64))[:-1]
+    flats = np.split(state.get("flat", NOTHING).astype(np.int64), ends)
+    counts = np.split(state.get("counts", NOTHING).astype(np.uint32), ends)
+    panes, arenas = state.get("panes", NOTHING).tolist(), state.get("arenas", NOTHING).tolist()
+    return [
+        Counted(pane, Arena(arena), np.cumsum(flat), held)
+        for pane, arena, flat, held in zip(panes, arenas, flats, counts, strict=bool(panes))
+    ]
 
 
 def _steps(flat: IntArray) -> IntArray:

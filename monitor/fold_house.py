@@ -21,7 +21,7 @@ from monitor.claims import Claim, Committed, Stage, Stretch
 from monitor.court import Step
 from monitor.court_house import NOBODY
 from monitor.delta_fold import DeltaFold
-from monitor.deltas import Delta, Post
+from monitor.deltas import Delta, Post, in_posts
 from monitor.domain import Alert, Batch, Gap, Picture, TopicPartition, Transition
 from monitor.errors import SourceError
 from monitor.intake import Origin
@@ -36,8 +36,14 @@ HELD_BYTES_MAX: Final = 64 << 20
 """Of counts and messages that are not cut out yet; beyond it nothing more is taken in."""
 FORWARDED_BYTES_MAX: Final = 4 << 20
 """Of messages that go to courts as they came, which have to fit into posts: beyond it they go before more is taken."""
-POST_BYTES_MAX: Final = 4 << 20
-"""Deltas go in several posts where they are longer together."""
+GONE: Final = {
+    "error_code": "join_unread",
+    "cure": "keep the topic of events for longer than outcomes.ttl_s: what is left is joined",
+}
+STRAY: Final = {
+    "error_code": "outcomes_elsewhere",
+    "cure": "their inferences are in other partitions: have both sent with request_id as key, by one partitioner",
+}
 
 log = structlog.get_logger()
 
@@ -117,6 +123,7 @@ class FoldHouse:
         self._is_sending = False
         self._due_s = self._now_s = self._well_s = 0.0
         self._flushes = self._posts = self._sent_bytes = 0
+        self._elsewhere = 0
         self._missing = Missing()
 
     # ---- messages
@@ -257,8 +264,11 @@ class FoldHouse:
             self._read_s[source] = now_s
             self._committed[source] = claim.to_claim()
             claim.claimed()
-            self._fold.begin(source, claim.acked, claim.limit)
-            log.info("partition claimed", source=f"{source.topic}/{source.partition}", **_told(claim))
+            self._fold.begin(source, claim.acked, claim.limit, min(claim.acked, positions[source]))
+            name = f"{source.topic}/{source.partition}"
+            if claim.back is not None and positions[source] > claim.back:
+                log.warning("what waited for outcomes is partly gone", source=name, **GONE)
+            log.info("partition claimed", source=name, **_told(claim))
 
     # ---- flushes
 
@@ -297,7 +307,8 @@ class FoldHouse:
     def _intent(self, source: TopicPartition, upto: int, untold: Mapping[TopicPartition, int]) -> Committed:
         """Give what to commit before a stretch may go. Its offset may be less than what is acknowledged, never more."""
         found = self._claims[source].intent(upto)
-        return found._replace(offset=min(found.offset, untold.get(source, found.offset)))
+        offset = min(found.offset, untold.get(source, found.offset))
+        return found._replace(offset=offset, back=self._fold.back_from(source, offset))
 
     def _send(self, stretches: Mapping[TopicPartition, Stretch], now_s: float) -> None:
         by_court: list[list[Delta]] = [[] for _ in range(self._courts)]
@@ -307,12 +318,15 @@ class FoldHouse:
                 by_court[court].append(delta)
         partitions = dict(self._partitions())
         for court, deltas in enumerate(by_court):
-            for part in _in_posts(deltas):
+            for part in in_posts(deltas):
                 data = Post(self._sender, now_s, partitions, part).encode()
                 self._posts, self._sent_bytes = self._posts + 1, self._sent_bytes + len(data)
                 self._postbox.send(court, data)
         self._is_sending = True
         self._flushes += 1
+        if self._fold.elsewhere > 2 * self._elsewhere:  # once for each doubling
+            self._elsewhere = self._fold.elsewhere
+            log.error("outcomes are not joined", noticed=self._elsewhere, **STRAY)
 
     # ---- what the loop asks besides
 
@@ -340,8 +354,9 @@ class FoldHouse:
     def restore(self, states: Mapping[str, State]) -> None:
         """Nothing is kept."""
 
-    def replan(self, terms: PipelineTerms) -> list[Transition]:  # noqa: ARG002 - courts judge
-        """Nothing changes for what is counted."""
+    def replan(self, terms: PipelineTerms) -> list[Transition]:
+        """Go by other plans in what outcomes say; nothing else changes for what is counted."""
+        self._fold.replan(terms)
         return []
 
     def references(self, models: Sequence[Sequence[str]]) -> list[Reference]:  # noqa: ARG002 - courts have them
@@ -361,17 +376,15 @@ class FoldHouse:
             clamped=dict(totals.clamped),
             overflow=dict(totals.overflow),
             looks=self._flushes,
-            half=self._half(),
-        )
-
-    def _half(self) -> HalfStatus:
-        return HalfStatus(
-            role="fold",
-            claims=len(self._claims),
-            unclaimed=len(self._tenures.keys() - self._claims.keys()),
-            waiting_s=self._now_s - self._well_s,
-            posts=self._posts,
-            sent_bytes=self._sent_bytes,
+            half=HalfStatus(
+                role="fold",
+                claims=len(self._claims),
+                unclaimed=len(self._tenures.keys() - self._claims.keys()),
+                waiting_s=self._now_s - self._well_s,
+                posts=self._posts,
+                sent_bytes=self._sent_bytes,
+            ),
+            join=self._fold.join_status(),
         )
 
 
@@ -381,19 +394,6 @@ def _firsts(batch: Batch) -> Mapping[TopicPartition, int]:
     for number, offset in zip(batch.partitions, batch.offsets, strict=True):
         out.setdefault(batch.sources[number], int(offset))
     return out
-
-
-def _in_posts(deltas: Sequence[Delta]) -> Iterator[Sequence[Delta]]:
-    """Give deltas in as many parts as they need."""
-    part: list[Delta] = []
-    size = 0
-    for delta in deltas:
-        if part and size + delta.nbytes > POST_BYTES_MAX:
-            yield part
-            part, size = [], 0
-        part.append(delta)
-        size += delta.nbytes
-    yield part
 
 
 def _told(claim: Claim) -> dict[str, int]:

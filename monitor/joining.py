@@ -6,7 +6,7 @@ mature; until then it waits as counts. So no window ever holds a cohort of which
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,12 +14,14 @@ import numpy as np
 from monitor.bins import NO, YES, Arena
 from monitor.counts import Counts
 from monitor.decode.base import Columns, Outcomes
-from monitor.domain import IntArray
+from monitor.domain import FloatArray, IntArray, Kind
+from monitor.fields import LABEL
 from monitor.fold import Folder, Part
+from monitor.join.answers import CLASSIFICATION, REGRESSION
 from monitor.join.cohorts import Cohorts, Known
-from monitor.join.joined import Joined
+from monitor.join.joined import Row, columns_of
 from monitor.join.joiner import MARKED, Joiner
-from monitor.join.records import Inference
+from monitor.join.records import Inference, pair_of
 from monitor.kept import Moves, Section, State
 from monitor.panes import OpenPanes, Waiting
 from monitor.scopes import Scope
@@ -43,8 +45,7 @@ class Joining:
         self._folder = folder
         self.joiner = joiner
         self._pane_s = pane_s
-        horizon_s = max(joiner.terms.absence_s, joiner.terms.maturity_s)
-        self._cohorts = Cohorts(horizon_s, pane_s)
+        self._cohorts = Cohorts(joiner.terms.horizon_s, pane_s)
         self._ripening = OpenPanes()
         self._latest = -(2**62)
 
@@ -60,17 +61,52 @@ class Joining:
             joiner.begin()
         if not joiner.is_on:
             return
-        sampled = joiner.sampled(columns) if len(columns) else []
+        sampled = self.ask(columns, scopes)
+        self._settle(joiner.take(columns, sampled, outcomes), first)
+
+    def ask(self, columns: Columns, scopes: IntArray) -> Sequence[tuple[int, bytes]]:
+        """Take in that there were these inferences, of which something may be told; give those that are joined."""
+        sampled = self.joiner.sampled(columns) if self.joiner.is_on and len(columns) else []
         if sampled:
             self._add_cohorts(columns, scopes, np.array([i for i, _ in sampled], dtype=np.int64))
-        joined = joiner.take(columns, sampled, outcomes)
-        scopes_of = self._scopes_of([asked for _, asked in joined.marked])
-        for (field, asked), own in zip(joined.marked, scopes_of, strict=True):
-            if not self._cohorts.mark(field, own, asked.time_s) and field != MARKED["label"]:
-                joiner.counts[KIND_OF[field], "joined"] -= 1
-                joiner.counts[KIND_OF[field], "late"] += 1
-        if joined.fields:
-            self._count(joined, first)
+        return sampled
+
+    # ---- what others have joined
+
+    def hear(self, pairs: Sequence[bytes], first: int | None) -> list[tuple[str, str]]:
+        """Take in pairs of inferences and outcomes that others have found; give their models and versions."""
+        joined = [row for pair in pairs for row in self.joiner.join(*pair_of(pair))]
+        self._settle(joined, first)
+        return [(row.asked.model, row.asked.model_version) for row in joined]
+
+    def put(self, pane: int, arena: Arena, counts: Counts, first: int | None) -> None:
+        """Take in what others have counted of pairs. pane: in which it counts, if that is not closed yet."""
+        pane = pane if first is None else max(pane, first)
+        self._latest = max(self._latest, pane)
+        self._ripening.put(pane, arena, counts)
+
+    def put_cohort(self, scope: Scope, field: str, time_s: float, count: int) -> None:
+        """Take in so many inferences of about a time, or (field) that so many were marked."""
+        if not self._cohorts.take(field, scope.index, time_s, count) and field and not scope.segment:
+            self._note_late(field, count)
+
+    # ---- rows
+
+    def _settle(self, joined: Sequence[Row], first: int | None) -> None:
+        """Mark the inferences of rows, and count what rows say."""
+        marked = [row for row in joined if row.marked]
+        for row, scopes in zip(marked, self._scopes_of([row.asked for row in marked]), strict=True):
+            if not self._cohorts.mark(row.marked, scopes, row.asked.time_s):
+                self._note_late(row.marked, 1)
+        rows = [row for row in joined if row.fields]
+        if rows:
+            self._count(rows, first)
+
+    def _note_late(self, field: str, count: int) -> None:
+        """Take note of outcomes of inferences that had counted as having none."""
+        if field != MARKED["label"]:
+            self.joiner.counts[KIND_OF[field], "joined"] -= count
+            self.joiner.counts[KIND_OF[field], "late"] += count
 
     def _add_cohorts(self, columns: Columns, scopes: IntArray, at: IntArray) -> None:
         times_s = columns.times_s[at]
@@ -97,8 +133,8 @@ class Joining:
                 ]
             yield scopes
 
-    def _count(self, joined: Joined, first: int | None) -> None:
-        rows = joined.columns()
+    def _count(self, joined: Sequence[Row], first: int | None) -> None:
+        rows = columns_of(joined)
         scopes = self._table.scopes_of(rows.models, rows.versions)
         known = np.flatnonzero(scopes != NONE)
         if known.size < len(rows):
@@ -124,18 +160,13 @@ class Joining:
 
     def _panes(self, rows: Columns, scopes: IntArray, first: int | None) -> IntArray:
         """Give the pane in which each row counts: that of its time, or a coarser one where its label matures long."""
-        panes = np.floor(rows.times_s / self._pane_s).astype(np.int64)
-        if first is not None:
-            panes = np.maximum(panes, first)
+        subjects = self._table.subject_of[scopes]
+        panes = ripening_panes(rows.times_s, self._pane_s, subjects, self._maturity_of, first)
         self._latest = max(self._latest, int(panes.max()))
-        for subject in np.unique(self._table.subject_of[scopes]).tolist():
-            maturity_s = self.joiner.maturity_of(self._table.subjects[subject].watch.task)
-            step_s = max((step_s for beyond_s, step_s in COARSE if maturity_s > beyond_s), default=0.0)
-            step = int(step_s // self._pane_s)
-            if step > 1:
-                own = self._table.subject_of[scopes] == subject
-                panes[own] = -(-panes[own] // step) * step
         return panes
+
+    def _maturity_of(self, subject: int) -> float:
+        return self.joiner.maturity_of(self._table.subjects[subject].watch.task)
 
     # ---- time
 
@@ -206,3 +237,28 @@ class Joining:
         self._cohorts.restore(states.get(COHORTS, {}), scope_of)
         self._ripening.restore(RIPENING, states, moves)
         self._latest = max(self._latest, self._ripening.last or self._latest)
+
+
+def ripening_panes(
+    times_s: FloatArray, pane_s: float, subjects: IntArray, maturity_of: Callable[[int], float], first: int | None
+) -> IntArray:
+    """Give the pane in which each row counts: that of its time, or a coarser one where its label matures long.
+
+    subjects: of each row, shape (n,). maturity_of: how long labels of a subject mature. first: no pane is before it.
+    """
+    panes = np.floor(times_s / pane_s).astype(np.int64)
+    if first is not None:
+        panes = np.maximum(panes, first)
+    for subject in np.unique(subjects).tolist():
+        maturity_s = maturity_of(subject)
+        step = int(max((step_s for beyond_s, step_s in COARSE if maturity_s > beyond_s), default=0.0) // pane_s)
+        if step > 1:
+            own = subjects == subject
+            panes[own] = -(-panes[own] // step) * step
+    return panes
+
+
+def label_kind(table: StreamTable, model: str, version: str) -> str | None:
+    """Give what kind of task a model version's is, by the stream of its labels; None while there is none."""
+    kind = table.kind_of(model, version, LABEL)
+    return None if kind is None else REGRESSION if kind is Kind.NUMERIC else CLASSIFICATION

@@ -624,7 +624,8 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "driftd_outcomes_total",
         "counter",
         "Outcomes by kind and what became of them: joined, waiting (for an inference, as of now), duplicate, late (its"
-        " inference had counted as having none), useless (it says nothing that can be used), not_sampled, overflow.",
+        " inference had counted as having none), useless (it says nothing that can be used), not_sampled, overflow,"
+        " elsewhere (of those that wait in a fold: its inference is in another partition).",
         ("kind", "result"),
         _by_pair(lambda s: s.picture.join.outcomes),
     ),

@@ -8,7 +8,6 @@ Law: what comes out depends on the messages and their order of arrival alone, no
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +31,7 @@ class Pipeline(Court):
         """Take in a batch of messages. now_s: wall clock, by which times in the future are clamped (inf: never)."""
         self._joining.joiner.drain()
         columns = self._adapter.decode(batch.values)
-        outcomes = self._in_time(columns.outcomes, now_s)
+        outcomes = columns.outcomes.until(now_s + self._terms.time.future_s).ordered()
         step = Step(rejected=list(columns.rejected), annotations=[note for _, note in columns.annotations])
         topics = [source.topic for source in batch.sources]
         partitions = np.asarray(batch.partitions, dtype=np.int64)
@@ -55,14 +54,6 @@ class Pipeline(Court):
         self._close(step)
         self._hear(outcomes, step)
         return step
-
-    def _in_time(self, outcomes: Outcomes, now_s: float) -> Outcomes:
-        """Give outcomes in the order of their messages, none of them from the future."""
-        if not len(outcomes):
-            return outcomes
-        latest_s = now_s + self._terms.time.future_s
-        times_s = [min(time_s, latest_s) for time_s in outcomes.times_s]
-        return replace(outcomes, times_s=times_s).ordered()
 
     def _hear(self, outcomes: Outcomes, step: Step) -> None:
         """Take in outcomes after which no inference comes in this batch: of what is open once time has gone on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
 import uuid
@@ -30,6 +31,7 @@ from monitor.relay.ledger import GroupLedger, Member
 from monitor.relay.state_topic import StateTopic
 from monitor.reports import ErrorLog
 from monitor.sources.kafka import KafkaSource
+from monitor.store.pending_file import PendingFile
 from monitor.succession import Succession, SuccessionTerms
 from monitor.web import WebServer
 
@@ -46,7 +48,7 @@ def fold_app(
     load: Callable[[], Settings] | None = None,
 ) -> tuple[App, WebServer]:
     """Give a fold and its web server; see assembly.app. It keeps no state, and judges nothing but itself."""
-    terms, own = _without_join(settings), settings.scaleout
+    terms, own = _with_file(_terms(settings), settings), settings.scaleout
     report = ErrorLog()
     source = KafkaSource(build.fold_terms(settings), clock, report)
     member = Member(source.consumer, source.rejoin, lambda: sum(source.errors().get(name, 0) for name in CONNECTION))
@@ -74,7 +76,7 @@ def judge_app(
 ) -> tuple[App, WebServer]:
     """Give a judge and its web server; see assembly.app."""
     own = settings.scaleout
-    terms = replace(_without_join(settings), event_ids_max=0)
+    terms = replace(_terms(settings), event_ids_max=0)
     loaded, adapter = build.references(settings), _adapter(settings)
     source, delivery = KafkaSource(build.delta_terms(settings), clock, ErrorLog()), Delivery(build.sinks(settings))
     states = StateTopic(build.client_options(settings), own.state_topic, wall_clock=clock)
@@ -100,15 +102,32 @@ def judge_app(
     return whole, server(settings, board, whole, loop.aides)
 
 
-def _without_join(settings: Settings) -> PipelineTerms:
-    """Give a half's terms. Raises ConfigError where outcomes must be joined, which only a whole process does so far."""
-    if settings.outcomes.join == "always":
+def _terms(settings: Settings) -> PipelineTerms:
+    """Give a half's terms: outcomes are joined where that is asked for, and not from the first one on.
+
+    Raises ConfigError where they can't be joined.
+    """
+    terms, topics = build.pipeline_terms(settings), settings.kafka.topics
+    if settings.outcomes.join != "always":
+        return replace(terms, join=replace(terms.join, mode="off"))
+    if len(topics) > 1:
         raise ConfigError(
-            "outcomes.join: found always, and a fold can't join yet; write never (outcomes are then counted by kind"
-            " alone), or let `driftd run` read these topics"
+            f"outcomes.join: found always with {len(topics)} topics, and a fold joins within a partition: have outcomes"
+            " sent to the topic of their inferences, both keyed by request_id, and name that topic alone; or write"
+            " never, or let `driftd run` read these topics"
         )
-    terms = build.pipeline_terms(settings)
-    return replace(terms, join=replace(terms.join, mode="off"))
+    if settings.outcomes.sample < 1.0:  # all keep the same ids
+        name = hashlib.sha256(f"driftd {settings.kafka.group_id}".encode()).digest()
+        terms = replace(terms, seed=int.from_bytes(name[:8], "big"))
+    return terms
+
+
+def _with_file(terms: PipelineTerms, settings: Settings) -> PipelineTerms:
+    """Give the terms with what waits to be joined in a file, which ends with the process; without state, in memory."""
+    if not settings.state.enabled:
+        return terms
+    file = PendingFile(Path(settings.state.directory), settings.outcomes.disk_bytes, is_nameless=True)
+    return replace(terms, backing_of=file.part)
 
 
 def _adapter(settings: Settings) -> Adapter:

@@ -183,6 +183,13 @@ class StreamTable(Learned):
             rows[first:][scopes[first:] == index] = self._fixed[name][index]
         return rows
 
+    def kind_of(self, model: str, version: str, name: str) -> Kind | None:
+        """Give the kind of a fixed field's stream in all traffic of a model version; None where there is none."""
+        main, known = self._main.get(version, {}).get(model), self._fixed.get(name)
+        if main is None or known is None or known[main] == NONE:
+            return None
+        return Kind.CATEGORICAL if self.values.is_categorical[known[main]] else Kind.NUMERIC
+
     def absent_fields(self, present: Collection[str], scopes: IntArray) -> Iterator[tuple[str, IntArray]]:
         """Give the fixed fields that no event of a batch has but some scope of it counts; rows as in `field_rows`."""
         for name, known in self._fixed.items():

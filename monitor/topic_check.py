@@ -11,6 +11,7 @@ from monitor.acls import Acl, acls_of
 from monitor.config import Settings
 from monitor.errors import SourceError
 from monitor.relay import rights
+from monitor.relay.request_keys import scattered
 from monitor.relay.topics import Names, Wanted, of_events, problems, wanted
 
 
@@ -55,8 +56,11 @@ def check_topics(settings: Settings) -> TopicReport:
     events = [name for name in settings.kafka.topics if name not in hidden]
     partitions: dict[str, int] = {}
     try:
-        partitions, wrong = of_events(options, events)
+        joins = settings.outcomes.join == "always"
+        partitions, wrong = of_events(options, events, settings.outcomes.ttl_s if joins else 0.0)
         found += [*wrong, *problems(options, topics)]
+        for topic in partitions if joins else ():
+            found += scattered({**options, "group.id": settings.kafka.group_id}, topic)
     except SourceError as error:
         if not error.is_fatal:
             raise

@@ -22,7 +22,8 @@ from monitor.config import Settings
 from monitor.counting_state import LADDER, OPEN, TOTALS, WATERMARK
 from monitor.counts import Counts
 from monitor.domain import Batch, StreamKey, TopicPartition, Transition
-from monitor.joining import RIPENING
+from monitor.join.joiner import JOIN
+from monitor.joining import COHORTS, RIPENING
 from monitor.kept import State
 from monitor.sinks.base import Notice
 from monitor.sinks.webhook import message_id
@@ -42,6 +43,7 @@ class Pass:
     """What a pipeline made of a topic. to_s: event time up to which it has judged.
 
     changed: how often events were added to panes that had closed, which would be judged later than they should.
+    outcomes: by kind and what became of them, and inferences noted of which something may be told yet.
     """
 
     bins: Bins
@@ -49,6 +51,7 @@ class Pass:
     to_s: float
     changed: int
     transitions: list[Transition] = field(default_factory=list)
+    outcomes: Counter[tuple[object, ...]] = field(default_factory=Counter)
 
 
 def ends_of(servers: str, topic: str, partitions: int) -> dict[TopicPartition, int]:
@@ -122,7 +125,20 @@ def stored(sections: Mapping[str, State]) -> Pass:
         for name, state in sections.items()
         if name.startswith(f"{LADDER}/") and "changes" in state
     )
-    return Pass(bins_of(sections), sums_of(sections), float(sections[WATERMARK]["value_s"]), changed)
+    to_s = float(sections[WATERMARK]["value_s"])
+    return Pass(bins_of(sections), sums_of(sections), to_s, changed, outcomes=outcomes_of(sections))
+
+
+def outcomes_of(sections: Mapping[str, State]) -> Counter[tuple[object, ...]]:
+    """Give what was joined or late, and the inferences that wait to be told of as a whole."""
+    out: Counter[tuple[object, ...]] = Counter()
+    for kind, result, count in sections.get(JOIN, {}).get("counts", ()):
+        if result in {"joined", "late"}:
+            out[kind, result] += int(count)
+    for name in ("asked", "marked"):
+        for *row, count in sections.get(COHORTS, {}).get(name, ()):
+            out[name, *row] += int(count)
+    return out
 
 
 def sums_of(sections: Mapping[str, State]) -> Sums:
@@ -132,7 +148,7 @@ def sums_of(sections: Mapping[str, State]) -> Sums:
 
 
 def bins_of(sections: Mapping[str, State]) -> Bins:
-    """Give what was counted: closed panes, however merged, and open ones, and outcomes whose pane is yet to come.
+    """Give what was counted: closed panes, however merged, open ones, and outcomes whose pane is yet to come.
 
     Late hits are in closed ones.
     """

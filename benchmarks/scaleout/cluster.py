@@ -16,6 +16,7 @@ from benchmarks.faults import truth
 from benchmarks.faults.ground import SESSION_S, told_to
 from benchmarks.faults.process import Daemon, Life
 from benchmarks.faults.traffic import MODELS, write_references
+from benchmarks.scaleout.joined import OUTCOMES, write_joined_references
 from monitor import build
 from monitor.config import Settings, load_settings
 from monitor.domain import TopicPartition
@@ -28,6 +29,14 @@ from tests.support.receiver import Receiver
 PARTITIONS: Final = 6
 COURTS: Final = 4
 CAUGHT_UP_S: Final = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Events each second, and whether outcomes follow them."""
+
+    rate_per_s: float = 600.0
+    has_outcomes: bool = False
 
 
 @dataclass(slots=True)
@@ -52,13 +61,17 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What came out. verdicts: of deltas. ends: of the topic of events. right: the offline pass over it."""
+    """What came out. verdicts: of deltas. ends: of the topic of events. right: the offline pass over it.
+
+    outcomes: see truth.Pass, of all courts.
+    """
 
     counts: truth.Difference
     alerts: truth.Alerts
     verdicts: Mapping[str, int]
     ends: Mapping[TopicPartition, int]
     right: truth.Pass
+    outcomes: Counter[tuple[object, ...]]
 
 
 @dataclass(slots=True)
@@ -70,6 +83,7 @@ class Cluster:
     receiver: Receiver
     folder: Path
     protocol: str
+    joins: bool = False
     members: dict[str, list[Member]] = field(default_factory=dict)
 
     @classmethod
@@ -78,15 +92,16 @@ class Cluster:
         kafka: Kafka,
         folder: Path,
         receiver: Receiver,
-        rate_per_s: float,
+        load: Load,
         protocol: str,
         replicas: Mapping[str, int] = MappingProxyType({"fold": 2, "judge": 2}),
     ) -> Cluster:
         """Make topics and references, and start the replicas."""
         topic = f"scaled-{time.time_ns()}"
         kafka.create_topic(topic, PARTITIONS)
-        write_references(folder / "references", rate_per_s)
-        cluster = cls(kafka, topic, receiver, folder, protocol)
+        write = write_joined_references if load.has_outcomes else write_references
+        write(folder / "references", load.rate_per_s)
+        cluster = cls(kafka, topic, receiver, folder, protocol, joins=load.has_outcomes)
         settings = Settings.model_validate(cluster.settings(folder))
         topics.create(build.client_options(settings), wanted_topics(settings))
         for role, count in replicas.items():
@@ -122,6 +137,7 @@ class Cluster:
                 "courts": COURTS,
                 "replicas": 1,
             },
+            "outcomes": dict(OUTCOMES) if self.joins else {},
             "reference": {"directory": str(self.folder / "references")},
             "state": {"directory": str(own / "state")},
             "alerts": {"windows": ["10s", "1m"], "keep_firing_for_s": 2},
@@ -176,6 +192,7 @@ class Cluster:
             verdicts,
             ends,
             right,
+            sum((each.outcomes for each in found), Counter()),
         )
 
     def _courts(self) -> dict[int, dict[str, State]]:

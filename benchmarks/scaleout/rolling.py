@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from benchmarks.faults import truth
 from benchmarks.faults.traffic import Traffic
-from benchmarks.scaleout.cluster import PARTITIONS, Cluster, Member
+from benchmarks.scaleout.cluster import PARTITIONS, Cluster, Load, Member
 from tests.support.kafka import Kafka
 from tests.support.receiver import Receiver
 
@@ -34,7 +34,7 @@ def roll(kafka: Kafka, folder: Path, protocol: str = "classic") -> Rolled:
     """Restart all in turn, then scale up and down. Raises RuntimeError where a replica does not end in good order."""
     began_s, steps = time.monotonic(), list[str]()
     with Receiver() as receiver:
-        cluster = Cluster.start(kafka, folder, receiver, RATE_PER_S, protocol)
+        cluster = Cluster.start(kafka, folder, receiver, Load(RATE_PER_S), protocol)
         traffic = Traffic(kafka.bootstrap_servers, cluster.topic, PARTITIONS, RATE_PER_S, lambda _: False)
         traffic.is_keyed = True
         try:

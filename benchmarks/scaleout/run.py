@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.faults.traffic import Traffic
-from benchmarks.scaleout.cluster import PARTITIONS, Cluster, Finish
+from benchmarks.scaleout.cluster import PARTITIONS, Cluster, Finish, Load
+from benchmarks.scaleout.joined import JoinedTraffic
 from tests.support.kafka import Kafka
 from tests.support.receiver import Receiver
 
 CYCLE_S: Final = (12.0, 10.0, 23.0)
 """Of the traffic: well, something wrong, well again."""
+
+STEADY: Final = Load()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,13 @@ def is_wrong(ran_s: float) -> bool:
     return CYCLE_S[0] <= ran_s % sum(CYCLE_S) < sum(CYCLE_S[:2])
 
 
-def run(
-    kafka: Kafka, folder: Path, hurts: int, seed: int, rate_per_s: float = 600.0, protocol: str = "classic"
-) -> ScaledRun:
+def run(kafka: Kafka, folder: Path, hurts: int, seed: int, load: Load = STEADY, protocol: str = "classic") -> ScaledRun:
     """Hurt replicas again and again under load; then compare."""
     rng, began_s, done = random.Random(seed), time.monotonic(), Counter[str]()
     with Receiver() as receiver:
-        cluster = Cluster.start(kafka, folder, receiver, rate_per_s, protocol)
-        traffic = Traffic(kafka.bootstrap_servers, cluster.topic, PARTITIONS, rate_per_s, is_wrong, seed)
+        cluster = Cluster.start(kafka, folder, receiver, load, protocol)
+        make = JoinedTraffic if load.has_outcomes else Traffic
+        traffic = make(kafka.bootstrap_servers, cluster.topic, PARTITIONS, load.rate_per_s, is_wrong, seed)
         traffic.is_keyed = True  # each fold knows the partitions that it reads
         with traffic:
             for member in cluster.every():

@@ -21,7 +21,7 @@ from benchmarks.faults import truth
 from benchmarks.faults.ground import SESSION_S, told_to
 from benchmarks.faults.process import Daemon, wall_s
 from benchmarks.faults.traffic import MODELS, Traffic
-from benchmarks.scaleout.cluster import COURTS, PARTITIONS, Cluster, Finish, Member
+from benchmarks.scaleout.cluster import COURTS, PARTITIONS, Cluster, Finish, Load, Member
 from benchmarks.scaleout.ownership import Owned
 from benchmarks.scaleout.run import CYCLE_S, is_wrong
 from tests.support.kafka import Kafka
@@ -179,7 +179,7 @@ def run(kafka: Kafka, folder: Path, plan: Plan) -> Outcome:
     """Let the storm pass over a cluster under load, and compare. Raises RuntimeError where a replica ends by itself."""
     rng, began_s = random.Random(plan.seed), time.monotonic()
     with Receiver() as receiver:
-        cluster = Cluster.start(kafka, folder, receiver, plan.rate_per_s, plan.protocol, REPLICAS)
+        cluster = Cluster.start(kafka, folder, receiver, Load(plan.rate_per_s), plan.protocol, REPLICAS)
         traffic = Traffic(kafka.bootstrap_servers, cluster.topic, PARTITIONS, plan.rate_per_s, is_wrong, plan.seed)
         traffic.is_keyed = True  # each fold knows the partitions that it reads
         storm = Storm(cluster, plan, rng)

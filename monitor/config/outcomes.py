@@ -23,10 +23,13 @@ class OutcomeSettings(BaseModel):
     join: Literal["auto", "always", "never"] = Field(
         default="auto",
         description="Whether inferences are remembered for their outcomes: always, never, or auto: from the first "
-        "outcome on (a replay: always).",
+        "outcome on (a replay: always; a fold: never).",
     )
     ttl_s: Duration = Field(
-        default=7 * DAY_S, ge=60, le=366 * DAY_S, description="How long one waits for the other, in seconds."
+        default=7 * DAY_S,
+        ge=60,
+        le=366 * DAY_S,
+        description="How long one waits for the other, in seconds; so far back a fold reads that takes over.",
     )
     maturity_s: Duration = Field(
         default=0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -52,8 +52,17 @@ class Outcomes:
         """Give them in the order of their messages."""
         if all(before <= after for before, after in pairwise(self.messages)):
             return self
-        order = sorted(range(len(self)), key=self.messages.__getitem__)
-        return Outcomes(*([getattr(self, each.name)[i] for i in order] for each in fields(self)))
+        return self.at(sorted(range(len(self)), key=self.messages.__getitem__))
+
+    def until(self, latest_s: float) -> Outcomes:
+        """Give them with no time after `latest_s`."""
+        if max(self.times_s, default=latest_s) <= latest_s:
+            return self
+        return replace(self, times_s=[min(time_s, latest_s) for time_s in self.times_s])
+
+    def at(self, chosen: Sequence[int]) -> Outcomes:
+        """Give some of them: those at these places, in this order."""
+        return Outcomes(*([getattr(self, each.name)[i] for i in chosen] for each in fields(self)))
 
     def before(self, message: int) -> int:
         """Give how many of them, in order, came before a message."""

@@ -39,7 +39,7 @@ class Cohorts:
         self._span_s = max(pane_s, horizon_s / COHORTS)
         self._asked: dict[int, Counter[int]] = {}
         self._marked: dict[int, Counter[tuple[str, int]]] = {}
-        self._fields: set[tuple[str, int]] = set()
+        self._fields: dict[tuple[str, int], int] = {}
         self._next = -(2**62)
 
     def add(self, scopes: IntArray, times_s: FloatArray) -> None:
@@ -60,20 +60,43 @@ class Cohorts:
         cohort = int(time_s // self._span_s)
         if cohort < self._next:
             return False
-        marked = self._marked.setdefault(cohort, Counter())
         for scope in scopes:
-            marked[field, scope] += 1
-            self._fields.add((field, scope))
+            self._mark(cohort, field, scope, 1)
+        return True
+
+    def _mark(self, cohort: int, field: str, scope: int, count: int) -> None:
+        self._marked.setdefault(cohort, Counter())[field, scope] += count
+        self._fields[field, scope] = min(cohort, self._fields.get((field, scope), cohort))
+
+    def of(self, time_s: float) -> int:
+        """Give the cohort of a time."""
+        return int(time_s // self._span_s)
+
+    def time_of(self, cohort: int) -> float:
+        """Give a time in a cohort."""
+        return (cohort + 0.5) * self._span_s
+
+    def take(self, field: str, scope: int, time_s: float, count: int) -> bool:
+        """Take in so many inferences of a time ("") or marks; False where their cohort has counted already."""
+        cohort = self.of(time_s)
+        if cohort < self._next:
+            return False
+        if field:
+            self._mark(cohort, field, scope, count)
+        else:
+            self._asked.setdefault(cohort, Counter())[scope] += count
         return True
 
     def due(self, now_s: float) -> Iterator[Known]:
-        """Give the cohorts that are old enough now, of fields that were ever marked in their scope, and forget them."""
+        """Give the cohorts that are old enough, and forget them; each field from the first one on that has it."""
         last = int((now_s - self._horizon_s) // self._span_s)
         if last <= self._next:
             return
         for cohort in sorted(each for each in self._asked.keys() | self._marked.keys() if each < last):
             asked, marked = self._asked.pop(cohort, Counter()), self._marked.pop(cohort, Counter())
-            for field, scope in sorted(self._fields):
+            for (field, scope), since in sorted(self._fields.items()):
+                if cohort < since:
+                    continue
                 yes = marked[field, scope]
                 # Marked may be more than asked: an inference that was read twice, or before a fold was told of it.
                 no = max(0, asked[scope] - yes)
@@ -97,7 +120,7 @@ class Cohorts:
                 for at, marked in self._marked.items()
                 for (field, scope), n in marked.items()
             ],
-            "fields": [[field, *names[scope]] for field, scope in sorted(self._fields)],
+            "fields": [[field, *names[scope], since] for (field, scope), since in sorted(self._fields.items())],
         }
 
     def restore(self, state: State, scope_of: Callable[[list[str]], int | None]) -> None:
@@ -111,6 +134,6 @@ class Cohorts:
         for at, field, *name, count in state["marked"]:
             if (scope := scope_of(name)) is not None:
                 self._marked.setdefault(int(at), Counter())[field, scope] += int(count)
-        for field, *name in state["fields"]:
-            if (scope := scope_of(name)) is not None:
-                self._fields.add((field, scope))
+        for field, model, version, segment, *since in state["fields"]:
+            if (scope := scope_of([model, version, segment])) is not None:
+                self._fields[field, scope] = int(since[0]) if since else -(2**62)  # older states do not say

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,37 +20,39 @@ class Told(NamedTuple):
     said: Outcome
 
 
-@dataclass(slots=True)
-class Joined:
-    """What came of a run of messages: rows to be counted, and inferences that were marked.
+class Row(NamedTuple):
+    """What an inference and an outcome say together.
 
-    rows: as columns, of which models, versions, times_s, segments and fields are set. times_s: when each counts at the
-    earliest. marked: field, and the inference it is true of.
+    message: the place in the batch of the one that came last. marks: of the inference, before this outcome. time_s:
+    when it counts at the earliest. fields: may be none. marked: what the inference is by this outcome, "" if nothing.
+    result: what became of the outcome: joined, or late. is_guess: what kind of task it is, this pair alone told.
     """
 
-    models: list[str] = field(default_factory=list)
-    versions: list[str] = field(default_factory=list)
-    segments: list[Mapping[str, Any] | None] = field(default_factory=list)
-    times_s: list[float] = field(default_factory=list)
-    fields: list[Fields] = field(default_factory=list)
-    marked: list[tuple[str, Inference]] = field(default_factory=list)
+    message: int
+    asked: Inference
+    told: Outcome
+    marks: tuple[str, ...]
+    time_s: float
+    fields: Fields
+    marked: str = ""
+    result: str = "joined"
+    is_guess: bool = False
 
-    def add(self, asked: Inference, time_s: float, fields: Fields) -> None:
-        """Add a row."""
-        self.models.append(asked.model)
-        self.versions.append(asked.model_version)
-        self.segments.append(asked.segments)
-        self.times_s.append(time_s)
-        self.fields.append(fields)
 
-    def columns(self) -> Columns:
-        """Give the rows as columns; a field that a row has not is None there."""
-        names = dict.fromkeys(name for row in self.fields for name in row)
-        return Columns(
-            messages=range(len(self.fields)),
-            models=self.models,
-            versions=self.versions,
-            times_s=np.array(self.times_s, dtype=np.float64),
-            segments=self.segments,
-            fields={name: [row.get(name) for row in self.fields] for name in names},
-        )
+def columns_of(rows: Sequence[Row]) -> Columns:
+    """Give rows as columns: messages, models, versions, times, segments and fields; what a row lacks is None.
+
+    They have neither ids nor features.
+    """
+    names = dict.fromkeys(name for row in rows for name in row.fields)
+    return Columns(
+        messages=[row.message for row in rows],
+        models=[row.asked.model for row in rows],
+        versions=[row.asked.model_version for row in rows],
+        times_s=np.array([row.time_s for row in rows], dtype=np.float64),
+        event_ids=[None] * len(rows),
+        request_ids=[None] * len(rows),
+        features=[{}] * len(rows),
+        segments=[row.asked.segments for row in rows],
+        fields={name: [row.fields.get(name) for row in rows] for name in names},
+    )

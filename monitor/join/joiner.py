@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import repeat
 from operator import attrgetter
-from typing import Any, Final
-
-from xxhash import xxh3_64_digest, xxh3_64_intdigest
+from typing import Final
 
 from monitor.decode.base import Columns, Outcomes
 from monitor.join.answers import Fields, judged_fields, kind_of_task, label_fields, success_of, text_of
-from monitor.join.joined import Joined, Told
+from monitor.join.ids import Ids
+from monitor.join.joined import Row, Told
 from monitor.join.pending import Pending
-from monitor.join.records import Inference, Outcome, encode, inference_of, outcomes_of
+from monitor.join.reach import Reach
+from monitor.join.records import Inference, Outcome, encode, inference_of, inferences_of, outcomes_of
 from monitor.join.terms import JoinTerms, Task
 from monitor.kept import Section, State
 from monitor.quality import JoinStatus
@@ -39,6 +38,7 @@ MARKED: Final[Mapping[str, str]] = {"override": "overridden", "escalation": "esc
 """What an inference is once such an outcome came, and is not if none comes in time: by kind of outcome."""
 
 TaskOf = Callable[[str, str], Task]
+KindOf = Callable[[str, str], str | None]
 
 
 class Joiner:
@@ -49,13 +49,25 @@ class Joiner:
     another type than before), not_sampled, overflow. Outcomes that waited in vain are in `expired`.
     """
 
-    def __init__(self, terms: JoinTerms, task_of: TaskOf, pending: Pending, waiting: Pending, seed: int = 0) -> None:
+    def __init__(
+        self,
+        terms: JoinTerms,
+        task_of: TaskOf,
+        kept: tuple[Pending, Pending],
+        seed: int = 0,
+        kind_of: KindOf = lambda _, __: None,
+        reach: Reach | None = None,
+    ) -> None:
+        """Join. kept: where inferences wait, and where outcomes do. kind_of: what is known of a model version's task.
+
+        reach: of one who joins for others: told where entries come from; what a kind of task is, it leaves to them.
+        """
         self.terms = terms
         self._task_of = task_of
-        self._pending = pending
-        self._waiting = waiting
-        self._seed = seed
-        self._limit = min(int(terms.sample * 2.0**64), 2**64 - 1)
+        self._kind_of = kind_of
+        self._reach = reach
+        self._pending, self._waiting = kept
+        self._ids = Ids(seed, terms.sample)
         self._span_s = max(1.0, terms.ttl_s / GENERATIONS)
         self._tasks: dict[tuple[str, str], Task] = {}
         self._kinds: dict[tuple[str, str], str] = {}
@@ -64,6 +76,8 @@ class Joiner:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.expired = 0
         self.forgotten = 0
+        self.waited: list[tuple[str, bytes]] = []
+        """With `reach`: kinds and ids of outcomes that began to wait, until whoever asks clears it."""
 
     def status(self) -> JoinStatus:
         """Give what there is to see of it."""
@@ -76,6 +90,12 @@ class Joiner:
             forgotten=self.forgotten + self._pending.forgotten + self._waiting.forgotten,
             nbytes=self._pending.nbytes + self._waiting.nbytes,
         )
+
+    def forget_results(self) -> None:
+        """Count anew from here on; what waits, waits."""
+        self.counts = Counter({each: count for each, count in self.counts.items() if each[1] == "waiting"})
+        self.expired = self.forgotten = 0
+        self.waited.clear()
 
     # ---- messages
 
@@ -90,29 +110,20 @@ class Joiner:
             ids = [own if own is not None else other for own, other in zip(ids, columns.event_ids, strict=True)]
         if None in ids:
             chosen = [(i, each) for i, each in enumerate(ids) if each is not None]
-            digests = self._digests([each for _, each in chosen])
+            digests = self._ids.of([each for _, each in chosen])
             places: Sequence[int] = [i for i, _ in chosen]
         else:
-            digests, places = self._digests(ids), range(len(ids))  # type: ignore[arg-type]  # none is None
+            digests, places = self._ids.of(ids), range(len(ids))  # type: ignore[arg-type]  # none is None
         if self.terms.sample >= 1.0:
             return list(zip(places, digests, strict=True))
-        return [(i, each) for i, each in zip(places, digests, strict=True) if self._is_sampled(each)]
+        return [(i, each) for i, each in zip(places, digests, strict=True) if self._ids.is_sampled(each)]
 
-    def _digests(self, ids: Sequence[str]) -> list[bytes]:
-        try:
-            return list(map(xxh3_64_digest, map(str.encode, ids), repeat(self._seed)))
-        except UnicodeEncodeError:
-            return [xxh3_64_digest(each.encode(errors="surrogatepass"), self._seed) for each in ids]
-
-    def _is_sampled(self, digest: bytes) -> bool:
-        return xxh3_64_intdigest(digest) <= self._limit  # hashed anew: which ids, must not hang on where they lie
-
-    def take(self, columns: Columns, sampled: Sequence[tuple[int, bytes]], outcomes: Outcomes) -> Joined:
+    def take(self, columns: Columns, sampled: Sequence[tuple[int, bytes]], outcomes: Outcomes) -> list[Row]:
         """Take in a run of inferences and outcomes between which no pane closes; give what is to be counted.
 
         Cost: 1.5 microseconds an inference and 10 an outcome.
         """
-        joined = Joined()
+        joined: list[Row] = []
         self._tasks.clear()  # a reload may have changed them
         told = self._told(outcomes)
         last = {each: columns.messages[i] for i, each in sampled} if told else {}
@@ -124,7 +135,7 @@ class Joiner:
         return joined
 
     def _take_in_order(
-        self, columns: Columns, sampled: Sequence[tuple[int, bytes]], told: Sequence[Told], joined: Joined
+        self, columns: Columns, sampled: Sequence[tuple[int, bytes]], told: Sequence[Told], joined: list[Row]
     ) -> None:
         """Take in one message after the other: an id that comes again parts outcomes before it from those after."""
         left = list(told)
@@ -135,63 +146,56 @@ class Joiner:
             self._remember(columns, [each], joined)
         self._hear(left, joined)
 
-    def _remember(self, columns: Columns, sampled: Sequence[tuple[int, bytes]], joined: Joined) -> None:
+    def _remember(self, columns: Columns, sampled: Sequence[tuple[int, bytes]], joined: list[Row]) -> None:
         """Remember inferences, and join those that outcomes wait for."""
         if not sampled:
             return
-        records = self._records(columns, sampled)
+        records = inferences_of(columns, [i for i, _ in sampled])
         ids = [each for _, each in sampled]
         generations = [int(record.time_s // self._span_s) for record in records]
+        if self._reach is not None:
+            self._reach.note(generations)
         if len(self._pending) + len(ids) > self.terms.pending_max:
             self._make_room()
         self._pending.add(generations, ids, list(map(encode, records)))
         if not len(self._waiting):
             return
-        for i, found in enumerate(self._waiting.get_many(ids)):
+        last = dict(zip(ids, range(len(ids)), strict=True))
+        for i, was in enumerate(self._waiting.get_many(ids)):
+            (found,) = self._waiting.get_many(ids[i : i + 1]) if was is not None else (None,)  # an id may come twice
             if found is None:
                 continue
-            generation, value = found
-            self._waiting.remove(generation, ids[i])
-            told = outcomes_of(value)
-            marks = records[i].marks
-            for one in told:
-                self.counts[one.kind, "waiting"] -= 1
-                self._join(records[i], one, joined)
-            if records[i].marks != marks:
+            self._join_waiting(found, records[i], (generations[i], ids[i]), columns.messages[sampled[i][0]], joined)
+            if records[i].marks and last[ids[i]] == i:
                 self._pending.change(generations[i], ids[i], encode(records[i]))
 
-    def _records(self, columns: Columns, sampled: Sequence[tuple[int, bytes]]) -> list[Inference]:
-        at = [i for i, _ in sampled]
-        none = (None,) * len(columns)
-        fields = columns.fields
+    def _join_waiting(
+        self, found: tuple[int, bytes], asked: Inference, entry: tuple[int, bytes], message: int, joined: list[Row]
+    ) -> None:
+        """Join an inference with the outcomes that wait for it; those that are too far from it in time wait on."""
+        told = outcomes_of(found[1])
+        near = [one for one in told if self._is_near(asked, one)]
+        if not near:
+            return
+        if len(near) < len(told):
+            self._waiting.change(found[0], entry[1], encode([one for one in told if one not in near]))
+        else:
+            self._waiting.remove(found[0], entry[1])
+        if self._reach is not None:
+            self._reach.inherit(entry[0], found[0])
+        for one in near:
+            self.counts[one.kind, "waiting"] -= 1
+            self._join(asked, one, message, joined)
 
-        def some(column: Sequence[Any]) -> Sequence[Any]:
-            return column if len(at) == len(column) else [column[i] for i in at]
-
-        tokens = none
-        if "tokens_in" in fields or "tokens_out" in fields:
-            pairs = zip(fields.get("tokens_in", none), fields.get("tokens_out", none), strict=True)
-            tokens = [_sum(*pair) for pair in pairs]  # type: ignore[assignment]  # a column
-        named = (fields.get(name, none) for name in ("prediction", "score"))
-        return list(
-            map(
-                Inference,
-                some(columns.models),
-                some(columns.versions),
-                columns.times_s[at].tolist(),
-                *map(some, named),
-                some(columns.segments),
-                some(fields.get("cost_usd", none)),
-                some(tokens),
-            )
-        )
+    def _is_near(self, asked: Inference, told: Outcome) -> bool:
+        return abs(told.time_s - asked.time_s) <= self.terms.ttl_s
 
     def _told(self, outcomes: Outcomes) -> list[Told]:
         """Give the outcomes that are sampled, in order, with the ids of their inferences."""
         out: list[Told] = []
-        for i, each in enumerate(self._digests(outcomes.request_ids)):
+        for i, each in enumerate(self._ids.of(outcomes.request_ids)):
             kind = outcomes.kinds[i]
-            if self.terms.sample < 1.0 and not self._is_sampled(each):
+            if self.terms.sample < 1.0 and not self._ids.is_sampled(each):
                 self.counts[kind, "not_sampled"] += 1
                 continue
             names = map(_name, (outcomes.evaluators[i], outcomes.severities[i], outcomes.failure_modes[i]))
@@ -199,29 +203,38 @@ class Joiner:
             out.append(Told(outcomes.messages[i], each, said))
         return sorted(out, key=attrgetter("message"))
 
-    def _hear(self, told: Sequence[Told], joined: Joined) -> None:
+    def _hear(self, told: Sequence[Told], joined: list[Row]) -> None:
         """Join outcomes with their inferences; those that have none yet wait for it."""
         ids = list(dict.fromkeys(one.asked for one in told))
         entries = zip(ids, self._pending.get_many(ids), strict=True)
         found = {each: None if entry is None else (entry[0], inference_of(entry[1])) for each, entry in entries}
         for one in told:
             entry = found[one.asked]
-            if entry is None:
+            if entry is None or not self._is_near(entry[1], one.said):
                 self._wait(one.asked, one.said)
                 continue
             generation, asked = entry
             marks = asked.marks
-            self._join(asked, one.said, joined)
+            self._join(asked, one.said, one.message, joined)
             if asked.marks is not marks:
                 self._pending.change(generation, one.asked, encode(asked))
 
+    def knows(self, each: bytes) -> bool:
+        """Tell whether an inference of an id is remembered."""
+        return self._pending.get_many([each]) != [None]
+
     def _wait(self, each: bytes, told: Outcome) -> None:
+        if self._reach is not None:
+            self.waited.append((told.kind, each))
         (found,) = self._waiting.get_many([each])
         if found is None:
             if len(self._waiting) >= self.terms.pending_max:
                 self.counts[told.kind, "overflow"] += 1
                 return
-            self._waiting.add([int(told.time_s // self._span_s)], [each], [encode([told])])
+            generation = int(told.time_s // self._span_s)
+            if self._reach is not None:
+                self._reach.note([generation])
+            self._waiting.add([generation], [each], [encode([told])])
         else:
             generation, value = found
             held = outcomes_of(value)
@@ -236,35 +249,43 @@ class Joiner:
 
     # ---- a pair
 
-    def _join(self, asked: Inference, told: Outcome, joined: Joined) -> None:
+    def join(self, asked: Inference, told: Outcome) -> list[Row]:
+        """Give what a pair says that somebody else has found, with the marks that its inference had before."""
+        joined: list[Row] = []
+        self._tasks.clear()
+        self._join(asked, told, 0, joined)
+        return joined
+
+    def _join(self, asked: Inference, told: Outcome, message: int, joined: list[Row]) -> None:
         """Put down what a pair says, and mark the inference."""
-        mark = told.mark
-        if mark in asked.marks:
+        marks = asked.marks
+        if told.mark in marks:
             self.counts[told.kind, "duplicate"] += 1
             return
         task = self._task(asked.model, asked.model_version)
-        fields = self._fields(asked, told, task)
+        kind = self._kind(asked, task)
+        fields = self._fields(asked, told, task, kind)
         if fields is None:
             self.counts[told.kind, "useless"] += 1
             return
-        asked.marks = (*asked.marks, mark)
-        self.counts[told.kind, "joined"] += 1
-        if told.kind in MARKED:
-            said = told.value if told.kind != "label" else None
-            if said is None or said not in (False, 0, "false", "no"):
-                joined.marked.append((MARKED[told.kind], asked))
+        asked.marks = (*marks, told.mark)
+        marked = self._marked(told)
+        is_late = bool(marked) and told.time_s > asked.time_s + self.terms.horizon_s
+        result = "late" if is_late and told.kind != "label" else "joined"
+        self.counts[told.kind, result] += 1
         if told.failure_mode:
             fields["failure_mode"] = told.failure_mode
             if told.severity == CRITICAL:
                 fields["critical_failure_mode"] = told.failure_mode
         success = success_of(fields, task)
-        if success is not None and "success" not in asked.marks:
+        if success is not None and "success" not in marks:
             asked.marks = (*asked.marks, "success")
             fields["success"] = success
             fields |= {"success_cost_usd": asked.cost_usd} if asked.cost_usd is not None else {}
             fields |= {"success_tokens": asked.tokens} if asked.tokens is not None else {}
-        if fields:
-            joined.add(asked, max(told.time_s, asked.time_s + self.maturity_of(task)), fields)
+        time_s = max(told.time_s, asked.time_s + self.maturity_of(task))
+        is_guess = kind is None and told.kind == "label"
+        joined.append(Row(message, asked, told, marks, time_s, fields, "" if is_late else marked, result, is_guess))
 
     def _task(self, model: str, version: str) -> Task:
         task = self._tasks.get((model, version))
@@ -272,24 +293,36 @@ class Joiner:
             task = self._tasks[model, version] = self._task_of(model, version)
         return task
 
-    def _fields(self, asked: Inference, told: Outcome, task: Task) -> Fields | None:
+    def _marked(self, told: Outcome) -> str:
+        """Give what an inference is by an outcome, "" where that does not say so."""
+        said = told.value if told.kind != "label" else None
+        return MARKED.get(told.kind, "") if said is None or said not in (False, 0, "false", "no") else ""
+
+    def _kind(self, asked: Inference, task: Task) -> str | None:
+        """Give what kind of task a model version's is, None where nothing has told yet."""
+        if task.kind != "auto":
+            return task.kind
+        name = (asked.model, asked.model_version)
+        return self._kinds.get(name) or self._kind_of(*name)
+
+    def _fields(self, asked: Inference, told: Outcome, task: Task, kind: str | None) -> Fields | None:
         if told.kind in ("override", "escalation"):
             return {}
         if told.kind != "label":
             return judged_fields(told) if self._is_known(told.evaluator) else None
         if told.label is None and told.value is not None:
             told.label = told.value
-        name = (asked.model, asked.model_version)
-        kind = task.kind if task.kind != "auto" else self._kinds.get(name)
-        if kind is None:
-            kind = kind_of_task(asked.prediction, told.label)
-        fields = label_fields(asked, told, task, kind)
+        found = kind or kind_of_task(asked.prediction, told.label)
+        fields = label_fields(asked, told, task, found)
         if fields is not None:
-            self._kinds.setdefault(name, kind)
+            if self._reach is None:
+                self._kinds.setdefault((asked.model, asked.model_version), found)
             fields["label_age_s"] = max(0.0, told.time_s - asked.time_s)
         return fields
 
     def _is_known(self, evaluator: str) -> bool:
+        if self._reach is not None:
+            return True
         if evaluator not in self._evaluators and len(self._evaluators) < EVALUATORS_MAX:
             self._evaluators.add(evaluator)
         return evaluator in self._evaluators
@@ -303,6 +336,8 @@ class Joiner:
     def expire(self, now_s: float) -> None:
         """Forget what has waited for longer than its time. Cost: nothing, but once a generation."""
         last = int((now_s - self.terms.ttl_s) // self._span_s)
+        if self._reach is not None:
+            self._reach.expire(last)
         for held in (self._pending, self._waiting):
             for generation in [each for each in held.counts if each < last]:
                 gone = held.drop(generation)
@@ -335,7 +370,7 @@ class Joiner:
 
     def _state(self) -> State:
         return {
-            "seed": self._seed,
+            "seed": self._ids.seed,
             "is_on": self.is_on,
             "kinds": [[*name, kind] for name, kind in self._kinds.items()],
             "evaluators": sorted(self._evaluators),
@@ -348,7 +383,7 @@ class Joiner:
     def restore(self, states: Mapping[str, State]) -> None:
         """Go on from a state."""
         state = states.get(JOIN, {})
-        self._seed = int(state.get("seed", self._seed))
+        self._ids.seed = int(state.get("seed", self._ids.seed))
         self.is_on = self.terms.mode != "off" and (self.terms.mode == "on" or bool(state.get("is_on", False)))
         self._kinds = {(model, version): kind for model, version, kind in state.get("kinds", ())}
         self._evaluators = set(state.get("evaluators", ()))
@@ -357,11 +392,6 @@ class Joiner:
         self._span_s = float(state.get("span_s", self._span_s))  # what waits is sorted by it
         self._pending.restore(INFERENCES, states)
         self._waiting.restore(WAITING, states)
-
-
-def _sum(*parts: object) -> float | None:
-    numbers = [part for part in parts if isinstance(part, (int, float)) and type(part) is not bool]
-    return sum(numbers) if numbers else None
 
 
 def _name(value: object) -> str:

@@ -158,6 +158,12 @@ class Pending:
         self._backing.drop(generation)
         return self.counts.pop(generation, 0)
 
+    def clear(self) -> None:
+        """Forget all."""
+        for generation in list(self._backing.generations()):
+            self._backing.drop(generation)
+        self._fresh, self._saved, self.counts = {}, {}, Counter()
+
     # ---- from the state to the backing
 
     def saved(self) -> None:

@@ -54,3 +54,8 @@ class JoinTerms:
     pending_max: int = 10_000_000
     key_by_event: bool = True
     learn_rows: int = 500
+
+    @property
+    def horizon_s(self) -> float:
+        """How old an inference is when it is told what it was not."""
+        return max(self.absence_s, self.maturity_s)

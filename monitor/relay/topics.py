@@ -170,10 +170,13 @@ def problems(options: Mapping[str, Any], topics: Sequence[Wanted]) -> list[str]:
     return [*_problems(_Cluster(options), topics)]
 
 
-def of_events(options: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+def of_events(
+    options: Mapping[str, Any], names: Sequence[str], read_back_s: float = 0.0
+) -> tuple[dict[str, int], list[str]]:
     """Give how many partitions the topics of events have, those that there are, and what is wrong with them.
 
-    Raises SourceError where brokers can't be reached or refuse.
+    read_back_s: how far back whoever takes a partition over has to read. Raises SourceError where brokers can't be
+    reached or refuse.
     """
     cluster = _Cluster(options)
     found = cluster.partitions()
@@ -184,8 +187,14 @@ def of_events(options: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[st
         if name not in found
     ]
     for name, settings in cluster.settings(there).items():
-        wrong += _breaches(name, settings, EVENTS)
+        wrong += _breaches(name, settings, [*EVENTS, *_read_back(read_back_s)])
     return {name: len(found[name]) for name in there}, wrong
+
+
+def _read_back(seconds: float) -> Iterator[Rule]:
+    if seconds:
+        least = str(int(seconds * 1_000))
+        yield Rule("retention.ms", least, "outcomes would lose what they are about, or lower ttl_s", is_least=True)
 
 
 def _problems(cluster: _Cluster, topics: Sequence[Wanted]) -> Iterator[str]:

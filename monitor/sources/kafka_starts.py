@@ -31,19 +31,20 @@ class StartTerms:
     """How to start.
 
     start: where a group without offsets begins. on_gap: what to do where the log lacks the next message. asks_group:
-    whether what the group has committed says where to start. back: so many messages before that, where there are.
+    whether what the group has committed says where to start. begins_at: gives how far before that, where there are
+    messages, by offset and text.
     """
 
     start: Literal["latest", "earliest"] = "latest"
     on_gap: Literal["fail", "accept-gap"] = "fail"
     asks_group: bool = True
-    back: int = 0
+    begins_at: Callable[[int, str | None], int] | None = None
 
     @classmethod
     def of(cls, terms: KafkaTerms) -> StartTerms:
         """Give how to start by how Kafka is read."""
         is_whole = terms.options.get("auto.offset.reset", "latest") == "earliest"
-        return cls("earliest" if is_whole else "latest", terms.on_gap, terms.positions != "ours", terms.back)
+        return cls("earliest" if is_whole else "latest", terms.on_gap, terms.positions != "ours", terms.begins_at)
 
 
 class Starts:
@@ -130,11 +131,13 @@ class Starts:
         self._count(consumer, {each.topic for each in fresh})
         if fresh and self._terms.asks_group:
             asked = [KafkaPartition(*each) for each in fresh]
-            found = answers(consumer.committed(asked, self._ask_s))
-            if found and self._terms.back:
-                lows = log_offsets(consumer, list(found), OFFSET_BEGINNING, self._ask_s)
-                found = {each: max(at - self._terms.back, min(at, lows.get(each, at))) for each, at in found.items()}
-            self.positions |= found
+            committed = consumer.committed(asked, self._ask_s)
+            found = answers(committed)
+            texts = {TopicPartition(p.topic, p.partition): p.metadata for p in committed}
+            begins = found if self._terms.begins_at is None else self._begins(consumer, found, texts)
+            self.positions |= begins
+            again = found.keys() - begins.keys()
+            unknown = [each for each in unknown if each not in again]
         rest = [each for each in unknown if each in self._doubted or each not in self.positions]
         if not rest:
             return
@@ -144,6 +147,17 @@ class Starts:
             if source in lows and source in highs:
                 self._place(source, lows[source], highs[source])
                 self._doubted.discard(source)
+
+    def _begins(
+        self, consumer: Consumer, found: Mapping[TopicPartition, int], texts: Mapping[TopicPartition, str | None]
+    ) -> dict[TopicPartition, int]:
+        """Give where reading begins before what is committed; without those whose log nobody told the beginning of."""
+        begins_at = self._terms.begins_at
+        assert begins_at is not None
+        lows = log_offsets(consumer, list(found), OFFSET_BEGINNING, self._ask_s) if found else {}
+        return {
+            each: max(begins_at(at, texts[each]), min(at, lows[each])) for each, at in found.items() if each in lows
+        }
 
     def _count(self, consumer: Consumer, topics: Collection[str]) -> None:
         """Find how many partitions a topic has when it is met, to tell those apart that are added to it later."""

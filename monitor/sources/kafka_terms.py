@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -25,7 +25,7 @@ class KafkaTerms:
     without offsets starts. idle_s: quiet for so long is idle. on_gap: what to do where the log lacks the next message.
     outage_s_max: without any broker for so long, reading fails for good; 0: never. positions: kept: as far as they are
     known here they hold, else those of the group do; ours: those of the group never do; group: they always do, and
-    somebody else commits them; reading begins `back` messages before.
+    somebody else commits them. begins_at: gives where reading begins by what is committed, offset and text.
     """
 
     topics: tuple[str, ...]
@@ -35,4 +35,4 @@ class KafkaTerms:
     on_gap: Literal["fail", "accept-gap"] = "fail"
     outage_s_max: float = 600.0
     positions: Literal["kept", "ours", "group"] = "kept"
-    back: int = 0
+    begins_at: Callable[[int, str | None], int] | None = None

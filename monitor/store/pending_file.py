@@ -7,6 +7,7 @@ back when there is not. A generation is a tree of its own, so that dropping it d
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,17 +24,22 @@ if TYPE_CHECKING:
 FOLDER: Final = "pending"
 GENERATIONS_MAX: Final = 128
 """Trees that the file has room for: some nine for inferences, and as many for outcomes."""
+NAMELESS_TREES_MAX: Final = 4_096
+"""Of a file of all partitions of a fold: so many for each of two hundred."""
 
 
 class PendingFile:
     """The file. It is opened when it is first asked: making one opens nothing. Called by the loop's thread alone.
 
-    bytes_max: how large it may grow.
+    bytes_max: how large it may grow. is_nameless: it belongs to this process alone, and ends with it however that ends;
+    nothing in it outlives the machine.
     """
 
-    def __init__(self, directory: Path, bytes_max: int) -> None:
+    def __init__(self, directory: Path, bytes_max: int, *, is_nameless: bool = False) -> None:
         self._path = directory / FOLDER
         self._bytes_max = bytes_max
+        self._is_nameless = is_nameless
+        self._has_part = False
         self._opened: Any = None
         self._trees: dict[bytes, Any] = {}
 
@@ -41,19 +47,36 @@ class PendingFile:
     def _env(self) -> Any:  # noqa: ANN401 - lmdb publishes no types
         if self._opened is None:
             with _told(self._path):
-                self._path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-                self._opened = lmdb.open(
-                    str(self._path), map_size=self._bytes_max, max_dbs=GENERATIONS_MAX, readahead=False, mode=0o600
-                )
+                self._opened = self._open_nameless() if self._is_nameless else self._open()
                 with self._opened.begin() as found:
                     names = [bytes(name) for name in found.cursor().iternext(values=False)]
                 for name in names:
                     self._trees[name] = self._opened.open_db(name)
         return self._opened
 
+    def _open(self) -> Any:  # noqa: ANN401 - as above
+        self._path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        size = self._bytes_max
+        return lmdb.open(str(self._path), map_size=size, max_dbs=GENERATIONS_MAX, readahead=False, mode=0o600)
+
+    def _open_nameless(self) -> Any:  # noqa: ANN401 - as above
+        """Open a new file and take its name away: the system frees it when the process ends, also when it is killed."""
+        self._path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._path.parent, prefix=f"{FOLDER}-") as folder:
+            return lmdb.open(
+                folder,
+                map_size=self._bytes_max,
+                max_dbs=NAMELESS_TREES_MAX,
+                readahead=False,
+                mode=0o600,
+                lock=False,
+                sync=False,
+            )
+
     def part(self, name: str) -> PendingPart:
         """Give a backing of its own in the file."""
-        return PendingPart(self, name)
+        is_first, self._has_part = not self._has_part, True
+        return PendingPart(self, name, tells_bytes=is_first)
 
     def get_many(self, name: bytes, ids: Sequence[bytes]) -> Sequence[bytes | None]:
         """Give the value of each id in a tree."""
@@ -108,8 +131,9 @@ class PendingFile:
 class PendingPart:
     """A backing in the file: see join.pending.Backing."""
 
-    def __init__(self, file: PendingFile, name: str) -> None:
+    def __init__(self, file: PendingFile, name: str, *, tells_bytes: bool) -> None:
         self._file = file
+        self._tells_bytes = tells_bytes
         self._prefix = f"{name}/".encode()
 
     def _name(self, generation: int) -> bytes:
@@ -135,7 +159,7 @@ class PendingPart:
     @property
     def nbytes(self) -> int:
         """Bytes of the whole file, told by the first part alone, so that they are not added up twice."""
-        return self._file.nbytes if self._prefix == b"inferences/" else 0
+        return self._file.nbytes if self._tells_bytes else 0
 
 
 @contextmanager

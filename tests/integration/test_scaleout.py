@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.scaleout.cluster import Load
 from benchmarks.scaleout.run import run
 
 if TYPE_CHECKING:
@@ -26,3 +27,15 @@ def test_killed_and_stopped_they_count_and_tell_as_one_process_would(kafka_real:
     assert found.finish.alerts.true > 0
     assert ([], []) == (list(found.finish.alerts.missing), list(found.finish.alerts.extra))
     assert 0 == found.finish.verdicts.get("torn", 0)
+
+
+def test_killed_and_stopped_they_join_as_one_process_would(kafka_real: Kafka, tmp_path: Path) -> None:
+    found = run(kafka_real, tmp_path, hurts=4, seed=5, load=Load(300.0, has_outcomes=True))
+
+    assert 4 == sum(found.done.values())
+    assert found.done["fold killed"] > 0
+    assert [] == list(found.finish.counts.where)
+    assert (0, 0) == (found.finish.counts.lost, found.finish.counts.doubled)
+    assert found.finish.right.outcomes["label", "joined"] > 1_000
+    assert found.finish.right.outcomes == found.finish.outcomes
+    assert ([], []) == (list(found.finish.alerts.missing), list(found.finish.alerts.extra))

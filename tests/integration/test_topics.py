@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not typed so
     AclBinding,
     AclOperation,
@@ -24,6 +25,8 @@ from typer.testing import CliRunner, Result
 from monitor.acls import acls_of
 from monitor.cli import cli
 from monitor.config import Settings, load_settings
+from monitor.relay.request_keys import scattered
+from monitor.relay.topics import of_events
 from tests.support.daemon import write_config
 from tests.support.kafka_jars import JarKafka
 from tests.support.missing import missing
@@ -158,6 +161,35 @@ class TestCheck:
         assert 1 == done.exit_code
         assert f"topic '{place.name}': cleanup.policy is compact, wanted is delete: events that share" in done.stdout
         assert "retention.ms is 1000, wanted is at least 3600000" in done.stdout
+
+    def test_requests_that_are_apart_are_told_where_outcomes_are_joined(self, place: Place) -> None:
+        make(place.servers, NewTopic(place.name, 3, 1))
+        producer = Producer({"bootstrap.servers": place.servers})
+        for number in range(60):
+            said = json.dumps({"request_id": f"r{number}", "model": "m"}).encode()
+            producer.produce(place.name, said, key=f"r{number}")
+            producer.produce(place.name, said, key=f"r{number}")
+        producer.flush(20.0)
+        options = {"bootstrap.servers": place.servers, "group.id": place.name}
+        together = scattered(options, place.name)
+        for partition in (0, 1):
+            producer.produce(place.name, b'{"request_id": "x"}', partition=partition)
+        producer.produce(place.name, b"not json", partition=0)
+        producer.flush(20.0)
+
+        assert [] == together
+        keyless, apart = scattered(options, place.name)
+        assert f"topic '{place.name}': 2 of the newest 122 messages have no key: outcomes are joined within" in keyless
+        assert "1 request(s) are in several partitions" in apart
+        assert "sent with request_id as key" in apart
+
+    def test_topic_that_forgets_what_waits_for_outcomes_is_told(self, place: Place) -> None:
+        make(place.servers, NewTopic(place.name, 1, 1, config={"retention.ms": "7200000"}))
+        options = {"bootstrap.servers": place.servers}
+
+        assert [] == of_events(options, [place.name])[1]
+        (told,) = of_events(options, [place.name], 86_400.0)[1]
+        assert "retention.ms is 7200000, wanted is at least 86400000: outcomes would lose what they are about" in told
 
     def test_broker_that_does_not_answer_ends_it(self, tmp_path: Path) -> None:
         away = Place(tmp_path, "127.0.0.1:1", kafka={"librdkafka": {"socket.timeout.ms": 1000}})

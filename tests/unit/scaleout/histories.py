@@ -20,7 +20,8 @@ from monitor.domain import TopicPartition
 from monitor.kept import State
 from monitor.receipts import Receipt, Receipts, Verdict
 from tests.unit.scaleout.small_fold import Fold, Rules
-from tests.unit.scaleout.small_kafka import Kafka, Terms
+from tests.unit.scaleout.small_join import SmallJoin
+from tests.unit.scaleout.small_kafka import Event, Kafka, Message, Terms
 
 STEPS_MAX: Final = 20_000
 """Of an end: far more than any takes."""
@@ -87,7 +88,8 @@ class Judge:
 class Told:
     """What came about in histories.
 
-    late: requests to append that arrived after a history's first end. overlaps: deltas that were taken in part.
+    joined: pairs. late: requests to append that arrived after a history's first end. overlaps: deltas that were taken
+    in part.
     """
 
     kills: int = 0
@@ -97,6 +99,7 @@ class Told:
     overlaps: int = 0
     restarts: int = 0
     events: int = 0
+    joined: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
 
 
@@ -116,6 +119,7 @@ class History:
         self._dead: list[Fold] = []
         self._judges = [Judge(self._kafka, q) for q in range(len(self._kafka.deltas))]
         self._sent: list[Counter[int]] = [Counter() for _ in self._judges]
+        self._whole = [SmallJoin(0) for _ in self._kafka.sources]
         self._number = 0
         weighted: Sequence[tuple[float, Callable[[], None]]] = (
             (55, self._go_on),
@@ -237,14 +241,23 @@ class History:
                 self._kafka.forget(self._dead[-1:])
 
     def _append(self) -> None:
-        """Append messages of no, one or several events each."""
-        log = self._rng.choice(self._kafka.sources)
-        for _ in range(self._rng.randrange(1, 5)):
-            courts = [self._rng.randrange(len(self._judges)) for _ in range(self._rng.randrange(4))]
-            log.append(tuple((q, self._number + i) for i, q in enumerate(courts)))
-            for i, q in enumerate(courts):
-                self._sent[q][self._number + i] = 1
-            self._number += len(courts)
+        """Append messages of no, one or several events each, and what is to be joined."""
+        rng = self._rng
+        p = rng.randrange(len(self._kafka.sources))
+        log, whole = self._kafka.sources[p], self._whole[p]
+        for _ in range(rng.randrange(1, 5)):
+            events = [self._event() for _ in range(rng.randrange(3))]
+            ids = [len(log) + rng.randrange(-8, 4) for _ in range(rng.randrange(3))]  # about those that are asked now
+            told = tuple((each, rng.randrange(2), self._event()) for each in ids)
+            log.append(Message(tuple(events), (len(log),) if rng.random() < 0.7 else (), told))
+            joined = whole.take(len(log) - 1, log[-1])
+            self._told.joined += len(joined)
+            for q, number in (*events, *joined):
+                self._sent[q][number] = 1
+
+    def _event(self) -> Event:
+        self._number += 1
+        return self._rng.randrange(len(self._judges)), self._number
 
     def _judge(self) -> None:
         judge, luck = self._rng.choice(self._judges), self._rng.random()

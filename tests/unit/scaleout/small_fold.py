@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from monitor.claims import Claim, Committed, Stage, Stretch, committed_of
-from tests.unit.scaleout.small_kafka import OK, REFUSED, UNKNOWN, Delta, Kafka, Message, Request
+from tests.unit.scaleout.small_join import SmallJoin
+from tests.unit.scaleout.small_kafka import OK, REFUSED, UNKNOWN, Delta, Event, Kafka, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Rules:
     has_limit: it heeds the limit it finds. commits_first: and waits for that, before it sends. heeds_refusals: what was
     refused is not sent. has_epoch: deltas tell the owner's epoch. tells_fine: the judge is told what is fine. is_alike:
     what is sent again is sent in the same cut. waits_for_all: acknowledged is what all courts have. leaves_in_doubt:
-    after a commit of unknown outcome the group is left.
+    after a commit of unknown outcome the group is left. reads_back: it reads what may be joined before it counts.
+    heeds_acked: what it commits of that is as of the committed offset, not of what it has read.
     """
 
     has_limit: bool = True
@@ -32,16 +34,23 @@ class Rules:
     is_alike: bool = True
     waits_for_all: bool = True
     leaves_in_doubt: bool = True
+    reads_back: bool = True
+    heeds_acked: bool = True
 
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A partition in hand. committed: what surely is. open: messages gathered and not acknowledged, with offsets."""
+    """A partition in hand. committed: what surely is. open: what was gathered and is not acknowledged, with offsets."""
 
     claim: Claim
+    join: SmallJoin
     request: Request | None = None
     committed: Committed | None = None
-    open: list[tuple[int, Message]] = field(default_factory=list)
+    open: list[tuple[int, tuple[Event, ...]]] = field(default_factory=list)
+
+    def back(self, offset: int) -> int:
+        """Give from where to read to know what waits at an offset."""
+        return self.join.reach.back_from(offset)
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +124,8 @@ class Fold:
             found = committed_of(*self.kafka.committed[p]) if p in self.kafka.committed else None
             if found is not None and not self.rules.has_limit:
                 found = found._replace(limit=found.offset)
-            held = self.held[p] = Held(Claim.begin(found, 0, next(self._clock) + self._skew_ms))
+            claim = Claim.begin(found, 0, next(self._clock) + self._skew_ms)
+            held = self.held[p] = Held(claim, self._join(p, claim))
             yield
         if held.claim.stage is Stage.NEW:
             answer = self._answer(held.request)
@@ -129,6 +139,14 @@ class Fold:
                 held.committed = held.claim.to_claim()
                 held.claim.claimed()
 
+    def _join(self, p: int, claim: Claim) -> SmallJoin:
+        """Know what waits where counting begins."""
+        start = claim.acked if claim.back is None or not self.rules.reads_back else claim.back
+        join = SmallJoin(start)
+        for offset in range(start, claim.acked):
+            join.take(offset, self.kafka.sources[p][offset])
+        return join
+
     def _revoked(self, p: int) -> Iterator[None]:
         rng = self.kafka.rng
         flush = self._flush
@@ -139,7 +157,8 @@ class Fold:
             yield
         held = self.held.pop(p, None)
         if held is not None and held.claim.stage is not Stage.NEW and rng.random() < 0.7:
-            request = self._commit({p: held.claim.farewell()})
+            farewell = held.claim.farewell()
+            request = self._commit({p: farewell._replace(back=held.back(farewell.offset))})
             for _ in range(rng.randrange(6)):
                 if request.answer:
                     break
@@ -177,7 +196,8 @@ class Fold:
             if claim.stage is Stage.NEW or claim.position >= len(log) or self.kafka.rng.random() < 0.3:
                 continue
             upto = self.kafka.rng.randrange(claim.position, min(len(log), claim.position + self._read_max)) + 1
-            held.open += [(offset, log[offset]) for offset in range(claim.position, upto)]
+            for offset in range(claim.position, upto):
+                held.open.append((offset, log[offset].events + held.join.take(offset, log[offset])))
             claim.gathered(upto)
 
     # ---- flushes
@@ -218,12 +238,16 @@ class Fold:
             if rng.random() < (0.9 if claim.position < claim.limit else 0.4):  # in small pieces where they may overlap
                 wanted = rng.randrange(claim.first, claim.position + 1)
             upto[p] = claim.stretch(wanted).next
-        intents = {p: held.claim.intent(upto[p]) for p, held in idle.items()}
+        intents = {p: self._intent(held, upto[p]) for p, held in idle.items()}
         self._flush = Flush(idle, upto, intents)
         if self.rules.commits_first:
             changed = {p: intent for p, intent in intents.items() if idle[p].committed != intent}
             is_needed = bool(changed) or rng.random() < 0.5  # what is committed need not be again
             self._flush.request = self._commit(changed or intents) if is_needed else Request(self, answer=OK)
+
+    def _intent(self, held: Held, upto: int) -> Committed:
+        found = held.claim.intent(upto)
+        return found._replace(back=held.back(found.offset if self.rules.heeds_acked else held.claim.position))
 
     def _set_out(self, flush: Flush) -> None:
         for p, held in flush.held.items():
@@ -257,10 +281,10 @@ class Fold:
         stretch = held.claim.sent(flush.upto[p])
         if q in flush.sent and not self.rules.is_alike:
             stretch = Stretch(stretch.first, held.claim.position, stretch.is_fine)
-        own = [(offset, message) for offset, message in held.open if stretch.first <= offset < stretch.next]
+        own = [(offset, events) for offset, events in held.open if stretch.first <= offset < stretch.next]
         is_fine = stretch.is_fine and self.rules.tells_fine
         events = tuple(
-            (offset if is_fine else 0, number) for offset, message in own for court, number in message if court == q
+            (offset if is_fine else 0, number) for offset, events in own for court, number in events if court == q
         )
         epoch = held.claim.epoch if self.rules.has_epoch else 1
         return Delta(p, epoch, stretch._replace(is_fine=is_fine), events)

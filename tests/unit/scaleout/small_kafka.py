@@ -17,8 +17,16 @@ from monitor.claims import Stretch
 
 Event = tuple[int, int]
 """The delta partition that it belongs to, and its number among all events."""
-Message = tuple[Event, ...]
+
 OK, REFUSED, UNKNOWN = "ok", "refused", "unknown"
+
+
+class Message(NamedTuple):
+    """Events, and what is to be joined: ids that are asked, and those told of, with mark and what that counts."""
+
+    events: tuple[Event, ...] = ()
+    asked: tuple[int, ...] = ()
+    told: tuple[tuple[int, int, Event], ...] = ()
 
 
 class Delta(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.claims import Claim, Committed, Stage, Stretch, committed_of
+from monitor.claims import Claim, Committed, Stage, Stretch, committed_of, read_from
 
 OFFSETS = st.integers(0, 10**18 - 1)
 
@@ -37,6 +37,14 @@ class TestCommitted:
 
         assert committed == committed_of(offset, committed.to_text())
 
+    @given(OFFSETS, OFFSETS)
+    def test_where_to_read_back_from_is_never_beyond_the_offset(self, offset: int, back: int) -> None:
+        committed = Committed(offset, 3, offset, back)
+
+        assert committed._replace(back=min(offset, back)) == committed_of(offset, committed.to_text())
+        assert min(offset - 7, back) == read_from(offset, committed.to_text(), 7)
+        assert offset - 7 == read_from(offset, Committed(offset, 3, offset).to_text(), 7)
+
     @given(OFFSETS, st.text() | st.none())
     def test_other_text_says_that_nobody_owned_it(self, offset: int, text: str | None) -> None:
         assert Committed(offset, 0, offset) == committed_of(offset, text)
@@ -45,6 +53,7 @@ class TestCommitted:
         "text",
         [
             "driftd2:1:2",
+            "driftd2:1:2:3:4",
             "driftd1:1",
             "driftd1:1:2:3",
             "driftd1:-1:2",
@@ -67,6 +76,11 @@ class TestBegin:
     def test_epoch_follows_the_last_and_the_clock_where_that_is_ahead(self) -> None:
         assert 6 == Claim.begin(Committed(1, 5, 2), 0, 3).epoch
         assert 1_795_200_000_000 == Claim.begin(Committed(1, 5, 2), 0, 1_795_200_000_000).epoch
+
+    def test_where_to_read_back_from_is_kept_until_a_later_one_is_known(self) -> None:
+        claim = claimed(Committed(9, 1, 9, 4))
+
+        assert (4, 4) == (claim.intent(20).back, claim.farewell().back)
 
     def test_limit_is_kept(self) -> None:
         assert Committed(1, 6, 9) == Claim.begin(Committed(1, 5, 9), 0, 0).to_claim()

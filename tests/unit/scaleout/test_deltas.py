@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 
 from monitor import build
+from monitor.bins import Arena
 from monitor.claims import Stretch
 from monitor.codec import decode, encode
 from monitor.decode import ADAPTERS, Limits
 from monitor.delta_court import LAYOUTS_MAX, DeltaCourt
 from monitor.delta_fold import DeltaFold
-from monitor.deltas import FORMAT, Post
+from monitor.deltas import FORMAT, Cohort, Counted, Counters, Delta, Paired, Post
 from monitor.domain import Batch
 from monitor.errors import StateError
 from monitor.layouts import Layout
@@ -24,7 +26,6 @@ from tests.unit.scaleout.test_halves import SETTINGS, SOURCES, START_S
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from monitor.deltas import Delta
     from monitor.kept import State
 
 OF_POST: Final = {"format", "sender", "wall_s", "partitions", "deltas"}
@@ -76,6 +77,29 @@ class TestForm:
                 del delta["subjects"]
 
         assert plain(post((1_795_200_000, 1_795_200_001))) == plain(Post.decode(encode(state), "a post"))
+
+    def test_what_was_joined_is_read_as_it_was_sent(self) -> None:
+        counted = Counted(5, Arena.FLAGS, np.array([1, 9]), np.array([2, 1], dtype=np.uint32))
+        sent = Delta(
+            SOURCES[0],
+            3,
+            Stretch(4, 9, is_fine=False),
+            subjects=[Counters("m", "1", "f" * 16, 3, 0, math.inf, -math.inf)],
+            ripe=[counted],
+            pairs=[Paired(7, b"x")],
+            cohorts=[Cohort(0, "country=a", "labelled", 1.5, 2)],
+            results=[("label", "joined", 2)],
+        )
+
+        (found,) = Post.decode(Post("f", 1.0, {"t": 1}, [sent]).encode(), "a post").deltas
+
+        assert ((sent.pairs, sent.cohorts, sent.results), sent.subjects) == (
+            (found.pairs, found.cohorts, found.results),
+            found.subjects,
+        )
+        ((pane, arena, flat, counts),) = found.ripe
+        assert (5, Arena.FLAGS, [1, 9], [2, 1]) == (pane, arena, flat.tolist(), counts.tolist())
+        assert [] == found.counted
 
     def test_format_that_can_not_be_read_says_what_to_do(self) -> None:
         state = decode(PANES.read_bytes(), "a post")

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from monitor import build, fold_house
+from monitor import build, deltas, fold_house
 from monitor.claims import Committed
 from monitor.config import Settings
 from monitor.court import Step
@@ -264,7 +264,7 @@ class TestRoom:
         assert Counter(range(400)) == broker.counted()
 
     def test_deltas_of_many_partitions_go_in_several_posts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fold_house, "POST_BYTES_MAX", 1_000)
+        monkeypatch.setattr(deltas, "POST_BYTES_MAX", 1_000)
         broker = Broker()
         fold = Fold(broker, (PLACE, OTHER))
         fold.read(range(10))

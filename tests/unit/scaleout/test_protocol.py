@@ -11,12 +11,13 @@ import pytest
 
 from monitor.claims import Claim, Committed
 from monitor.domain import TopicPartition
+from monitor.join.reach import Reach
 from monitor.receipts import Receipts, Verdict
 from tests.unit.scaleout.histories import GOOD, History, Told, failures
 from tests.unit.scaleout.small_fold import Rules
 from tests.unit.scaleout.small_kafka import Terms
 
-HISTORIES: Final = 2_000
+HISTORIES: Final = 1_500
 SEARCHED: Final = 2_000
 """Histories within which a broken rule must be found; most are within ten."""
 PLACE: Final = TopicPartition("t", 0)
@@ -30,6 +31,7 @@ def test_every_event_counts_once_whatever_happens() -> None:
     assert min(told.verdicts["stale"], told.verdicts["old"]) > HISTORIES
     assert told.overlaps > HISTORIES / 50, "fine stretches were taken in part"
     assert told.late > HISTORIES / 20, "requests arrived when all else was over"
+    assert told.joined > HISTORIES
 
 
 def test_history_is_decided_by_its_seed() -> None:
@@ -38,6 +40,12 @@ def test_history_is_decided_by_its_seed() -> None:
     History(7, told=same).run()
 
     assert one == same
+
+
+def test_outcomes_that_came_first_are_read_back_with_what_they_were_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reach, "inherit", lambda *_: None)
+
+    assert next(iter(failures(range(SEARCHED))), None) is not None
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,8 @@ def test_history_is_decided_by_its_seed() -> None:
         pytest.param(Rules(tells_fine=False), id="fine_stretches_as_counts"),
         pytest.param(Rules(is_alike=False), id="sent_again_in_another_cut"),
         pytest.param(Rules(waits_for_all=False), id="acknowledged_by_one_court"),
+        pytest.param(Rules(reads_back=False), id="what_waits_is_not_read_back"),
+        pytest.param(Rules(heeds_acked=False), id="read_back_from_what_was_read"),
     ],
 )
 def test_broken_rule_is_found(rules: Rules) -> None:
