@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.faults.ground import SESSION_S
 from benchmarks.faults.traffic import Traffic
-from benchmarks.scaleout.cluster import COURTS, PARTITIONS, Cluster, Member
+from benchmarks.scaleout.cluster import COURTS, PARTITIONS, Cluster, Load, Member
 from tests.support.receiver import Receiver
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def size(member: Member) -> int:
 def test_courts_change_hands_and_alerts_go_on(kafka_real: Kafka, tmp_path: Path, protocol: str) -> None:
     with ExitStack() as stack:
         receiver = stack.enter_context(Receiver())
-        cluster = Cluster.start(kafka_real, tmp_path, receiver, RATE_PER_S, protocol)
+        cluster = Cluster.start(kafka_real, tmp_path, receiver, Load(RATE_PER_S), protocol)
         stack.callback(kill_all, cluster)
         first, second = cluster.members["judge"]
         for member in cluster.every():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -123,12 +124,18 @@ def test_people_reviews_and_guardrails(told: Everything, kpis: Mapping[tuple[str
         known = [value for value in values if value is not None]
         return float(np.mean(known))
 
+    def from_the_first(field: str) -> list[bool]:
+        """Give who was and was not: nobody is known not to have been before the second in which the first one was."""
+        said = [row[field] for row in told.rows]
+        first_s = int(said.index(True) * STEP_S)
+        return said[math.ceil(first_s / STEP_S) :]
+
     rows = told.rows
     blocked = [row["guardrail_action"] == "block" for row in rows]
     expected = {
-        "override_rate": share([row["overridden"] for row in rows]),
-        "trust": 1 - share([row["overridden"] for row in rows]),
-        "escalation_rate": share([row["escalated"] for row in rows]),
+        "override_rate": share(from_the_first("overridden")),
+        "trust": 1 - share(from_the_first("overridden")),
+        "escalation_rate": share(from_the_first("escalated")),
         "unsafe_rate": share([row["unsafe"] for row in rows]),
         "refusal_rate": share([row["refused"] for row in rows]),
         "blocked_rate": share(blocked),
