@@ -116,10 +116,10 @@ class _Head(msgspec.Struct):
     format: str | None = None
 
 
-def _check_format(text: str) -> None:
-    """Raise BaselineError where the text is no reference, or one of another format."""
+def _check_format(text: str, given: str | None = None) -> None:
+    """Raise BaselineError where the text is no reference, or one of another format than ours. given: if it is known."""
     try:
-        given = msgspec.json.decode(text, type=_Head).format
+        given = given or msgspec.json.decode(text, type=_Head).format
     except (ValueError, RecursionError) as error:
         raise BaselineError(f"not a reference: {error}") from None
     if given != FORMAT:
@@ -221,9 +221,8 @@ def from_text(text: str) -> Reference:
     except (ValueError, RecursionError) as error:
         _check_format(text)
         raise BaselineError(f"a damaged reference: {type(error).__name__} {error}") from None
-    if found.format != FORMAT:
-        _check_format(text)
     try:
+        _check_format(text, found.format)
         reference = Reference(
             model=found.model,
             model_version=found.model_version,

@@ -69,7 +69,7 @@ class Joiner:
         self._pending, self._waiting = kept
         self._ids = Ids(seed, terms.sample)
         self._span_s = max(1.0, terms.ttl_s / GENERATIONS)
-        self._tasks: dict[tuple[str, str], Task] = {}
+        self._tasks: dict[tuple[str, ...], Task] = {}
         self._kinds: dict[tuple[str, str], str] = {}
         self._evaluators: set[str] = set()
         self.is_on = terms.mode == "on"
@@ -287,11 +287,10 @@ class Joiner:
         is_guess = kind is None and told.kind == "label"
         joined.append(Row(message, asked, told, marks, time_s, fields, "" if is_late else marked, result, is_guess))
 
-    def _task(self, model: str, version: str) -> Task:
-        task = self._tasks.get((model, version))
-        if task is None:
-            task = self._tasks[model, version] = self._task_of(model, version)
-        return task
+    def _task(self, *name: str) -> Task:
+        if name not in self._tasks:
+            self._tasks[name] = self._task_of(*name)
+        return self._tasks[name]
 
     def _marked(self, told: Outcome) -> str:
         """Give what an inference is by an outcome, "" where that does not say so."""

@@ -210,7 +210,7 @@ def test_estimate_before_labels_holds_what_came(told: Everything, kpis: Mapping[
     )
 
     assert estimated.low <= accuracy <= estimated.high
-    assert accuracy - estimated.value == pytest.approx(gap.value)
+    assert accuracy - estimated.value == pytest.approx(gap.value, abs=0.005)  # of the rows whose labels are in time
     assert gap.low <= 0.0 <= gap.high
 
 
