@@ -30,7 +30,6 @@ from monitor.domain import (
     TopicPartition,
     Transition,
 )
-from monitor.drift_rate import DriftRate
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
 from monitor.join.joiner import Joiner
@@ -124,7 +123,6 @@ class Court:
         self._joining = Joining(self._table, self._folder, joiner, terms.time.pane_s)
         self._releases = Releases(self._table, terms.releases)
         self._references = ReferenceMaker(self._table, self._folder, self._subjects, terms.learn, self._add_placed)
-        self._drift_rate = DriftRate(self._table)
         self._counting = Counting(
             table=self._table,
             folder=self._folder,
@@ -253,9 +251,6 @@ class Court:
         if self._missing.is_any(start_s):
             self._judge.skip(start_s, end_s)
         ripe = self._joining.ripen(pane)
-        drifted = self._drift_rate.take()
-        if drifted is not None:
-            ripe[Arena.FLAGS].append(drifted)
         closed: dict[Arena, Pairs] = {}
         for arena, hits in zip(self._table.arenas, self._open.take(pane), strict=True):
             hits.extend(ripe[arena.arena])
@@ -277,7 +272,6 @@ class Court:
             for index in sorted(self._table.with_outcomes):
                 self._table.freeze_outcomes(self._table.subjects[index], self._terms.join.learn_rows)
         step.transitions += self._judge.look(pane, end_s)
-        self._drift_rate.note(self._judge.drift_looks)
         self._looks += 1
 
     def _promote(self) -> None:
@@ -325,7 +319,7 @@ class Court:
         yield Section(NAME, None, self._state)
 
     def _state(self) -> State:
-        return {"looks": self._looks, "missing": self._missing.state(), "drifted": self._drift_rate.state()}
+        return {"looks": self._looks, "missing": self._missing.state()}
 
     def restore(self, states: Mapping[str, State]) -> None:
         """Go on where `sections` left it: a pipeline that has counted nothing yet, with today's plans and references.
@@ -337,7 +331,6 @@ class Court:
         own = states.get(NAME, {})
         self._looks = own.get("looks", 0)
         self._missing.restore(own.get("missing", {}))
-        self._drift_rate.restore(own.get("drifted", {}))
         self._users.restore(states)
         closed = self._cadence.next
         end_s = NEVER_S if closed is None else closed * self._terms.time.pane_s

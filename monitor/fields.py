@@ -67,8 +67,6 @@ OUTCOME_FIELDS: Final[Mapping[str, Kind]] = {
     "labelled": Kind.YES_NO,
 }
 """What an inference and its outcome say together. `label` is not among them: it is as `prediction`."""
-DRIFTED: Final = "drifted"
-"""What driftd itself says of windows: yes/no, of no event."""
 FEEDBACK: Final = "feedback"
 OUTCOME_PREFIXES: Final = ("evaluation.", f"{FEEDBACK}.")
 """Fields named by who judged: yes/no. `feedback` alone: nobody in particular."""
@@ -142,7 +140,7 @@ def known_kinds(field: str) -> frozenset[Kind]:
 
 def fixed_kind(name: str) -> Kind | None:
     """Give the kind of a fixed field; None where it is told from the first value, which is a number or a name."""
-    known = FIELDS.get(name) or OUTCOME_FIELDS.get(name) or (Kind.YES_NO if name == DRIFTED else None)
+    known = FIELDS.get(name) or OUTCOME_FIELDS.get(name)
     if known is None and (name == FEEDBACK or name.startswith(OUTCOME_PREFIXES)):
         return Kind.NUMERIC if name.endswith(SCORE_SUFFIX) else Kind.YES_NO
     return known

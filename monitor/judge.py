@@ -23,7 +23,6 @@ from monitor.bins import Arena
 from monitor.counts import Pairs
 from monitor.docket import Docket
 from monitor.domain import AlertState, Band, BoolArray, IntArray, Seen, Transition
-from monitor.drift_rate import DRIFT_TESTS, Looks
 from monitor.judge_state import Identity
 from monitor.lines import Lines, Where
 from monitor.onsets import Limit, Over
@@ -44,12 +43,7 @@ CHANGES: Final = {"null_rate": "missing values", "unseen_rate": "new category", 
 
 
 class Judge(Docket):
-    """Judges what is on the docket. Called by the pipeline, in the loop thread.
-
-    drift_looks: what drift tests said of the windows that the last look was at.
-    """
-
-    drift_looks: Looks = ()
+    """Judges what is on the docket. Called by the pipeline, in the loop thread."""
 
     def count(self, arena: Arena, pairs: Pairs, end_s: float) -> None:
         """Take in the counts of a pane that has closed, before the look at its end; of an incomplete one, nothing."""
@@ -88,20 +82,8 @@ class Judge(Docket):
         if self._kpis is not None:
             kpis = self._kpis.look(self.book, due, end_s, self._incomplete)
             transitions += self.book.advance(kpis, end_s, self._date)
-        self.drift_looks = [self._drifted(window) for window in due]
         odd = self.anomalies.look(self.book, end_s, self._incomplete)
         return transitions + self.book.advance(odd, end_s, self._date)
-
-    def _drifted(self, window: int) -> tuple[IntArray, IntArray]:
-        """Give the subjects of which drift tests said anything of a window, and 1 where any was beyond its limit."""
-        judged, beyond = (np.zeros(len(self._table.subjects), dtype=bool) for _ in range(2))
-        for (statistic, _), lines in self._lines.items():
-            if statistic in DRIFT_TESTS:
-                seen = np.where(lines.in_window[window], lines.seen[window], Seen.UNKNOWN)
-                judged[lines.subject[seen > Seen.UNKNOWN]] = True
-                beyond[lines.subject[seen >= Seen.YELLOW]] = True
-        subjects = np.flatnonzero(judged)
-        return subjects, beyond[subjects].astype(np.int64)
 
     def _alerted_subjects(self) -> dict[str, list[int]]:
         """Give the subjects that have alerts, by statistic."""

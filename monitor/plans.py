@@ -16,7 +16,7 @@ from monitor.court import PAST_S
 from monitor.detectors import DETECTORS
 from monitor.domain import Kind
 from monitor.errors import ConfigError
-from monitor.fields import DRIFTED, FEEDBACK, FIELDS, LABEL, OUTCOME_FIELDS, PREDICTION, VOLUME, Watch, known_kinds
+from monitor.fields import FEEDBACK, FIELDS, LABEL, OUTCOME_FIELDS, PREDICTION, VOLUME, Watch, known_kinds
 from monitor.kpi_cells import KPI_NAMES, is_kpi
 from monitor.river import RIVER
 from monitor.rules import ANOMALY, BURN, DRIFT, DRIFT_KINDS, KPI, Burn, Level, Objective, Plan, Rule
@@ -24,7 +24,7 @@ from monitor.tables import span_text
 
 T = TypeVar("T")
 
-_FIELDS_KNOWN: Final = (*FIELDS, PREDICTION, VOLUME, *OUTCOME_FIELDS, LABEL, FEEDBACK, DRIFTED)
+_FIELDS_KNOWN: Final = (*FIELDS, PREDICTION, VOLUME, *OUTCOME_FIELDS, LABEL, FEEDBACK)
 """Fields that have one name; the rest are features.*, evaluation.* and feedback.*."""
 
 

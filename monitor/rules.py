@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from monitor.domain import Kind, Severity
-from monitor.fields import DRIFTED, Watch
+from monitor.fields import Watch
 from monitor.sequential.budget import nats_for
 
 DRIFT: Final = "drift"
@@ -103,8 +103,8 @@ class Rule:
     objective: Objective | None = None
 
     def watches(self, field: str) -> bool:
-        """Tell whether the rule is for this field; for what driftd says of windows only by its name."""
-        return field in self.fields or (field != DRIFTED and any(fnmatchcase(field, glob) for glob in self.fields))
+        """Tell whether the rule is for this field."""
+        return any(fnmatchcase(field, glob) for glob in self.fields)
 
     @property
     def is_relative(self) -> bool:

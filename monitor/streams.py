@@ -18,7 +18,6 @@ from monitor.categories import Categories
 from monitor.decode.lanes import Lane
 from monitor.domain import IntArray, Kind, StreamKey
 from monitor.fields import (
-    DRIFTED,
     FEATURE_PREFIX,
     FIELDS,
     IGNORE,
@@ -40,7 +39,7 @@ from monitor.scopes import LaneTable, Layout, Scope, StreamLimits, Subject, gett
 from monitor.segments import segment_text
 
 NONE: Final = -1
-NO_ABSENCE: Final = frozenset({VOLUME, DRIFTED})
+NO_ABSENCE: Final = frozenset({VOLUME})
 """Fields that events do not carry, so that none lacks them."""
 
 
@@ -233,7 +232,7 @@ class StreamTable(Learned):
         """Let the values of a feature or fixed field in a scope be counted in a row."""
         if name.startswith(FEATURE_PREFIX):
             scope.features[name.removeprefix(FEATURE_PREFIX)] = (kind, row)
-        elif name in self._fixed or name == DRIFTED or is_of_outcomes(name):
+        elif name in self._fixed or is_of_outcomes(name):
             self._fixed.setdefault(name, np.full(len(self.subject_of), NONE, dtype=np.int64))[scope.index] = row
 
     def grids(self) -> dict[StreamKey, Grid]:

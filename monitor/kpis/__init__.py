@@ -137,7 +137,6 @@ _ALL: Final[tuple[Kpi, ...]] = (
     CategoryShare("retry_rate", "features.retried", frozenset({"true"}), is_higher_better=False),
     OutOfDistribution(),
     Completeness(),
-    Share("model_drift_rate", "drifted", is_higher_better=False),
     Throughput(),
     Successes("successful_outcomes", "success"),
 )

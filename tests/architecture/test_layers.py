@@ -90,7 +90,6 @@ LAYERS: Final[Mapping[str, int]] = {
     "histograms": WHOLE,
     "anomaly_blocks": WHOLE,
     "docket": WHOLE,
-    "drift_rate": PARTS,
     "users": PARTS,
     "reference_maker": WHOLE,
     "drift_watch": WHOLE,

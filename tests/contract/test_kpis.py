@@ -240,7 +240,7 @@ def test_the_page_has_all_kpis_and_no_other() -> None:
 @ALL
 def test_the_page_tells_unit_and_fields_and_whether_outcomes_are_needed(kpi: Kpi | KpiAcross | KpiAgainst) -> None:
     _, unit, _, _, fields, join = rows_of_page()[kpi.name]
-    of_inferences = {*FIELDS, "events", "blocked", "bypassed", "delivered_unsafe", "drifted"}
+    of_inferences = {*FIELDS, "events", "blocked", "bypassed", "delivered_unsafe"}
     is_stream = all(field in of_inferences or field.startswith(FEATURE_PREFIX) for field in kpi.fields)
 
     assert kpi.unit == unit

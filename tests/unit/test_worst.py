@@ -113,7 +113,6 @@ def test_nothing_is_told_of_segments_that_are_alike(seed: int) -> None:
         ("overridden", True),
         ("evaluation.policy_violation", True),
         ("feedback.repeat_contact", True),
-        ("drifted", True),
         ("blocked", True),
         ("correct", False),
         ("success", False),
