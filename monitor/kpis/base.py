@@ -89,13 +89,13 @@ Cell = Mapping[str, StreamCounts]
 """By field: one model version, one segment, one stretch of time."""
 
 
-class Kpi(Protocol):
-    """One indicator of one cell."""
+class Indicator(Protocol):
+    """What all indicators tell of themselves."""
 
     # Properties, so that a frozen dataclass may be a KPI: nobody assigns to them.
     @property
     def name(self) -> str:
-        """Give the key in KPIS, and the name in rules, metrics and reports."""
+        """Give the key in the registry, and the name in rules, metrics and reports."""
         ...
 
     @property
@@ -113,6 +113,10 @@ class Kpi(Protocol):
         """Tell which way is better; None where neither is, or it depends on the use."""
         ...
 
+
+class Kpi(Indicator, Protocol):
+    """One indicator of one cell."""
+
     def estimate(self, cell: Cell, alpha: float) -> Estimate:
         """Give the value and an interval that holds the true one with probability 1 - alpha; never raises on data.
 
@@ -121,56 +125,16 @@ class Kpi(Protocol):
         ...
 
 
-class KpiAcross(Protocol):
+class KpiAcross(Indicator, Protocol):
     """One indicator that compares the cells of one model version's segments."""
-
-    @property
-    def name(self) -> str:
-        """Give the key in KPIS_ACROSS."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """Give the unit of the value."""
-        ...
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Give the fields that it reads of each cell."""
-        ...
-
-    @property
-    def is_higher_better(self) -> bool | None:
-        """Tell which way is better."""
-        ...
 
     def estimate_across(self, cells: Mapping[str, Cell], alpha: float) -> Estimate:
         """Give the value over cells by segment, with an interval for all comparisons together; unknown below two."""
         ...
 
 
-class KpiAgainst(Protocol):
+class KpiAgainst(Indicator, Protocol):
     """One indicator of one cell beside that of its reference, which says what is usual."""
-
-    @property
-    def name(self) -> str:
-        """Give the key in KPIS_AGAINST."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """Give the unit of the value."""
-        ...
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Give the fields that it reads of the cell."""
-        ...
-
-    @property
-    def is_higher_better(self) -> bool | None:
-        """Tell which way is better."""
-        ...
 
     def estimate_against(self, usual: Cell, now: Cell, alpha: float) -> Estimate:
         """Give the value of `now`, with its interval; unknown where `usual`, the reference, does not hold enough."""
