@@ -40,6 +40,8 @@ OLDER_MAX: Final = 1_000
 """Of each model version, known by name beside them: what stands in an older one stands at the same place in these."""
 AWAY_S: Final = 60.0
 """Of the senders' clocks: a partition that nobody has told of for so long is not waited for."""
+HUSH_S: Final = 5.0
+"""Of the senders' clocks: where nobody has told of anything for longer, brokers were away, or all folds."""
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class DeltaCourt(Court):
     def take(self, post: Post) -> Step:
         """Take in what a fold has sent, unless it was before."""
         step = Step()
-        self._now_s = max(self._now_s, post.wall_s)
+        self._come_to(post.wall_s)
         for topic, count in post.partitions.items():
             for number in range(count):
                 self._heard.setdefault(TopicPartition(topic, number), Heard(self._now_s))
@@ -241,6 +243,14 @@ class DeltaCourt(Court):
         self._touched.update(np.unique(subjects).tolist())
 
     # ---- time
+
+    def _come_to(self, wall_s: float) -> None:
+        """Take in the clock of a sender. A hush counts against no partition: nobody could have told of it."""
+        hush_s = wall_s - self._now_s
+        if HUSH_S < hush_s < np.inf:
+            for heard in self._heard.values():
+                heard.wall_s += hush_s
+        self._now_s = max(self._now_s, wall_s)
 
     def _wait_for(self) -> None:
         """Say for which partitions event time waits: all but those that nobody has told of for long."""

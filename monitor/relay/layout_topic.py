@@ -13,6 +13,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from monitor.codec import decode, encode
 from monitor.errors import SourceError, StateError
 from monitor.layouts import Layout
+from monitor.relay.absent import UNKNOWN, is_absent
 
 OWN: Final[Mapping[str, object]] = {
     "enable.idempotence": True,
@@ -27,15 +28,6 @@ CAUGHT_UP_S: Final = 10.0
 ASK_S: Final = 3.0
 AGAIN_S: Final = 3.0
 """Without a broker it is asked for so long, and again after so long: the loop must not stand still."""
-LASTING: Final = frozenset(
-    {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the public names
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    }
-)
-"""Errors that waiting does not mend."""
 TOLD_S: Final = 1.0
 
 
@@ -85,7 +77,9 @@ class LayoutReader:
         try:
             _, end = self._consumer.get_watermark_offsets(place, ASK_S)
         except KafkaException as error:
-            if error.args[0].code() in LASTING:
+            code = error.args[0].code()
+            is_unknown = code in UNKNOWN and is_absent(self._consumer, place, ASK_S)
+            if is_unknown or code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise SourceError(
                     f"kafka: topic {self._topic!r}: {error.args[0].str()}: make it with `driftd topics create`, and see"
                     " `driftd check --topics`"

@@ -15,6 +15,7 @@ from monitor import __version__
 from monitor.domain import TopicPartition
 from monitor.errors import SourceError, StateError
 from monitor.kept import Section
+from monitor.relay.absent import UNKNOWN, is_absent
 from monitor.snapshot_writer import Writer, WriterTerms
 from monitor.snapshots import Record, Snapshot
 
@@ -46,20 +47,15 @@ SILENT_S: Final = 30.0
 """Without a record or an acknowledgement for so long, the brokers count as out of reach."""
 POLL_S: Final = 0.2
 PROGRESS_S: Final = 1.0
-UNKNOWN: Final = frozenset(
-    {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - the public names
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-    }
-)
 UNKNOWN_S: Final = 3.0
 """A broker may hear later of a topic that has just been made."""
-LASTING: Final = UNKNOWN | {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError._AUTHENTICATION,  # noqa: SLF001
-    KafkaError._SSL,  # noqa: SLF001
-}
+REFUSED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - the public names
+        KafkaError._SSL,  # noqa: SLF001
+    }
+)
 """Errors that waiting does not mend."""
 
 log = structlog.get_logger()
@@ -201,12 +197,15 @@ class _Client:
             consumer.close()
 
     def failed(self, q: int, error: KafkaError) -> SourceError:
-        text = f"{self.what(q)}: {error.str()}"
-        if error.code() in LASTING:
+        text, code = f"{self.what(q)}: {error.str()}", error.code()
+        is_lasting = code in REFUSED or (
+            code in UNKNOWN and is_absent(self.consumer(), KafkaPartition(self.topic, q), UNKNOWN_S)
+        )
+        if is_lasting:
             text += ": see that `driftd topics create` made it, and that READ, WRITE and DESCRIBE on it are granted"
         elif self.trouble and self.trouble not in text:
             text += f" ({self.trouble})"
-        return SourceError(text, is_fatal=error.code() in LASTING)
+        return SourceError(text, is_fatal=is_lasting)
 
     def _note(self, error: KafkaError) -> None:
         self.trouble = error.str()
@@ -258,7 +257,7 @@ class _Partition:
             error, offset = message.error(), int(message.offset() or 0)
             is_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - the public name
             if error is not None and not is_end:
-                if error.fatal() or error.code() in LASTING:
+                if error.fatal() or error.code() in REFUSED | UNKNOWN:
                     raise self._client.failed(self._q, error)
                 continue  # the client tries it again, until SILENT_S is over
             heard_s = now_s
@@ -287,9 +286,9 @@ class _Partition:
 
 
 def _patience_s(code: int) -> float:
-    if code in LASTING:
-        return UNKNOWN_S if code in UNKNOWN else 0.0
-    return ASK_S
+    if code in REFUSED:
+        return 0.0
+    return UNKNOWN_S if code in UNKNOWN else ASK_S
 
 
 class _Sending:
