@@ -47,3 +47,24 @@ def test_pane_that_was_taken_is_empty() -> None:
 
     assert ([], [], []) == panes.take(7)
     assert panes.first is None
+
+
+@given(ADDED, st.integers(1, 20))
+def test_bytes_held_are_those_of_the_parts_and_none_once_all_is_taken(
+    added: list[tuple[Arena, list[tuple[int, int]]]], hits_max: int
+) -> None:
+    panes = OpenPanes(hits_max)
+    for arena, hits in added:
+        flat = np.array([f for f, _ in hits], dtype=np.int64)
+        panes.add(arena, flat, np.array([p for _, p in hits], dtype=np.int64))
+        panes.add_late(arena, flat)
+    states = {section.name: section.make() for section in panes.sections("open")}
+    again = OpenPanes()
+    again.restore("open", states)
+
+    for each in (panes, again):
+        held = each.nbytes
+        parts = [part for pane in range(-4, 7) for waiting in each.take(pane) for part in waiting]
+        parts += [part for arena in Arena for part in each.take_late(arena)]
+        assert held == sum(part.nbytes for part in parts)
+        assert 0 == each.nbytes
