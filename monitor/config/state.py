@@ -27,5 +27,6 @@ class StateSettings(BaseModel):
         default=60.0,
         ge=0,
         le=86_400,
-        description="How long event time waits for a partition that another member has taken, in seconds.",
+        description="How long event time waits for a partition that another member has taken, or of which, in the"
+        " scaled form, no fold tells while others do, in seconds.",
     )
