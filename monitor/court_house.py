@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
@@ -18,10 +19,13 @@ from monitor.domain import Alert, Batch, Gap, Picture, StatisticTable, StreamKey
 from monitor.kept import Section, State
 from monitor.layouts import Layout
 from monitor.pipeline_terms import PipelineTerms
+from monitor.quality import JoinStatus
 from monitor.references import Reference
+from monitor.segment_hits import segments_of_all
 from monitor.upkeep import HalfStatus
 
 K = TypeVar("K")
+T = TypeVar("T")
 
 NAME: Final = "court"
 NOBODY: Final = Picture(None, {}, {}, {}, {}, {}, {}, {}, {}, 0, 0, 0, 0, (), (), (), (), {})
@@ -193,19 +197,41 @@ def together(pictures: Sequence[Picture]) -> Picture:
         looks=sum(each.looks for each in pictures),
         open_panes=sum(each.open_panes for each in pictures),
         streams=sum(each.streams for each in pictures),
-        models=tuple(model for each in pictures for model in each.models),
+        models=_all(each.models for each in pictures),
         keys=tuple(keys),
         tables=tuple(_joined(found) for found in tables.values()),
-        alerts=tuple(alert for each in pictures for alert in each.alerts),
+        alerts=_all(each.alerts for each in pictures),
         transitions=_summed(each.transitions for each in pictures),
-        anomalies=tuple(score for each in pictures for score in each.anomalies),
-        releases=tuple(model for each in pictures for model in each.releases),
+        drift_looks=_summed(each.drift_looks for each in pictures),
+        anomalies=_all(each.anomalies for each in pictures),
+        join=_join_of_all([each.join for each in pictures]),
+        budgets=_all(each.budgets for each in pictures),
+        kpis=_all(each.kpis for each in pictures),
+        modes=_all(each.modes for each in pictures),
+        releases=_all(each.releases for each in pictures),
+        segments=segments_of_all([each.segments for each in pictures if each.segments is not None]),
+    )
+
+
+def _join_of_all(parts: Sequence[JoinStatus]) -> JoinStatus:
+    return JoinStatus(
+        is_on=any(each.is_on for each in parts),
+        outcomes=_summed(each.outcomes for each in parts),
+        pending=sum(each.pending for each in parts),
+        waiting=sum(each.waiting for each in parts),
+        expired=sum(each.expired for each in parts),
+        forgotten=sum(each.forgotten for each in parts),
+        nbytes=sum(each.nbytes for each in parts),
     )
 
 
 def _joined(tables: Sequence[StatisticTable]) -> StatisticTable:
     rows, values = (np.concatenate([getattr(table, name) for table in tables]) for name in ("rows", "values"))
     return replace(tables[0], rows=rows, values=values)
+
+
+def _all(parts: Iterable[Sequence[T]]) -> tuple[T, ...]:
+    return tuple(chain.from_iterable(parts))
 
 
 def _summed(counters: Iterable[Mapping[K, int]]) -> Counter[K]:

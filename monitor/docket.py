@@ -18,6 +18,7 @@ from monitor.bins import Arena
 from monitor.burns import Burns
 from monitor.detectors.base import Detector
 from monitor.domain import Alert, IntArray, StreamKey, Transition
+from monitor.drift_looks import DriftLooks
 from monitor.drifts import ARENAS, Drifts
 from monitor.fields import VOLUME
 from monitor.incomplete import Incomplete
@@ -75,6 +76,7 @@ class Docket:
         self._end_s = 0.0
         self._pasts = self._overs = 0
         self.anomalies = Anomalies(table, views, plan_of, terms.windows_s)
+        self.drift_looks = DriftLooks(table)
         self._cells = cells
         self._begin()
 
@@ -166,6 +168,7 @@ class Docket:
             "memory": self._memory.state(self._terms.windows_s),
             "waves": self._drifts.waves(),
             "incomplete": self._incomplete.state(),
+            "drift_looks": self.drift_looks.state(),
         }
 
     def restore(self, states: Mapping[str, State], moves: Moves, end_s: float) -> None:
@@ -177,6 +180,7 @@ class Docket:
         """
         with reading("of the judge"):
             self._incomplete.restore(states.get(NAME, {}).get("incomplete", {}))
+            self.drift_looks.restore(states.get(NAME, {}).get("drift_looks", {}))
             self.anomalies.restore(f"{NAME}/anomalies", states, moves)
             self._go_on(states, moves, end_s)
 

@@ -306,6 +306,7 @@ class Picture:
     tables: Sequence[StatisticTable]
     alerts: Sequence[Alert]
     transitions: Mapping[tuple[str, str], int]
+    drift_looks: Mapping[tuple[str, str, str, str], int] = field(default_factory=dict)
     anomalies: Sequence[AnomalyScore] = ()
     half: HalfStatus = field(default_factory=HalfStatus)
     budgets: Sequence[ErrorBudget] = ()

@@ -75,6 +75,8 @@ class Judge(Docket):
                 is_watched = alerted | (lines.seen >= Seen.YELLOW).any(axis=0)
                 lines.seen[window] = self._verdicts.seen(where, lines, window, is_watched, end_s)
             transitions += self.book.advance(self._observations(where, lines, alerted), end_s, self._date)
+        for window in due:
+            self.drift_looks.count(self._lines, window, self._terms.windows_s[window])
         for own in (self._drifts, self._watchmen):
             transitions += self.book.advance(own.look(self.book, end_s), end_s, self._date)
         burning = self.burns.look(self.book, self._incomplete, pane, end_s)

@@ -717,6 +717,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         _by_pair(lambda s: s.picture.transitions),
     ),
     Family(
+        "driftd_drift_looks_total",
+        "counter",
+        "Looks of drift tests (psi, js, ks, wasserstein, chi_square) at windows; found: beyond, where any test was"
+        " certainly beyond its limit, else within. The model drift rate is the share of those that are beyond.",
+        (*_MODEL, "window", "found"),
+        lambda s: s.picture.drift_looks.items(),
+    ),
+    Family(
         "driftd_detection_delay_seconds",
         "histogram",
         "How long alerts took, in seconds, by stage: from estimated onset to decision in event time (decision), from"

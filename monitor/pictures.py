@@ -11,7 +11,7 @@ from monitor.domain import ModelStatus, Picture
 from monitor.judge import Judge
 from monitor.scopes import Subject
 from monitor.segment_counts import SegmentCounts
-from monitor.tables import Tables
+from monitor.tables import Tables, span_text
 
 
 class Shown(NamedTuple):
@@ -45,6 +45,10 @@ def picture_of(counting: Counting, judge: Judge, shown: Shown, looks: int, learn
         tables=found,
         alerts=tuple(judge.book.alerts),
         transitions=dict(judge.book.transitions),
+        drift_looks={
+            (model, version, span_text(window_s), found): count
+            for (model, version, window_s, found), count in judge.drift_looks.counts.items()
+        },
         anomalies=judge.anomalies.scores(),
         budgets=judge.burns.budgets(),
         segments=shown.segments.hits(),

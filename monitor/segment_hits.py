@@ -24,3 +24,12 @@ class SegmentHits:
     whole_hits: npt.NDArray[np.int64]
     whole_samples: npt.NDArray[np.int64]
     is_above: npt.NDArray[np.bool_]
+
+
+def segments_of_all(parts: Sequence[SegmentHits]) -> SegmentHits | None:
+    """Give the segments of different models, all of one window, as one; None where there are none."""
+    if not parts:
+        return None
+    keys = tuple(key for part in parts for key in part.keys)
+    names = ("hits", "samples", "whole_hits", "whole_samples", "is_above")
+    return SegmentHits(parts[0].window, keys, *(np.concatenate([getattr(p, name) for p in parts]) for name in names))

@@ -90,6 +90,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "histograms": WHOLE,
     "anomaly_blocks": WHOLE,
     "docket": WHOLE,
+    "drift_looks": WHOLE,
     "users": PARTS,
     "reference_maker": WHOLE,
     "drift_watch": WHOLE,
