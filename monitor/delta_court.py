@@ -169,12 +169,14 @@ class DeltaCourt(Court):
         """Give the counts of one pane by rows; None if there are none. counted: rows by number, flat and counts."""
         (row_of, flat, held), rows = counted, self._table.arenas[arena]
         now, bins = row_of[flat // rows.width], flat % rows.width
-        kept = np.flatnonzero(now != NONE)
-        now, bins, held = now[kept], bins[kept], held[kept]
-        self._table.note_wrong_types(rows, now[np.isin(bins, WRONG_TYPES[arena]) & _has_types(rows.kinds, now)])
-        order = np.argsort(now * rows.width + bins, kind="stable")
-        at = (now * rows.width + bins)[order]
-        return Counts(held[order], at.astype(np.uint32), rows.size) if at.size else None
+        if now.size and now.min() == NONE:
+            kept = np.flatnonzero(now != NONE)
+            now, bins, held = now[kept], bins[kept], held[kept]
+        wrong = now[bins == WRONG_TYPES[arena]]
+        self._table.note_wrong_types(rows, wrong[_has_types(rows.kinds, wrong)])
+        at = now * rows.width + bins
+        order = np.argsort(at, kind="stable")
+        return Counts(held[order], at[order].astype(np.uint32), rows.size) if at.size else None
 
     # ---- what was joined
 
