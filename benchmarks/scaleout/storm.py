@@ -105,8 +105,10 @@ class Storm:
         self.check()
         kind = self.rng.random()
         roles = [role for role in REPLICAS if len(self.present(role)) > 1]
-        if not roles:
-            return  # the last one is left alone, or nobody would be there to take over
+        if not roles:  # the last one is left alone, or nobody would be there to take over
+            for member in self.gone[:1]:
+                self._join(member.daemon.role)
+            return
         role = self.rng.choice(roles)
         there = self.present(role)
         if kind < self.plan.moves:
