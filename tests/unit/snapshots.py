@@ -123,6 +123,7 @@ def picture() -> Picture:
         tables=tuple(table_of(name, np.linspace(0.0, 0.9, len(KEYS)).tolist()) for name in sorted(STATISTICS)),
         alerts=(alert_of(), alert_of(AlertState.PENDING, "latency_p95", KEYS[5])),
         transitions={("psi", "firing"): 1, ("psi", "pending"): 2},
+        drift_looks={("ranker", "7", "10m", "beyond"): 4, ("ranker", "7", "10m", "within"): 30},
         anomalies=(AnomalyScore("ranker", "7", "latency_s", "p95", 0.2),),
         join=JoinStatus(
             is_on=True,

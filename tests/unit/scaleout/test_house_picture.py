@@ -25,7 +25,6 @@ def hits() -> SegmentHits:
 def full() -> Picture:
     return replace(
         picture(),
-        drift_looks={("ranker", "7", "10m", "beyond"): 4},
         segments=hits(),
         series_dropped=2,
         releases=("totals",),  # type: ignore[arg-type]  # it is handed on as it is
