@@ -37,7 +37,7 @@ from monitor.selfwatch.terms import SelfTerms
 from monitor.silences import Maintenance
 from monitor.sinks import SINKS
 from monitor.sinks.base import Sink
-from monitor.sources.kafka_terms import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, KafkaTerms
+from monitor.sources.kafka_terms import CLASSIC, FETCH_BACKOFF_MS, QUEUED_MESSAGES_MIN, RECONNECT_MS_MAX, KafkaTerms
 
 ADAPTER: Final = "canonical"
 DUPLICATES_BACK: Final = 10_000
@@ -108,6 +108,7 @@ def kafka_options(kafka: KafkaSettings) -> dict[str, Any]:
         "queued.min.messages": QUEUED_MESSAGES_MIN,
         "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
         "fetch.message.max.bytes": max(kafka.message_bytes_max + 1024, 1 << 20),
+        "reconnect.backoff.max.ms": RECONNECT_MS_MAX,
         "check.crcs": True,
         "security.protocol": kafka.security_protocol,
         "sasl.mechanism": kafka.sasl_mechanism,

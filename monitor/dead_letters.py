@@ -37,6 +37,7 @@ CLIENT_OPTIONS: Final = (
     "client.",
     "enable.ssl.",
     "https.",
+    "reconnect.",
     "sasl.",
     "security.",
     "socket.",

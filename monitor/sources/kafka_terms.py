@@ -10,6 +10,10 @@ QUEUED_MESSAGES_MIN: Final = 100_000
 """Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
 FETCH_BACKOFF_MS: Final = 10
 """How long fetching rests when the prefetch is full: librdkafka's 1,000 ms starves a reader that drains it sooner."""
+RECONNECT_MS_MAX: Final = 1_000
+"""The longest pause before a broker that went is asked again, as in Java's client. At librdkafka's 10,000 ms a member
+can be as long without its group after brokers are back.
+"""
 CLASSIC: Final[Mapping[str, object]] = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 1_000}
 """Of the classic protocol, unless told otherwise: a member that was killed, by hand or in the midst of a rebalance, is
 missed after ten seconds and not after librdkafka's 45, in which nobody reads its partitions. To be missed costs little:

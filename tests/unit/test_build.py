@@ -171,6 +171,12 @@ class TestKafkaOptions:
         assert (10_000, 1_000) == (classic["session.timeout.ms"], classic["heartbeat.interval.ms"])
         assert not {"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"} & consumer.keys()
 
+    def test_brokers_that_were_away_are_asked_again_each_second_by_readers_and_writers(self) -> None:
+        settings = settings_of(kafka={"topics": ["a"]})
+        options = (build.kafka_options(settings.kafka), build.client_options(settings))
+
+        assert [1_000, 1_000] == [each["reconnect.backoff.max.ms"] for each in options]
+
     def test_further_properties_have_the_last_word(self) -> None:
         kafka = {"topics": ["a"], "librdkafka": {"fetch.queue.backoff.ms": 50, "log_level": 6}}
         options = build.kafka_options(settings_of(kafka=kafka).kafka)
