@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -78,6 +78,14 @@ def counts_of(courts: Iterable[Court]) -> Mapping[tuple[object, ...], list[int]]
                 if held.any():
                     out[rows.arena, rows.keys[row]] = held.tolist()
     return out
+
+
+def drift_looks_of(courts: Iterable[Court]) -> Mapping[tuple[str, str, float, str], int]:
+    """Give what drift tests found in all courts: of each model version and window, how often."""
+    found: Counter[tuple[str, str, float, str]] = Counter()
+    for court in courts:
+        found.update(court._judge.drift_looks.counts)
+    return found
 
 
 @dataclass
@@ -187,6 +195,7 @@ def test_segments_of_references_that_were_found_are_counted_as_in_one_process() 
     assert {"", "tier=gold", "tier=silver"} <= segments
     assert sorted(alone, key=str) == sorted(cluster.told, key=str)
     assert counts_of([whole]) == counts_of(cluster.judges)
+    assert drift_looks_of([whole]) == drift_looks_of(cluster.judges) != {}
     assert cluster.forwarded < len(messages)
 
 
@@ -206,6 +215,7 @@ def test_alerts_and_counts_are_those_of_one_process(references: Sequence[Referen
     assert len(alone) > 5
     assert sorted(alone, key=str) == sorted(cluster.told, key=str)
     assert counts_of([whole]) == counts_of(cluster.judges)
+    assert drift_looks_of([whole]) == drift_looks_of(cluster.judges) != {}
     assert cluster.forwarded < len(messages)
 
 
@@ -242,4 +252,5 @@ def test_quiet_models_are_looked_at_when_one_process_would(references: Sequence[
     assert len({key.model for _, _, key, *_ in alone if key.model != next(iter(MODELS))}) > 1  # type: ignore[attr-defined]
     assert sorted(alone, key=str) == sorted(cluster.told, key=str)
     assert counts_of([whole]) == counts_of(cluster.judges)
+    assert drift_looks_of([whole]) == drift_looks_of(cluster.judges) != {}
     assert {whole._looks} == {judge._looks for at, judge in enumerate(cluster.judges)}
