@@ -48,11 +48,27 @@ class Counts:
         Cost: O(hits log hits) or O(hits + size), whichever is less.
         """
         arrays = [part for part in hits if not isinstance(part, Counts)]
-        counted = cls._of_flat(np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int64), size)
-        for part in hits:
-            if isinstance(part, Counts):
-                counted = counted.plus(part)
-        return counted
+        counted = [part for part in hits if isinstance(part, Counts)]
+        if arrays:
+            counted.append(cls._of_flat(np.concatenate(arrays), size))
+        return cls.total(counted) if counted else cls(np.empty(0, np.uint32), np.empty(0, np.uint32), size)
+
+    @classmethod
+    def total(cls, parts: Sequence[Counts]) -> Counts:
+        """Give the sum of some, at least one. Cost: O(bins that are not zero), or one pass over all bins."""
+        some = [part for part in parts if part._at is None or part._at.size] or list(parts[:1])
+        if len(some) == 1:
+            return some[0]
+        size = max(part.size for part in some)
+        pairs = [(part._at, part._counts) for part in some if part._at is not None]
+        if len(pairs) == len(some) and size > 8 * sum(at.size for at, _ in pairs):
+            at, where = np.unique(np.concatenate([at for at, _ in pairs]), return_inverse=True)
+            held = np.concatenate([counts.astype(np.uint32) for _, counts in pairs])
+            return cls(np.bincount(where, held, at.size).astype(np.uint32), at, size)
+        total = np.zeros(size, dtype=np.uint32)
+        for part in some:
+            part.add_to(total)
+        return cls.of_array(total)
 
     @classmethod
     def _of_flat(cls, flat: IntArray, size: int) -> Counts:
@@ -85,26 +101,7 @@ class Counts:
 
     def plus(self, other: Counts) -> Counts:
         """Give the sum of both."""
-        if self._counts.size == 0 and self._at is not None:
-            return other
-        if other._counts.size == 0 and other._at is not None:
-            return self
-        size = max(self.size, other.size)
-        if self._at is not None and other._at is not None and size > 8 * (self._at.size + other._at.size):
-            return self._merged(other._at, other._counts, size)
-        total = np.zeros(size, dtype=np.uint32)
-        self.add_to(total)
-        other.add_to(total)
-        return Counts.of_array(total)
-
-    def _merged(self, at: npt.NDArray[np.uint32], counts: npt.NDArray[Any], size: int) -> Counts:
-        """Give the sum of two that are both pairs, without an array of all bins."""
-        assert self._at is not None
-        found, where = np.unique(np.concatenate([self._at, at]), return_inverse=True)
-        total = np.zeros(found.size, dtype=np.uint32)
-        total[where[: self._at.size]] = self._counts
-        total[where[self._at.size :]] += counts
-        return Counts(total, found, size)
+        return Counts.total((self, other))
 
     def moved(self, rows: IntArray, width: int) -> Counts:
         """Give the counts with each row of `width` bins where `rows` says that it is now; those at -1 are left out."""
