@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from confluent_kafka import Producer
@@ -53,8 +53,13 @@ EVENTS_PER_S: Final = 16_000.0
 """Of all models together; a model has twenty a second."""
 FOLDS: Final = 3
 WARM_S: Final = 20
+MAKING_S: Final = 0.5
+"""So long at most it takes to make the posts of a second."""
 STRAGGLERS_S: Final = 4.0
 CAUGHT_UP_S: Final = 240.0
+SCRAPE_S: Final = 15
+ASK_S: Final = 3.0
+"""Each time costs the judge a page of 25,000 streams."""
 NAME: Final = "costs"
 
 
@@ -74,7 +79,8 @@ class FoldCost:
 class JudgeCost:
     """What a judge takes. cores: CPU seconds per second of events, also where it can't keep up.
 
-    deltas: those with counts, per second. entries: counts of bins, per second. behind_s: how long it took after them.
+    deltas: those with counts, per second. entries: counts of bins, per second. behind_s: how long it took after them,
+    as its metrics tell, which are up to 15 s old.
     """
 
     cores: float
@@ -239,33 +245,55 @@ def of_judge(kafka: Kafka, folder: Path, seconds: int) -> JudgeCost:
     try:
         daemon.wait(life, "partitions assigned")
         producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "compression.type": "lz4", "linger.ms": 5})
-        began_s, cpu_s = time.time(), 0.0
-        shift_s = int(began_s - START_S)
-        size = deltas = entries = 0
-        for second, by_court in enumerate(every):
+        began_s, cpu_s = time.time() + len(every) * MAKING_S, 0.0
+        sendings = [_sending(topic, found, began_s, second) for second, found in enumerate(every)]
+        measured = sendings[WARM_S:]
+        for second, sending in enumerate(sendings):
             time.sleep(max(0.0, began_s + second + 1.0 - time.time()))
             if second == WARM_S:
-                _wait_judged(daemon, START_S + shift_s + second)
-                began_s, cpu_s, size, deltas, entries = time.time() - second, _cpu_s(life.child.pid), 0, 0, 0
-            for court, found in enumerate(by_court):
-                for own in np.array_split(np.arange(PARTITIONS), FOLDS):
-                    sent = [_later(found[number], shift_s) for number in own]
-                    post = Post(f"fold-{own[0]}", time.time(), {topic: PARTITIONS}, sent).encode()
-                    producer.produce(settings.scaleout.deltas_topic, post, partition=court)
-                    size += len(post)
-                    deltas += sum(1 for each in sent if each.counted)
-                    entries += sum(len(each.flat) for delta in sent for each in delta.counted)
+                _wait_judged(daemon, began_s + second)
+                cpu_s = _cpu_s(life.child.pid)
+            for court, post in sending.posts:
+                producer.produce(settings.scaleout.deltas_topic, post, partition=court)
             producer.flush(10)
+            if second % SCRAPE_S == 0:
+                daemon.get("/metrics")
         ended_s = time.time()
-        _wait_judged(daemon, START_S + shift_s + len(every))
+        _wait_judged(daemon, began_s + len(every))
         cpu_s, behind_s = _cpu_s(life.child.pid) - cpu_s, time.time() - ended_s
         streams = int(daemon.metric("driftd_streams"))
         status = Path(f"/proc/{life.child.pid}/status").read_text(encoding="ascii")
     finally:
         life.kill()
         daemon.close()
-    each = (deltas / seconds, entries / seconds, size / seconds, deltas / cpu_s)
-    return JudgeCost(cpu_s / seconds, streams, *each, rss_mb(status), behind_s)
+    deltas, entries = (sum(getattr(each, name) for each in measured) for name in ("deltas", "entries"))
+    size = sum(len(post) for each in measured for _, post in each.posts)
+    rates = (deltas / seconds, entries / seconds, size / seconds, deltas / cpu_s)
+    return JudgeCost(cpu_s / seconds, streams, *rates, rss_mb(status), behind_s)
+
+
+class _Sending(NamedTuple):
+    """What the folds send in a second. posts: court, and the message. deltas: those with counts, which have entries."""
+
+    posts: list[tuple[int, bytes]]
+    deltas: int
+    entries: int
+
+
+def _sending(topic: str, by_court: Sequence[Sequence[Delta]], began_s: float, second: int) -> _Sending:
+    """Make the posts of a second beforehand: folds make them on other machines."""
+    sending = _Sending([], 0, 0)
+    for court, found in enumerate(by_court):
+        for own in np.array_split(np.arange(PARTITIONS), FOLDS):
+            sent = [_later(found[number], int(began_s - START_S)) for number in own]
+            post = Post(f"fold-{own[0]}", began_s + second + 1.0, {topic: PARTITIONS}, sent).encode()
+            counted = [each for delta in sent for each in delta.counted]
+            sending.posts.append((court, post))
+            sending = sending._replace(
+                deltas=sending.deltas + sum(1 for each in sent if each.counted),
+                entries=sending.entries + sum(len(each.flat) for each in counted),
+            )
+    return sending
 
 
 def _wait_judged(daemon: Daemon, until_s: float) -> None:
@@ -274,7 +302,7 @@ def _wait_judged(daemon: Daemon, until_s: float) -> None:
     while daemon.get("/livez") is None or daemon.metric("driftd_watermark_timestamp_seconds") < until_s - STRAGGLERS_S:
         if time.monotonic() > deadline_s:
             raise RuntimeError(f"the judge is more than {CAUGHT_UP_S:g} s behind")
-        time.sleep(0.25)
+        time.sleep(ASK_S)
 
 
 def _of_daemon(settings: Settings, folder: Path) -> dict[str, Any]:
