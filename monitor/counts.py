@@ -32,13 +32,16 @@ Move = tuple[IntArray, int]
 
 
 class Counts:
-    """An immutable flat array of counts, as narrow as its greatest allows, stored as pairs when few bins are hit."""
+    """An immutable flat array of counts, as narrow as its greatest allows, stored as pairs when few bins are hit.
 
-    __slots__ = ("_at", "_counts", "size")
+    at: the flat index of each count, ascending; None: there is one for each of the `size` bins.
+    """
+
+    __slots__ = ("at", "counts", "size")
 
     def __init__(self, counts: npt.NDArray[Any], at: npt.NDArray[np.uint32] | None, size: int) -> None:
-        self._counts = _narrow(counts)
-        self._at = at
+        self.counts = _narrow(counts)
+        self.at = at
         self.size = size
 
     @classmethod
@@ -56,11 +59,11 @@ class Counts:
     @classmethod
     def total(cls, parts: Sequence[Counts]) -> Counts:
         """Give the sum of some, at least one. Cost: O(bins that are not zero), or one pass over all bins."""
-        some = [part for part in parts if part._at is None or part._at.size] or list(parts[:1])
+        some = [part for part in parts if part.at is None or part.at.size] or list(parts[:1])
         if len(some) == 1:
             return some[0]
         size = max(part.size for part in some)
-        pairs = [(part._at, part._counts) for part in some if part._at is not None]
+        pairs = [(part.at, part.counts) for part in some if part.at is not None]
         if len(pairs) == len(some) and size > 8 * sum(at.size for at, _ in pairs):
             at, where = np.unique(np.concatenate([at for at, _ in pairs]), return_inverse=True)
             held = np.concatenate([counts.astype(np.uint32) for _, counts in pairs])
@@ -87,17 +90,17 @@ class Counts:
 
     def add_to(self, total: CountArray) -> None:
         """Add to an array at least as long, in place."""
-        if self._at is None:
-            total[: self.size] += self._counts
+        if self.at is None:
+            total[: self.size] += self.counts
         else:
-            total[self._at] += self._counts
+            total[self.at] += self.counts
 
     def take_from(self, total: CountArray) -> None:
         """Subtract from an array that holds these counts, in place."""
-        if self._at is None:
-            total[: self.size] -= self._counts
+        if self.at is None:
+            total[: self.size] -= self.counts
         else:
-            total[self._at] -= self._counts
+            total[self.at] -= self.counts
 
     def plus(self, other: Counts) -> Counts:
         """Give the sum of both."""
@@ -117,7 +120,7 @@ class Counts:
 
     def state(self) -> State:
         """Give what is kept."""
-        return {"size": self.size, "counts": self._counts, "at": self._at}
+        return {"size": self.size, "counts": self.counts, "at": self.at}
 
     @classmethod
     def of_state(cls, state: State) -> Counts:
@@ -127,29 +130,29 @@ class Counts:
     def span(self, start: int, stop: int) -> CountArray:
         """Give bins start to stop as a dense array; beyond the size they are zero."""
         out = np.zeros(stop - start, dtype=np.uint32)
-        if self._at is None:
-            part = self._counts[start:stop]
+        if self.at is None:
+            part = self.counts[start:stop]
             out[: part.size] = part
         else:
-            low, high = np.searchsorted(self._at, (start, stop))
-            out[self._at[low:high].astype(np.int64) - start] = self._counts[low:high]
+            low, high = np.searchsorted(self.at, (start, stop))
+            out[self.at[low:high].astype(np.int64) - start] = self.counts[low:high]
         return out
 
     def hits(self) -> IntArray:
         """Give the flat indices of the bins that are not zero, ascending."""
-        at = np.flatnonzero(self._counts) if self._at is None else self._at
+        at = np.flatnonzero(self.counts) if self.at is None else self.at
         return at.astype(np.int64)
 
     def pairs(self) -> Pairs:
         """Give the bins that are not zero. Cost: a pass over all."""
         at = self.hits()
-        counts = self._counts[at] if self._at is None else self._counts
+        counts = self.counts[at] if self.at is None else self.counts
         return at, counts.astype(np.uint32)
 
     @property
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
-        return self._counts.nbytes + (0 if self._at is None else self._at.nbytes)
+        return self.counts.nbytes + (0 if self.at is None else self.at.nbytes)
 
 
 def is_still(rows: IntArray) -> bool:
