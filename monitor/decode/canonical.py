@@ -11,8 +11,8 @@ duplicate keys the last one counts; a feature that is a list or an object is a w
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +22,7 @@ from monitor.decode.annotations import take_annotations
 from monitor.decode.base import Columns, Limits
 from monitor.decode.guardrails import guardrail_fields
 from monitor.decode.lanes import LaneFeatures, Lanes
-from monitor.decode.outcomes import OUTCOME, Cells, add_outcomes, ids_of, take_outcomes
+from monitor.decode.outcomes import OUTCOME, Cells, Part, add_outcomes, ids_of, take_outcomes
 from monitor.decode.times import time_or_rejection, times_of
 from monitor.domain import Rejection
 
@@ -92,10 +92,8 @@ class CanonicalAdapter:
         messages, events = self._read(values, columns)
         if not events:
             return columns
-        cells = _cells(events)
-        if self._limits.has_annotations:
-            messages, cells = take_annotations(values, messages, cells, columns)
-        messages, cells = take_outcomes(messages, cells, columns)
+        parts = [self._inferences(values, *part, columns) for part in _by_struct(messages, events)]
+        messages, cells = _merged([part for part in parts if part[0]])
         if not messages:
             return columns
         keep = self._accept(messages, cells, columns)
@@ -105,6 +103,14 @@ class CanonicalAdapter:
         if messages:
             self._fill(columns, messages, cells)
         return columns
+
+    def _inferences(
+        self, values: Sequence[bytes | None], messages: Sequence[int], cells: Cells, columns: Columns
+    ) -> Part:
+        """Take annotations and outcomes into the columns; give the rest."""
+        if self._limits.has_annotations:
+            messages, cells = take_annotations(values, messages, cells, columns)
+        return take_outcomes(messages, cells, columns)
 
     def _read(self, values: Sequence[bytes | None], columns: Columns) -> tuple[Sequence[int], list[Any]]:
         limit = self._limits.message_bytes_max
@@ -230,15 +236,30 @@ class CanonicalAdapter:
         return [dict(islice(f.items(), most)) if type(f) is dict else f for f in found]
 
 
-def _cells(events: list[msgspec.Struct]) -> Cells:
-    """Give events as columns. They are of one struct, usually; else each is asked for each field."""
-    kinds: set[type[msgspec.Struct]] = set(map(type, events))
-    if len(kinds) == 1:
-        names: tuple[str, ...] = next(iter(kinds)).__struct_fields__
-        columns = zip(*map(msgspec.structs.astuple, events), strict=True)
-        return {name: column for name, column in zip(names, columns, strict=True) if name in WIRE_NAMES}
-    fields = [name for name in Wire.__struct_fields__ if any(name in kind.__struct_fields__ for kind in kinds)]
-    return {name: tuple(getattr(event, name, None) for event in events) for name in fields}
+def _by_struct(messages: Sequence[int], events: Sequence[msgspec.Struct]) -> Iterator[Part]:
+    """Give events as columns, those of each struct apart: outcomes and inferences rarely share one."""
+    kinds: dict[type[msgspec.Struct], None] = dict.fromkeys(map(type, events))
+    for kind in kinds:
+        own, chosen = messages, events
+        if len(kinds) > 1:
+            at = [i for i, event in enumerate(events) if type(event) is kind]
+            own, chosen = [messages[i] for i in at], [events[i] for i in at]
+        columns = zip(*map(msgspec.structs.astuple, chosen), strict=True)
+        names = kind.__struct_fields__
+        yield own, {name: column for name, column in zip(names, columns, strict=True) if name in WIRE_NAMES}
+
+
+def _merged(parts: Sequence[Part]) -> Part:
+    """Give parts as one, in the order of messages; a field that no part can have is not there."""
+    if len(parts) <= 1:
+        return parts[0] if parts else ((), {})
+    messages = np.concatenate([np.asarray(own, dtype=np.int64) for own, _ in parts])
+    order = np.argsort(messages)
+    cells: Cells = {}
+    for name in dict.fromkeys(chain.from_iterable(cells for _, cells in parts)):
+        column = chain.from_iterable(own.get(name, (None,) * len(at)) for at, own in parts)
+        cells[name] = np.fromiter(column, dtype=object, count=len(order))[order].tolist()
+    return messages[order].tolist(), cells
 
 
 def _texts(column: Sequence[Any], missing: str) -> Sequence[str]:

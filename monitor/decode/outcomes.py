@@ -20,9 +20,11 @@ ID_CHARS_MAX: Final = 1_024
 
 Cells = dict[str, Sequence[Any]]
 """Columns of a batch by field; a field that no event can have is not there."""
+Part = tuple[Sequence[int], Cells]
+"""Messages, ascending, and their columns."""
 
 
-def take_outcomes(messages: Sequence[int], cells: Cells, columns: Columns) -> tuple[Sequence[int], Cells]:
+def take_outcomes(messages: Sequence[int], cells: Cells, columns: Columns) -> Part:
     """Take the outcomes out of a batch, into the columns; give the messages and cells of all others.
 
     Cost: two passes over a column where there are none.
