@@ -31,7 +31,7 @@ from monitor.sources.kafka_terms import CLASSIC, KafkaTerms
 from monitor.sources.kafka_topics import TopicIds
 
 REJOIN_S: Final = 60.0
-GROUP_GONE: Final = "The group id does not exist"
+FENCED: Final = ("The group id does not exist", "Static consumer fenced by other consumer")
 """As librdkafka says it: of what is fatal it tells no code."""
 
 
@@ -108,8 +108,9 @@ class KafkaSource:
         """Join anew as a new client where brokers no longer know this one; else, and soon after, raise what was fatal.
 
         A static member that was stopped for longer than its session is fenced by what it commits while it comes back,
-        before it has its new id; and under KIP-848 a group all of whose members were away is gone. Twice within a short
-        time, it is another process that has its name.
+        before it has its new id; one that joins while its broker restarts may be by its own request that was repeated;
+        and under KIP-848 a group all of whose members were away is gone. Twice within a short time, it is another
+        process that has its name.
         """
         if not self._is_fenced or self._clock() - self._rejoined_s < REJOIN_S:
             raise fatal
@@ -367,7 +368,7 @@ class KafkaSource:
         self._report(reason, error.str(), CURES.get(error.code(), ""))
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - as a message, it does not say so itself
             self._fatal = SourceError(f"kafka: {error.str()}")
-            self._is_fenced |= GROUP_GONE in error.str()
+            self._is_fenced |= any(text in error.str() for text in FENCED)
 
     def close(self) -> None:
         """Leave the group and let go; commits under way are finished."""
