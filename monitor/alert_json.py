@@ -40,6 +40,7 @@ def alert_dict(alert: Alert) -> dict[str, object]:
         "together": alert.together,
         "reference": alert.reference,
         **alert.lineage._asdict(),
+        "config_version": alert.config_version,
         "incident": alert.incident,
         "dedup_key": alert.dedup_key,
         "owner": alert.owner,
@@ -121,6 +122,7 @@ def alert_of(told: Mapping[str, Any]) -> Alert:
         is_drill=bool(told.get("drill")),
         response=str(told.get("response") or ""),
         lineage=Lineage.of(told),
+        config_version=str(told.get("config_version") or ""),
         details={str(name): str(value) for name, value in (told.get("details") or {}).items()},
     )
 

@@ -17,7 +17,7 @@ from monitor.lineage import Lineage
 _AS_THEY_ARE: Final = (
     *("rule", "statistic", "value", "threshold", "samples", "evidence", "evidence_needed", "window_s", "since_s"),
     *("pending_s", "firing_s", "resolved_s", "incident", "dedup_key", "owner", "runbook", "reference", "summary"),
-    *("change", "rank", "together", "is_drill", "response"),
+    *("change", "rank", "together", "is_drill", "response", "config_version"),
 )
 """The fields of an alert that are plain values themselves."""
 _Result = TypeVar("_Result")

@@ -123,7 +123,9 @@ class AlertBook:
     a threshold can't make an alert flap.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config_version: str = "") -> None:
+        self.config_version = config_version
+        """Of the configuration that its alerts are judged by from here on."""
         self._entries: dict[tuple[str, StreamKey], Entry] = {}
         self._incidents: dict[str, str] = {}
         self._of_models: Counter[str] = Counter()
@@ -178,7 +180,8 @@ class AlertBook:
         event = _event(entry, seen, now_s)
         if seen.seen >= Seen.YELLOW:
             is_settled = before is State.FIRING and event not in (Event.WORSE, Event.MILDER)
-            entry.alert = _updated(entry.alert, seen, self._summary(seen), keep_band=is_settled)
+            updated = _updated(entry.alert, seen, self._summary(seen), keep_band=is_settled)
+            entry.alert = replace(updated, config_version=self.config_version)
         return self._apply(entry, before, event, now_s)
 
     def _apply_all(self, events: Iterable[tuple[Entry, Event]], now_s: float) -> Iterator[Transition]:
@@ -253,6 +256,7 @@ class AlertBook:
             is_drill=model == DRILL_MODEL,
             response=seen.rule.response,
             lineage=seen.lineage,
+            config_version=self.config_version,
         )
 
     def _summary(self, seen: Observation) -> str:

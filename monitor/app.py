@@ -62,7 +62,7 @@ class AppTerms:
     save: keeps a learned reference as a file; raises BaselineError. open_store: opens what state is kept in, None: none
     is; raises StateError. may_tell: whether an alert is still ours to tell of once it is stored. reload: reads the
     configuration anew. about: what the first line of the log tells. budget: of false alarms, which pages are counted
-    against. topics: that are read. aides: who help.
+    against. config_version: of what is judged by. topics: that are read. aides: who help.
     """
 
     poll_timeout_s: float = 0.2
@@ -77,6 +77,7 @@ class AppTerms:
     reload: Callable[[], Swapped] | None = None
     about: Mapping[str, object] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
+    config_version: str = ""
     topics: Sequence[str] = ()
     aides: Aides = field(default_factory=Aides)
 
@@ -101,7 +102,7 @@ class App:
         self._aides = terms.aides
         self._clock = clock
         self.ledger = Ledger(terms.budget)
-        self.reloads = Reloads(terms.reload, clock())
+        self.reloads = Reloads(terms.reload, clock(), terms.config_version)
         self._keeper = Keeper(None, terms.save_s)
         self._absences = Absences(terms.away_s, terms.stalled_s)
         self._started_s = clock()

@@ -75,6 +75,7 @@ def pipeline_terms(settings: Settings) -> PipelineTerms:
         series_max=settings.limits.label_series_max,
         join=settings.outcomes.terms(),
         releases=settings.releases.terms(),
+        config_version=settings.judging_version,
         seed=secrets.randbits(64),  # so that nobody can make ids that are taken for each other
     )
 
@@ -229,7 +230,8 @@ def fold_terms(settings: Settings) -> KafkaTerms:
 
 def self_terms(settings: Settings, terms: PipelineTerms) -> SelfTerms:
     """Give what driftd tells of itself."""
-    return settings.selfwatch.terms(settings.alerts.owner or "", max(terms.windows_s))
+    own = settings.selfwatch.terms(settings.alerts.owner or "", max(terms.windows_s))
+    return replace(own, config_version=terms.config_version)
 
 
 def maintenance(settings: Settings) -> list[Maintenance]:

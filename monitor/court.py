@@ -100,7 +100,7 @@ class Court:
         self._folder = Folder(self._table, heavy=self._heavy)
         self._ladders = tuple(Ladder(terms.spans_s(arena), PAST_S) for arena in Arena)
         self._views = Views(self._table, self._ladders)
-        judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s)
+        judge_terms = Terms.of(terms.budget, terms.windows_s, terms.time.pane_s, terms.config_version)
         windows_s = judge_terms.windows_s
         self._users = Users(windows_s)
         self._cells = Cells(self._table, self._ladders, windows_s, self._plan, self._users)
@@ -342,10 +342,12 @@ class Court:
 
         What is counted, and how, stays as it was told first; so do the windows.
         """
-        self._terms = replace(self._terms, plan_of=terms.plan_of, budget=terms.budget)
+        version = terms.config_version
+        self._terms = replace(self._terms, plan_of=terms.plan_of, budget=terms.budget, config_version=version)
         self._cells.replan()
         closed = self._cadence.next
-        return self._judge.replan(NEVER_S if closed is None else closed * self._terms.time.pane_s, terms.budget)
+        end_s = NEVER_S if closed is None else closed * self._terms.time.pane_s
+        return self._judge.replan(end_s, terms.budget, version)
 
     def saved(self) -> None:
         """Hear that all that `sections` gave is stored."""

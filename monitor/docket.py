@@ -92,7 +92,7 @@ class Docket:
         self._watchmen = Watchmen(self._table, self._views, self._plan_of, self._terms.budget)
         self.burns = Burns(self._table, self._views, self._plan_of, self._terms)
         self._kpis = None if self._cells is None else KpiWatch(self._table, self._plan_of, self._terms, self._cells)
-        self.book = AlertBook()
+        self.book = AlertBook(self._terms.config_version)
 
     # ---- which lines
 
@@ -184,7 +184,7 @@ class Docket:
             self.anomalies.restore(f"{NAME}/anomalies", states, moves)
             self._go_on(states, moves, end_s)
 
-    def replan(self, end_s: float, budget: Budget | None = None) -> list[Transition]:
+    def replan(self, end_s: float, budget: Budget | None = None, config_version: str = "") -> list[Transition]:
         """Take in that the plans of models are others now, or the budget is; give the alerts that this ends.
 
         What was counted stays, and so does what was seen of lines and streams whose rule, by its name, and limit are
@@ -193,7 +193,7 @@ class Docket:
         a window that is not among them, needs a restart. Cost: as of `restore`.
         """
         states = {section.name: section.make() for section in self.sections()}
-        self._terms = self._terms if budget is None else self._terms.with_budget(budget)
+        self._terms = self._terms.renewed(self._terms.budget if budget is None else budget, config_version)
         self._begin()
         self.anomalies.renew()
         self._go_on(states, {rows.arena: np.arange(len(rows)) for rows in self._table.arenas}, end_s)

@@ -192,6 +192,7 @@ class Alert:
     times, None if not reached. reference: identity of what was judged against, "" for an absolute threshold; lineage:
     where that is from. change: the kind of drift (location, ...), "" where the statistic says it. rank: 1 for the
     strongest evidence of those that began together in one model, of `together`. response: what a person should do.
+    config_version: of the configuration that it was judged by last.
     """
 
     rule: str
@@ -225,6 +226,7 @@ class Alert:
     response: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
     lineage: Lineage = UNKNOWN
+    config_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

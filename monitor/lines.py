@@ -86,22 +86,25 @@ class Terms:
     """What the judge goes by for all models.
 
     windows_s: ascending. every: panes from one look at each window to the next. pane_s: how long a pane is.
+    config_version: of the configuration that all this is from.
     """
 
     budget: Budget
     windows_s: tuple[float, ...]
     every: tuple[int, ...]
     pane_s: float = 1.0
+    config_version: str = ""
 
     @classmethod
-    def of(cls, budget: Budget, windows_s: Iterable[float], pane_s: float) -> Terms:
+    def of(cls, budget: Budget, windows_s: Iterable[float], pane_s: float, config_version: str = "") -> Terms:
         """Give the terms for panes of this length."""
         ordered = tuple(sorted(set(windows_s)))
-        return cls(budget, ordered, tuple(max(1, int(w / pane_s) // LOOKS_PER_SPAN) for w in ordered), pane_s)
+        every = tuple(max(1, int(w / pane_s) // LOOKS_PER_SPAN) for w in ordered)
+        return cls(budget, ordered, every, pane_s, config_version)
 
-    def with_budget(self, budget: Budget) -> Terms:
-        """Give the same terms under another budget."""
-        return replace(self, budget=budget)
+    def renewed(self, budget: Budget, config_version: str) -> Terms:
+        """Give the same terms under another budget, by another configuration."""
+        return replace(self, budget=budget, config_version=config_version)
 
 
 @dataclass(frozen=True, slots=True)

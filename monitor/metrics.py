@@ -809,6 +809,14 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         _models(lambda m: m.events),
     ),
     Family(
+        "driftd_config_info",
+        "gauge",
+        "Always 1: the version of the configuration in force, which each alert names: a hash of all but where events"
+        " come from, and who is told.",
+        ("version",),
+        lambda s: [((s.reload.version,), 1.0)] if s.reload.version else [],
+    ),
+    Family(
         "driftd_reference_info",
         "gauge",
         "Always 1: the identity of the reference that the model is judged against, and where that comes from.",

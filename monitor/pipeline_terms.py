@@ -46,7 +46,8 @@ class PipelineTerms:
     """All that a pipeline is told. windows_s: of all rules together. seed: by which event ids are hashed, 64 bits.
 
     burn_windows_s: of error budgets besides, over the counts of yes/no streams alone, which are small. backing_of:
-    gives where inferences and outcomes that wait for each other are kept, by a name.
+    gives where inferences and outcomes that wait for each other are kept, by a name. config_version: of the
+    configuration that all this is from.
     """
 
     plan_of: PlanOf
@@ -63,6 +64,7 @@ class PipelineTerms:
     join: JoinTerms = field(default_factory=JoinTerms)
     backing_of: Callable[[str], Backing] = lambda _: InMemory()
     burn_windows_s: tuple[float, ...] = ()
+    config_version: str = ""
 
     def spans_s(self, arena: Arena) -> tuple[float, ...]:
         """Give how long the windows over an arena's counts are: first those of all arenas, ascending."""

@@ -61,14 +61,17 @@ class Swapped(Protocol):
 
 
 class Reloads:
-    """Who asks, and what came of it. load: reads and checks the configuration anew; None: it can't be reloaded."""
+    """Who asks, and what came of it. load: reads and checks the configuration anew; None: it can't be reloaded.
 
-    def __init__(self, load: Callable[[], Swapped] | None, now_s: float) -> None:
+    version: of the configuration so far.
+    """
+
+    def __init__(self, load: Callable[[], Swapped] | None, now_s: float, version: str = "") -> None:
         self._load = load
         self._asked: list[Future[str]] = []
         self._lock = threading.Lock()
         self._is_signalled = False
-        self.status = ReloadStatus(at_wall_s=now_s)
+        self.status = ReloadStatus(at_wall_s=now_s, version=version)
 
     def signal(self) -> None:
         """Ask for a reload. Safe in a signal handler: it takes no lock."""
@@ -108,6 +111,7 @@ class Reloads:
             log.error("configuration not reloaded", error_code="reload_failed", error=str(error))  # noqa: TRY400 - it says all
             return str(error)
         swap(found)
-        self.status = ReloadStatus(is_good=True, at_wall_s=now_s, needs_restart=found.needs_restart)
-        log.info("configuration reloaded", changed=found.changed, needs_restart=found.needs_restart)
+        version, waits = found.terms.config_version, found.needs_restart
+        self.status = ReloadStatus(is_good=True, at_wall_s=now_s, needs_restart=waits, version=version)
+        log.info("configuration reloaded", config_version=version, changed=found.changed, needs_restart=waits)
         return ""

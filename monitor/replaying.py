@@ -150,6 +150,7 @@ def transition_dict(transition: Transition) -> dict[str, Any]:
         "window_s": alert.window_s,
         "reference": alert.reference,
         **alert.lineage._asdict(),
+        "config_version": alert.config_version,
         "owner": alert.owner,
         "runbook": alert.runbook,
         "response": alert.response,

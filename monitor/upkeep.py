@@ -48,11 +48,13 @@ class ReloadStatus:
     """What came of the last reload of the configuration; before the first, of the start.
 
     at_wall_s: of the last success. needs_restart: options that differ in the file and are in force from a restart on.
+    version: of what is in force.
     """
 
     is_good: bool = True
     at_wall_s: float = 0.0
     needs_restart: tuple[str, ...] = ()
+    version: str = ""
 
 
 class CourtStatus(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
@@ -163,6 +164,10 @@ class RunSettings(BaseModel):
     )
 
 
+JUDGING: Final = ("time", "limits", "reference", "outcomes", "alerts", "models", "selfwatch", "releases")
+"""The parts by which is judged; what is left says from where and to whom."""
+
+
 class Settings(BaseSettings):
     """All settings. Made by `load_settings`, which knows files, places and the environment."""
 
@@ -217,6 +222,12 @@ class Settings(BaseSettings):
         """Takes the loader's values only: it reads file and environment itself, to name the place of each error."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
+
+    @property
+    def judging_version(self) -> str:
+        """The configuration that alerts follow from, as 12 hex digits: the same wherever that is the same."""
+        told = self.model_dump_json(include=set(JUDGING), exclude={"reference": {"directory"}})
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
 
     @field_validator("receivers")
     @classmethod

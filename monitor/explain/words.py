@@ -146,6 +146,8 @@ def _told(known: Known) -> Iterator[tuple[str, str]]:
         yield "reference", f"{alert.reference} (judged against it; see it with: driftd baseline show references/)"
     if alert.lineage.text:
         yield "made from", alert.lineage.text
+    if alert.config_version:
+        yield "judged by", f"configuration {alert.config_version} (driftd_config_info tells which is in force)"
     yield from alert.details.items()
     yield "owner", alert.owner or "nobody is named: set alerts.owner"
     if alert.response:

@@ -82,6 +82,7 @@ class SelfTerms:
     receiver_down_s: float = 300.0
     memory_share: float = 0.8
     conditions: Mapping[str, Handling] = field(default_factory=dict)
+    config_version: str = ""
 
     def handling(self, condition: str) -> Handling:
         """Give how a condition is handled."""

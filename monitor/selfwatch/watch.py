@@ -90,6 +90,7 @@ class SelfWatch:
     def apply(self, terms: SelfTerms) -> None:
         """Go by these terms from the next snapshot on; alerts of conditions that are off now end with it."""
         self._terms = terms
+        self._book.config_version = terms.config_version
         self._rules = {name: _rule(name, terms) for name in CONDITIONS if terms.handling(name).is_on}
 
     @property

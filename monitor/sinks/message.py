@@ -105,6 +105,7 @@ def _annotations(alert: Alert) -> dict[str, str]:
         "reference": alert.reference,
         "run_id": alert.lineage.run_id,
         "registry_version": alert.lineage.registry_version,
+        "config_version": alert.config_version,
         "incident": alert.incident,
         "dedup_key": alert.dedup_key,
         "details": "; ".join(f"{name}: {value}" for name, value in list(alert.details.items())[:DETAILS_MAX]),

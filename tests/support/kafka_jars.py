@@ -53,8 +53,8 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 group.consumer.session.timeout.ms=6000
 group.consumer.min.session.timeout.ms=6000
-group.consumer.heartbeat.interval.ms=1000
-group.consumer.min.heartbeat.interval.ms=1000
+group.consumer.heartbeat.interval.ms=500
+group.consumer.min.heartbeat.interval.ms=500
 """
 
 # Who comes by the second listener has a name, and only the rights that were granted to it; at the first all is allowed.

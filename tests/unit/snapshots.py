@@ -25,7 +25,7 @@ from monitor.intake import DeadLetterStatus, Intake
 from monitor.metrics import STATISTICS
 from monitor.objectives import ErrorBudget
 from monitor.quality import AnomalyScore, JoinStatus, KpiValue, ModeShare
-from monitor.upkeep import StateStatus
+from monitor.upkeep import ReloadStatus, StateStatus
 from monitor.versions import GateStatus
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ def snapshot() -> Snapshot:
         batches=77,
         busy_s=12.25,
         commits=5,
+        reload=ReloadStatus(version="0123456789ab"),
         source_errors={"_transport": 2},
         intake=Intake({"assigned": 2, "revoked": 1, "lost": 0}, 0.02, 0.01, {"events": 1}, {"events": 40}, repeated=3),
         dead_letters=DeadLetterStatus({"not_json": 7}, {"_transport": 1}, 2, broken={("events", 1): "too many"}),

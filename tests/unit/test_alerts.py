@@ -240,6 +240,21 @@ def test_transitions_are_counted_by_rule_and_state() -> None:
     assert {("drift", "firing"): 1, ("drift", "resolved"): 1} == dict(book.transitions)
 
 
+def test_alert_names_the_configuration_that_it_was_judged_by_last() -> None:
+    book = AlertBook("first")
+    (begun,) = book.advance([look(R)], 0.0, onset)
+    book.config_version = "second"
+    quiet = [t.alert for now_s in (1.0, 61.0) for t in book.advance([look(C)], now_s, onset)]
+    (anew,) = book.advance([look(R)], 100.0, onset)
+    book.config_version = "third"
+    book.advance([look(R)], 101.0, onset)
+    (judged,) = book.alerts
+
+    assert ["first", "first", "second", "third"] == [
+        each.config_version for each in (begun.alert, *quiet, anew.alert, judged)
+    ]
+
+
 def test_summary_names_the_segment_and_the_side() -> None:
     book = AlertBook()
     low = replace(RULE, name="volume_low", statistic="volume", is_above=False)

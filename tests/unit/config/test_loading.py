@@ -325,6 +325,24 @@ def test_password_of_digits_keeps_its_zeros(tmp_path: Path) -> None:
     assert loaded.receivers["a"].options["secret"] == "007"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_other"),
+    [
+        ("DRIFTD_ALERTS__FALSE_ALARM_BUDGET", "3", True),
+        ("DRIFTD_TIME__PANE_S", "2s", True),
+        ("DRIFTD_KAFKA__BOOTSTRAP_SERVERS", "elsewhere:9092", False),
+        ("DRIFTD_REFERENCE__DIRECTORY", "elsewhere", False),
+        ("DRIFTD_HTTP__PORT", "1", False),
+    ],
+)
+def test_version_is_of_what_is_judged_by(name: str, value: str, *, is_other: bool) -> None:
+    """So all processes of one configuration name the same, and a moved broker is no other way to judge."""
+    plain, changed = (load_settings(None, env, topics_required=False) for env in ({}, {name: value}))
+
+    assert is_other == (plain.judging_version != changed.judging_version)
+    assert plain.judging_version == load_settings(None, {}, topics_required=False).judging_version
+
+
 def test_settings_can_not_be_changed(tmp_path: Path) -> None:
     loaded = load(TOPICS, tmp_path)
 
