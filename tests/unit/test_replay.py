@@ -38,6 +38,7 @@ MORE: Final = {
         "source_kind",
         "run_id",
         "registry_version",
+        "config_version",
         "owner",
         "runbook",
         "band",
