@@ -26,6 +26,7 @@ from monitor.domain import Alert, Batch, PartitionStatus, Picture, Snapshot, Top
 from monitor.errors import SourceError
 from monitor.keeper import UNTOLD, Keeper, Loaded, Opened, keep_reference
 from monitor.kept import Section, under
+from monitor.ledger import SECTION as LEDGER
 from monitor.ledger import Ledger
 from monitor.references import Reference
 from monitor.reloads import Reloads, Swapped
@@ -45,7 +46,7 @@ PUBLISH_S_MAX is the longest between two.
 IDLE_CHECK_S: Final = 0.5
 FIRST_POLL_S: Final = 0.05
 """How long a poll waits until something was read: partitions are told in one, and their messages come in the next."""
-LEARNED, LEDGER, WATCH, ANNOTATIONS = "learned", "ledger", "selfwatch", "annotations"
+LEARNED, WATCH, ANNOTATIONS = "learned", "selfwatch", "annotations"
 OUTBOX, SOURCE = "outbox/", "source"
 
 SWITCH_S: Final = 0.001
@@ -62,7 +63,8 @@ class AppTerms:
     save: keeps a learned reference as a file; raises BaselineError. open_store: opens what state is kept in, None: none
     is; raises StateError. may_tell: whether an alert is still ours to tell of once it is stored. reload: reads the
     configuration anew. about: what the first line of the log tells. budget: of false alarms, which pages are counted
-    against. config_version: of what is judged by. topics: that are read. aides: who help.
+    against. ledger: counts them, None: a new one. config_version: of what is judged by. topics: that are read. aides:
+    who help.
     """
 
     poll_timeout_s: float = 0.2
@@ -77,6 +79,7 @@ class AppTerms:
     reload: Callable[[], Swapped] | None = None
     about: Mapping[str, object] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
+    ledger: Ledger | None = None
     config_version: str = ""
     topics: Sequence[str] = ()
     aides: Aides = field(default_factory=Aides)
@@ -101,7 +104,7 @@ class App:
         self._terms = terms
         self._aides = terms.aides
         self._clock = clock
-        self.ledger = Ledger(terms.budget)
+        self.ledger = terms.ledger or Ledger(terms.budget)
         self.reloads = Reloads(terms.reload, clock(), terms.config_version)
         self._keeper = Keeper(None, terms.save_s)
         self._absences = Absences(terms.away_s, terms.stalled_s)

@@ -13,17 +13,21 @@ from monitor.court_house import NAME as COURT
 from monitor.deltas import court_of
 from monitor.domain import Alert, TopicPartition
 from monitor.kept import Section, State
+from monitor.ledger import SECTION as LEDGER
 from monitor.selfwatch.terms import RULE_PREFIX, SELF_MODEL
 
 UNTOLD: Final = "untold"
 OUTBOX: Final = "outbox/"
+ENDED: Final = f"{LEDGER}/ended"
 NOBODY: Final = -1
 """In place of a court: what the process says of itself."""
+NO_PAGES: Final[Mapping[str, list[Any]]] = {"pages": [], "firing": [], "ended": []}
 
 
 class Estate(NamedTuple):
     """One court's. sections: what it knows, by its own names. untold, outboxes: as the keeper and each sink keep them.
 
+    ledger: pages and alerts of its models, as the ledger keeps them.
     position: the next offset of its partition, None where that is not known.
     """
 
@@ -32,14 +36,16 @@ class Estate(NamedTuple):
     outboxes: Mapping[str, State]
     position: int | None = None
     saved_wall_s: float = 0.0
+    ledger: State = {}  # noqa: RUF012 - a tuple's, and never changed
 
 
 def owner_of(alert: Alert, courts: int) -> int:
     """Give the court that an alert is of; NOBODY for alerts about driftd itself."""
-    return _owner(alert.rule, alert.key.model, courts)
+    return owner(alert.rule, alert.key.model, courts)
 
 
-def _owner(rule: str, model: str, courts: int) -> int:
+def owner(rule: str, model: str, courts: int) -> int:
+    """Give the court of a rule's alerts on a model; NOBODY for those about driftd itself."""
     is_own = model == SELF_MODEL and rule.startswith(RULE_PREFIX)
     return NOBODY if is_own else court_of(model, courts)
 
@@ -52,6 +58,7 @@ class Parted:
         self._own: dict[int, list[Section]] = {}
         self._untold: dict[int, State] = {}
         self._outboxes: dict[int, dict[str, State]] = {}
+        self._ledgers: dict[int, State] = {}
         for section in sections:
             kind, _, rest = section.name.partition("/")
             if kind == COURT:
@@ -59,6 +66,8 @@ class Parted:
                 self._own.setdefault(int(number), []).append(section._replace(name=own))
             elif section.name == UNTOLD:
                 self._untold = _untold_by(section.make(), courts)
+            elif section.name == LEDGER:
+                self._ledgers = _ledger_by(section.make(), courts)
             elif section.name.startswith(OUTBOX):
                 for court, state in _outbox_by(section.make(), courts).items():
                     self._outboxes.setdefault(court, {})[section.name] = state
@@ -72,10 +81,19 @@ class Parted:
         """Give what a court has decided and nobody was told of yet, {} if there is nothing."""
         return self._untold.get(court, {})
 
+    def ledger(self, court: int) -> State:
+        """Give the part of the ledger that is of a court's models, {} if there is nothing."""
+        return self._ledgers.get(court, {})
+
     def sections(self, court: int) -> Iterator[Section]:
         """Give all that a court leaves, under the names that `estate_of` reads."""
         yield from self._own.get(court, ())
         yield Section(UNTOLD, None, partial(self.untold, court))
+        ledger = dict(self.ledger(court))
+        ended = ledger.pop("ended", [])
+        mark = f"{len(ended)}-{ended[-1]['dedup_key']}-{ended[-1]['resolved_s']}" if ended else "0"
+        yield Section(LEDGER, None, partial(_same, ledger))
+        yield Section(ENDED, mark, partial(_same, {"ended": ended}))  # large, and seldom another one
         for name, state in self._outboxes.get(court, {}).items():
             yield Section(name, None, partial(_same, state))
 
@@ -86,9 +104,11 @@ def _same(state: State) -> State:
 
 def estate_of(states: Mapping[str, State], position: int | None, saved_wall_s: float) -> Estate:
     """Give an estate of the sections that `Parted.sections` gave."""
-    own = {name: state for name, state in states.items() if name != UNTOLD and not name.startswith(OUTBOX)}
+    others = {UNTOLD, LEDGER, ENDED}
+    own = {name: state for name, state in states.items() if name not in others and not name.startswith(OUTBOX)}
     outboxes = {name.removeprefix(OUTBOX): state for name, state in states.items() if name.startswith(OUTBOX)}
-    return Estate(own, states.get(UNTOLD, {}), outboxes, position, saved_wall_s)
+    ledger = {**states.get(LEDGER, {}), **states.get(ENDED, {})}
+    return Estate(own, states.get(UNTOLD, {}), outboxes, position, saved_wall_s, ledger)
 
 
 class Stored(NamedTuple):
@@ -108,6 +128,7 @@ def parted(
         name: state for name, state in states.items() if not name.startswith((f"{COURT}/", OUTBOX)) and name != UNTOLD
     }
     rest[UNTOLD] = whole.untold(NOBODY)
+    rest[LEDGER] = {**states.get(LEDGER, {}), **NO_PAGES, **whole.ledger(NOBODY)}
     for name, state in states.items():
         if name.startswith(OUTBOX):  # with what is known of what was told, which is of no court
             rest[name] = {**state, "outbox": _outbox_by(state, courts).get(NOBODY, {}).get("outbox", {})}
@@ -132,6 +153,16 @@ def _untold_by(state: State, courts: int) -> dict[int, State]:
     return out
 
 
+def _ledger_by(state: State, courts: int) -> dict[int, State]:
+    out: dict[int, State] = {}
+    for page in state.get("pages", ()):
+        out.setdefault(owner("", page[0], courts), {}).setdefault("pages", []).append(page)
+    for name in ("firing", "ended"):
+        for alert in state.get(name, ()):
+            out.setdefault(_owner_of_alert(alert, courts), {}).setdefault(name, []).append(alert)
+    return out
+
+
 def _outbox_by(state: State, courts: int) -> dict[int, State]:
     out: dict[int, State] = {}
     for entry in state.get("outbox", {}).get("entries", ()):
@@ -142,5 +173,8 @@ def _outbox_by(state: State, courts: int) -> dict[int, State]:
 
 
 def _owner_of_state(transition: Mapping[str, Any], courts: int) -> int:
-    alert = transition["alert"]
-    return _owner(alert["rule"], alert["key"][0], courts)
+    return _owner_of_alert(transition["alert"], courts)
+
+
+def _owner_of_alert(alert: Mapping[str, Any], courts: int) -> int:
+    return owner(alert["rule"], alert["key"][0], courts)

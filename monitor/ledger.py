@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +21,7 @@ from monitor.kept import State
 from monitor.rules import Budget
 from monitor.upkeep import Delays
 
+SECTION: Final = "ledger"
 BOUNDS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0)
 """Where delays are told apart: from a notice on a local network to a drift that took hours to prove."""
 RESOLVED_BOUNDS_S: Final = (60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0)
@@ -120,14 +121,31 @@ class Ledger:
 
     def restore(self, state: State) -> None:
         """Go on from a state; of a ledger that is empty. Raises StateError for what is none."""
-        for model, version, times_s in state.get("pages", []):
-            self._pages[model, version] = deque(times_s.tolist(), maxlen=PAGES_MAX)
         self._decided.restore(state.get("decided", {}))
         self._behind.restore(state.get("behind", {}))
         self._resolved.restore(state.get("resolved", {}))
+        self.take_over(state)
+
+    def take_over(self, state: State) -> None:
+        """Take in the part of another ledger of models that are judged here from now on; {}: nothing.
+
+        Delays stay with whoever counted them. Raises StateError for what is none.
+        """
+        for model, version, times_s in state.get("pages", []):
+            self._pages[model, version] = deque(times_s.tolist(), maxlen=PAGES_MAX)
         for name, own in (("firing", self._firing), ("ended", self._ended)):
             alerts = [alert_of(found) for found in state.get(name, [])]
             own.update({alert.dedup_key: alert for alert in alerts})
+        while len(self._ended) > ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
+
+    def drop(self, is_gone: Callable[[str, str], bool]) -> None:
+        """Forget pages and alerts of others' models. is_gone: by rule ("": of all rules) and model."""
+        self._pages = {name: times_s for name, times_s in self._pages.items() if not is_gone("", name[0])}
+        for own in (self._firing, self._ended):
+            for name, alert in list(own.items()):
+                if is_gone(alert.rule, alert.key.model):
+                    del own[name]
 
     def pages(self, now_s: float | None) -> Pages:
         """Give what is known at an event time (None: no event yet)."""

@@ -24,6 +24,7 @@ from monitor.delta_court import DeltaCourt
 from monitor.delta_fold import DeltaFold
 from monitor.errors import ConfigError
 from monitor.fold_house import FoldHouse, Hands
+from monitor.ledger import Ledger
 from monitor.pipeline_terms import PipelineTerms
 from monitor.relay.delta_topic import DeltaTopic
 from monitor.relay.layout_topic import LayoutReader, LayoutWriter
@@ -80,7 +81,8 @@ def judge_app(
     loaded, adapter = build.references(settings), _adapter(settings)
     source, delivery = KafkaSource(build.delta_terms(settings), clock, ErrorLog()), Delivery(build.sinks(settings))
     states = StateTopic(build.client_options(settings), own.state_topic, wall_clock=clock)
-    hands = succession.Hands(states, delivery, source.tenures, source.seek, clock)
+    ledger = Ledger(terms.budget)
+    hands = succession.Hands(states, delivery, ledger, source.tenures, source.seek, clock)
     comings = Succession(hands, SuccessionTerms(own.deltas_topic, own.courts, own.state_save_s))
     house = CourtHouse(
         make=lambda: DeltaCourt(terms, adapter, loaded, settings.state.absence_s),
@@ -98,7 +100,7 @@ def judge_app(
         open_store=partial(comings.open, loop.open_store),
         may_tell=comings.may_tell,
     )
-    whole = App(house, source, delivery, board, loop, clock)
+    whole = App(house, source, delivery, board, replace(loop, ledger=ledger), clock)
     return whole, server(settings, board, whole, loop.aides)
 
 

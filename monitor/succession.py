@@ -22,7 +22,7 @@ import structlog
 from monitor.court_house import CourtHouse
 from monitor.domain import Alert, TopicPartition, Transition
 from monitor.errors import SourceError, StateError
-from monitor.estates import NOBODY, Estate, Parted, estate_of, owner_of, parted
+from monitor.estates import NOBODY, Estate, Parted, estate_of, owner, owner_of, parted
 from monitor.keeper import SAVE_SHARE_MAX, Loaded, Opened, Saved, Storing, decided_of
 from monitor.kept import Section, State
 from monitor.snapshot_writer import Superseded
@@ -88,6 +88,22 @@ class Telling(Protocol):
         ...
 
 
+class Counting(Protocol):
+    """What is asked of the ledger of pages; see ledger.Ledger."""
+
+    def take_over(self, state: State) -> None:
+        """Take in pages and alerts of models that are judged here from now on."""
+        ...
+
+    def take(self, transitions: Iterable[Transition], now_wall_s: float | None = None) -> None:
+        """Note what changed."""
+        ...
+
+    def drop(self, is_gone: Callable[[str, str], bool]) -> None:
+        """Forget those of others, by rule and model."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What succession works with.
@@ -98,6 +114,7 @@ class Hands:
 
     states: States
     delivery: Telling
+    ledger: Counting
     tenures: Callable[[], Mapping[TopicPartition, int]]
     seek: Callable[[TopicPartition, int | None], None]
     clock: Callable[[], float] = time.time
@@ -142,6 +159,7 @@ class Succession:
     def __init__(self, hands: Hands, terms: SuccessionTerms) -> None:
         self._states = hands.states
         self._delivery = hands.delivery
+        self._ledger = hands.ledger
         self._tenures = hands.tenures
         self._seek = hands.seek
         self._clock = hands.clock
@@ -205,6 +223,7 @@ class Succession:
         del self._held[court]
         self._states.release(court)
         self._delivery.drop(lambda alert: owner_of(alert, self._terms.courts) == court)
+        self._ledger.drop(lambda rule, model: owner(rule, model, self._terms.courts) == court)
         self._seek(TopicPartition(self._terms.topic, court), None)
         log.info("court given up", court=court)
 
@@ -224,7 +243,9 @@ class Succession:
 
     def _take_up(self, house: CourtHouse, court: int, tenure: int, now_s: float) -> None:
         estate, origin = self._newer(court, self._states.load(court))
+        self._ledger.take_over(estate.ledger)
         ended = house.open(court, estate.sections)
+        self._ledger.take(ended, now_s)
         self._seek(TopicPartition(self._terms.topic, court), estate.position)
         self._held[court] = _Held(tenure, saved_s=now_s)
         self._again_s = AGAIN_S

@@ -33,6 +33,28 @@ def ledger(*transitions: Transition, pages: float = 2.0, period_s: float = 30 * 
     return made
 
 
+class TestHandingOn:
+    def test_pages_and_alerts_go_over_and_delays_stay(self) -> None:
+        first = ledger(fired(START_S), fired(START_S + 5, "b"), ended("b"))
+        second = ledger()
+        second.take_over(first.state())
+        first.drop(lambda _rule, _model: True)
+        left = first.pages(START_S)
+
+        assert {MODEL: 1.0} == second.pages(START_S + 9).spent
+        assert ["key-b"] == [each.dedup_key for each in second.pages(START_S + 9).ended]
+        assert 0 == sum(second.pages(START_S).decided.counts)
+        assert ({}, (), 2) == (left.spent, left.ended, sum(left.decided.counts))
+
+    def test_others_pages_are_dropped_and_ones_own_stay(self) -> None:
+        other = StreamKey("churn", "1", "score")
+        kept = ledger(fired(), fired(name="b", key=other), ended("b", key=other))
+        kept.drop(lambda _, model: model == "churn")
+
+        assert {MODEL: 0.5} == kept.pages(START_S).spent
+        assert () == kept.pages(START_S).ended
+
+
 class TestBudget:
     def test_each_page_spends_its_share(self) -> None:
         kept = ledger(fired(START_S), fired(START_S + 5, "b"), fired(START_S + 9, "c"))

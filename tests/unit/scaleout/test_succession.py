@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pytest
 
 from monitor import build
@@ -17,9 +18,11 @@ from monitor.decode import ADAPTERS, Limits
 from monitor.delta_court import DeltaCourt
 from monitor.domain import Alert, Batch, TopicPartition, Transition
 from monitor.errors import SourceError, StateError
-from monitor.estates import NOBODY, Parted, estate_of, owner_of, parted
+from monitor.estates import ENDED, NOBODY, Parted, estate_of, owner_of, parted
 from monitor.keeper import Keeper
 from monitor.kept import Section, State
+from monitor.ledger import SECTION as LEDGER
+from monitor.ledger import Ledger
 from monitor.selfwatch.terms import RULE_PREFIX, SELF_MODEL
 from monitor.snapshot_writer import Writer, WriterTerms, Written
 from monitor.snapshots import Record, Snapshot
@@ -167,13 +170,15 @@ class Judge:
         self.told_before = 0
         self.states = MemoryStates(world.states, str(world.count), world.clock)
         self.mouth = Mouth(world.heard)
-        hands = Hands(self.states, self.mouth, lambda: self.tenures, self._seek, world.clock)
-        self.succession = Succession(hands, SuccessionTerms(TOPIC, COURTS, SAVE_S))
         terms = build.pipeline_terms(SETTINGS)
+        self.ledger = Ledger(terms.budget)
+        hands = Hands(self.states, self.mouth, self.ledger, lambda: self.tenures, self._seek, world.clock)
+        self.succession = Succession(hands, SuccessionTerms(TOPIC, COURTS, SAVE_S))
         self.house = CourtHouse(
             lambda: DeltaCourt(terms, ADAPTERS["canonical"](Limits()), world.known), lambda _: None, self.succession
         )
-        store, _ = self.succession.open(self.folder.open)
+        store, own = self.succession.open(self.folder.open)
+        self.ledger.restore({} if own is None else own.sections[LEDGER])
         self.keeper = Keeper(store, SAVE_S, world.clock, settle_s=1.0)
 
     def _seek(self, source: TopicPartition, offset: int | None) -> None:
@@ -203,12 +208,17 @@ class Judge:
         self.house.assign(self.tenures)
         step = self.house.step(Batch(values, numbers, sources, offsets=offsets), self.world.now_s)
         self.house.idle((), 0.0, self.world.now_s)
+        self.ledger.take(step.transitions, self.world.now_s)
         self.keeper.hold(step.transitions, self.world.now_s)
         if self.keeper.is_due(self.world.now_s):
-            decided, _ = self.keeper.save(self.house.sections(), self.at, self.world.now_s)
+            decided, _ = self.keeper.save(self._sections(), self.at, self.world.now_s)
             for each in decided:
                 told = [one for one in each.transitions if self.succession.may_tell(one.alert)]
                 self.mouth.offer(told, each.wall_s)
+
+    def _sections(self) -> Iterator[Section]:
+        yield from self.house.sections()
+        yield Section(LEDGER, None, self.ledger.state)
 
     @property
     def is_done(self) -> bool:
@@ -231,14 +241,30 @@ def name(transition: Transition) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="module")
-def alone(logs: Sequence[Sequence[bytes]], references: Sequence[Reference]) -> Counter[tuple[object, ...]]:
-    """Give what one judge tells that nothing happens to."""
-    world = World(logs, references)
-    judge = Judge(world)
+def steady(logs: Sequence[Sequence[bytes]], references: Sequence[Reference]) -> Judge:
+    """Give a judge that nothing has happened to, at its end."""
+    judge = Judge(World(logs, references))
     judge.own(0, 1)
     finish(judge)
-    assert len(world.heard) > 5
-    return Counter(map(name, world.heard))
+    return judge
+
+
+@pytest.fixture(scope="module")
+def alone(steady: Judge) -> Counter[tuple[object, ...]]:
+    """Give what it has told."""
+    assert len(steady.world.heard) > 5
+    return Counter(map(name, steady.world.heard))
+
+
+def accounts(*judges: Judge) -> Mapping[str, list[object]]:
+    """Give what the ledgers of judges know of models: their pages, and alerts that fire or have ended."""
+    states = [judge.ledger.state() for judge in judges]
+    found = {
+        "pages": [(model, version, times_s.tolist()) for each in states for model, version, times_s in each["pages"]],
+        "firing": [alert["dedup_key"] for each in states for alert in each["firing"]],
+        "ended": [(alert["dedup_key"], alert["resolved_s"]) for each in states for alert in each["ended"]],
+    }
+    return {what: sorted(some) for what, some in found.items()}
 
 
 def finish(*judges: Judge) -> None:
@@ -253,6 +279,7 @@ def finish(*judges: Judge) -> None:
 def test_nothing_is_left_out_and_only_the_last_is_told_again(
     logs: Sequence[Sequence[bytes]],
     references: Sequence[Reference],
+    steady: Judge,
     alone: Counter[tuple[object, ...]],
     seed: int,
 ) -> None:
@@ -295,6 +322,8 @@ def test_nothing_is_left_out_and_only_the_last_is_told_again(
     told = Counter(map(name, world.heard))
     assert alone.keys() == told.keys()
     assert told.total() <= alone.total() + 4 * (takeovers + 1)
+    assert accounts(steady)["pages"] and accounts(steady)["firing"]  # noqa: PT018 - both are to be there
+    assert accounts(steady) == accounts(*judges)
 
 
 def test_zombie_tells_nothing_once_another_has_taken_over(
@@ -430,7 +459,8 @@ def test_reload_reaches_courts_that_are_opened_later(
 
 
 def alert_state(model: str, rule: str = "drift") -> State:
-    return {"alert": {"rule": rule, "key": [model, "1", "f", ""]}, "time_s": 1.0}
+    alert = {"rule": rule, "key": [model, "1", "f", ""], "dedup_key": f"{rule}-{model}", "resolved_s": 1.0}
+    return {"alert": alert, "time_s": 1.0}
 
 
 def test_state_is_parted_by_court_and_what_is_of_the_process_stays(references: Sequence[Reference]) -> None:
@@ -439,7 +469,12 @@ def test_state_is_parted_by_court_and_what_is_of_the_process_stays(references: S
     states: dict[str, State] = {
         "court/0/a": {"of": 0},
         "court/1/b/c": {"of": 1},
-        "ledger": {"x": 1},
+        "ledger": {
+            "x": 1,
+            "pages": [[each, "1", np.array([1.0])] for each in models],
+            "firing": [alert_state(SELF_MODEL, f"{RULE_PREFIX}lag")["alert"]],
+            "ended": [alert_state(each)["alert"] for each in models],
+        },
         "untold": {
             "decided": [
                 {
@@ -462,7 +497,10 @@ def test_state_is_parted_by_court_and_what_is_of_the_process_stays(references: S
     assert {"a": {"of": 0}} == estates[0].sections
     assert {"b/c": {"of": 1}} == estates[1].sections
     assert (7, None) == (estates[0].position, estates[1].position)
-    assert {"x": 1} == own.sections["ledger"]
+    own_ledger = own.sections["ledger"]
+    assert (1, [], 1, []) == (own_ledger["x"], own_ledger["pages"], len(own_ledger["firing"]), own_ledger["ended"])
+    assert sorted(models) == sorted(model for each in estates.values() for model, *_ in each.ledger["pages"])
+    assert sorted(models) == sorted(alert["key"][0] for each in estates.values() for alert in each.ledger["ended"])
     assert [SELF_MODEL] == list(_models(own.sections["untold"]))
     assert 1 == len(own.sections["outbox/hook"]["outbox"]["entries"])
     assert [1] == own.sections["outbox/hook"]["receipts"]
@@ -477,6 +515,18 @@ def test_what_a_court_leaves_is_read_as_it_was_left() -> None:
 
     assert "m" == found["a"].mark
     assert {"a": {"x": 1}} == estate_of({n: s.make() for n, s in found.items()}, 4, 2.0).sections
+
+
+def test_alerts_that_have_ended_are_written_again_only_when_there_are_others() -> None:
+    """They are many, and large."""
+
+    def mark(*models: str) -> str | None:
+        ledger = {"ended": [alert_state(each)["alert"] for each in models]}
+        found = Parted([Section("court/0/a", None, dict), Section("ledger", None, lambda: ledger)], 1).sections(0)
+        return next(section.mark for section in found if section.name == ENDED)
+
+    assert mark("a", "b") == mark("a", "b")
+    assert len({mark(), mark("a"), mark("b"), mark("a", "b"), mark("b", "a")}) == 5
 
 
 def test_alerts_about_driftd_itself_are_of_no_court(
