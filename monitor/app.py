@@ -26,8 +26,7 @@ from monitor.domain import Alert, Batch, PartitionStatus, Picture, Snapshot, Top
 from monitor.errors import SourceError
 from monitor.keeper import UNTOLD, Keeper, Loaded, Opened, keep_reference
 from monitor.kept import Section, under
-from monitor.ledger import SECTION as LEDGER
-from monitor.ledger import Ledger
+from monitor.ledger import LEDGER, Ledger
 from monitor.references import Reference
 from monitor.reloads import Reloads, Swapped
 from monitor.rules import Budget
@@ -62,9 +61,8 @@ class AppTerms:
     shutdown_s: budget from the signal to the end. save_s, settle_s: see Keeper. away_s, stalled_s: see Absences.
     save: keeps a learned reference as a file; raises BaselineError. open_store: opens what state is kept in, None: none
     is; raises StateError. may_tell: whether an alert is still ours to tell of once it is stored. reload: reads the
-    configuration anew. about: what the first line of the log tells. budget: of false alarms, which pages are counted
-    against. ledger: counts them, None: a new one. config_version: of what is judged by. topics: that are read. aides:
-    who help.
+    configuration anew. about: what the first line of the log tells. ledger: of pages. config_version: of what is
+    judged by. topics: that are read. aides: who help.
     """
 
     poll_timeout_s: float = 0.2
@@ -78,8 +76,7 @@ class AppTerms:
     may_tell: Callable[[Alert], bool] = lambda _: True
     reload: Callable[[], Swapped] | None = None
     about: Mapping[str, object] = field(default_factory=dict)
-    budget: Budget = field(default_factory=Budget)
-    ledger: Ledger | None = None
+    ledger: Ledger = field(default_factory=lambda: Ledger(Budget()))
     config_version: str = ""
     topics: Sequence[str] = ()
     aides: Aides = field(default_factory=Aides)
@@ -104,7 +101,7 @@ class App:
         self._terms = terms
         self._aides = terms.aides
         self._clock = clock
-        self.ledger = terms.ledger or Ledger(terms.budget)
+        self.ledger = terms.ledger
         self.reloads = Reloads(terms.reload, clock(), terms.config_version)
         self._keeper = Keeper(None, terms.save_s)
         self._absences = Absences(terms.away_s, terms.stalled_s)

@@ -21,6 +21,7 @@ from monitor.delivery import Delivery
 from monitor.gate_watch import GateOrder, GateWatch
 from monitor.heartbeat import Heartbeat, HeartbeatTerms
 from monitor.keeper import Opened
+from monitor.ledger import Ledger
 from monitor.machine import disk, memory
 from monitor.pipeline_terms import PipelineTerms
 from monitor.reference_files import write_reference
@@ -79,7 +80,7 @@ def loop_terms(
         save=save,
         open_store=partial(_open_store, settings.state.directory) if settings.state.enabled else None,
         reload=None if load is None else Reloader(load, settings),
-        budget=terms.budget,
+        ledger=Ledger(terms.budget),
         config_version=terms.config_version,
         topics=settings.kafka.topics,
         aides=_aides(settings, board, terms),

@@ -13,7 +13,7 @@ from monitor.court_house import NAME as COURT
 from monitor.deltas import court_of
 from monitor.domain import Alert, TopicPartition
 from monitor.kept import Section, State
-from monitor.ledger import SECTION as LEDGER
+from monitor.ledger import LEDGER
 from monitor.selfwatch.terms import RULE_PREFIX, SELF_MODEL
 
 UNTOLD: Final = "untold"

@@ -21,7 +21,7 @@ from monitor.kept import State
 from monitor.rules import Budget
 from monitor.upkeep import Delays
 
-SECTION: Final = "ledger"
+LEDGER: Final = "ledger"
 BOUNDS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0)
 """Where delays are told apart: from a notice on a local network to a drift that took hours to prove."""
 RESOLVED_BOUNDS_S: Final = (60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0)

@@ -99,8 +99,9 @@ def judge_app(
         settle_s=SETTLE_S,
         open_store=partial(comings.open, loop.open_store),
         may_tell=comings.may_tell,
+        ledger=ledger,
     )
-    whole = App(house, source, delivery, board, replace(loop, ledger=ledger), clock)
+    whole = App(house, source, delivery, board, loop, clock)
     return whole, server(settings, board, whole, loop.aides)
 
 

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from monitor.app import AppTerms
 from monitor.domain import DRILL_MODEL, AlertState, Batch
 from monitor.errors import BaselineError, DriftdError, SourceError, StateError
+from monitor.ledger import Ledger
 from monitor.reports import ERROR_LOG_S, ErrorLog
 from monitor.rules import Budget
 from tests.unit.staging import CERTAIN, NOON_S, OTHER, PLACE, Clock, Stage, Ticking, batch
@@ -144,7 +145,7 @@ class TestPages:
 
     def pages_of(self, model: str, budget: Budget | None = None) -> tuple[Stage, Snapshot]:
         batches = [batch(0, 60, model=model), batch(60, 10, unsafe=True, model=model), Batch(), Batch()]
-        stage = Stage(batches, AppTerms(budget=budget or Budget()), Clock([NOON_S + 80.0]), CERTAIN).run()
+        stage = Stage(batches, AppTerms(ledger=Ledger(budget or Budget())), Clock([NOON_S + 80.0]), CERTAIN).run()
         snapshot = stage.board.latest()
         assert snapshot is not None
         return stage, snapshot

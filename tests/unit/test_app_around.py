@@ -20,6 +20,7 @@ from monitor.config import Settings, load_settings
 from monitor.domain import DRILL_MODEL, Batch, Gap, Reason, Snapshot, TopicPartition, Transition
 from monitor.errors import ConfigError
 from monitor.keeper import UNTOLD
+from monitor.ledger import Ledger
 from monitor.rejects import Rejects
 from monitor.reloading import Reloader
 from monitor.rules import Budget
@@ -85,7 +86,7 @@ class File:
 class TestReload:
     def test_rule_that_is_gone_ends_its_alert_and_nothing_that_was_counted_is_lost(self) -> None:
         file = File()
-        stage = file.stage(budget=Budget(1.0))
+        stage = file.stage(ledger=Ledger(Budget(1.0)))
 
         def reload(number: int) -> None:
             if number == 4:

@@ -21,8 +21,7 @@ from monitor.errors import SourceError, StateError
 from monitor.estates import ENDED, NOBODY, Parted, estate_of, owner_of, parted
 from monitor.keeper import Keeper
 from monitor.kept import Section, State
-from monitor.ledger import SECTION as LEDGER
-from monitor.ledger import Ledger
+from monitor.ledger import LEDGER, Ledger
 from monitor.selfwatch.terms import RULE_PREFIX, SELF_MODEL
 from monitor.snapshot_writer import Writer, WriterTerms, Written
 from monitor.snapshots import Record, Snapshot
