@@ -103,6 +103,7 @@ class CourtHouse:
             found = court.take(post)
             step.transitions += found.transitions
             step.references += found.references
+            step.annotations += found.annotations
             if made := court.layouts():  # after each post: which layouts there are must not hang on where batches end
                 self._tell(made)
         return step

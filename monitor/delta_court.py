@@ -31,6 +31,7 @@ from monitor.references import Reference
 from monitor.streams import NONE
 from monitor.totals import counter_of, counter_state
 from monitor.upkeep import CourtStatus
+from monitor.users import Slice
 
 NAME: Final = "deltas"
 LAYOUTS: Final = "deltas/layouts"
@@ -94,13 +95,13 @@ class DeltaCourt(Court):
             for number in range(count):
                 self._heard.setdefault(TopicPartition(topic, number), Heard(self._now_s))
         for delta in post.deltas:
-            self._take_delta(delta, post.wall_s)
+            self._take_delta(delta, post.wall_s, step)
         self._wait_for()
         self._go_on(step)
         self._touched.update(self._changed_by(step.references))
         return step
 
-    def _take_delta(self, delta: Delta, wall_s: float) -> None:
+    def _take_delta(self, delta: Delta, wall_s: float, step: Step) -> None:
         receipt = self._receipts.take(delta.source, delta.epoch, delta.stretch)
         if receipt.verdict is not Verdict.EMPTY:
             self.verdicts[receipt.verdict] += 1
@@ -112,6 +113,7 @@ class DeltaCourt(Court):
         if receipt.verdict is Verdict.TAKEN:
             if delta.panes:  # of whichever model: what follows a gap ends it, as in one process
                 self._missing.resume(delta.source, (delta.panes[0] + 1) * self._terms.time.pane_s)
+            step.annotations += map(dict, delta.notes)
             self._mark(delta.panes)
             self._count(delta)
             self._fold_forwarded(delta, [each for each in delta.forwarded if each.offset >= receipt.from_offset])
@@ -156,6 +158,9 @@ class DeltaCourt(Court):
                 self._note_lost(delta, arena, row_of[flat // self._table.arenas[arena].width], held)
             elif counts := self._counts(arena, (row_of, flat, held)):
                 self._add_counts(arena, pane, counts)
+        for each in delta.users:
+            if subjects[each.subject] != NONE:
+                self._users.merge(subjects[each.subject], Slice(*each[1:]))
         self._count_joined(delta, row_of, subjects)
 
     def _note_lost(self, delta: Delta, arena: Arena, rows: IntArray, held: CountArray) -> None:
@@ -241,6 +246,8 @@ class DeltaCourt(Court):
         subjects = self._table.subject_of[scopes]
         self._subjects.touch(subjects, columns.times_s)
         self._fold(columns, scopes, panes)
+        if columns.user_ids:
+            self._users.add(columns.user_ids, subjects, columns.times_s)
         self._joining.ask(columns, scopes)
         self._touched.update(np.unique(subjects).tolist())
 

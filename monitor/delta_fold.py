@@ -8,7 +8,7 @@ It judges nothing and keeps nothing for another process: what was not sent is co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,10 +18,11 @@ from monitor.claims import Stretch
 from monitor.closed_table import ClosedTable, StrangeProbes
 from monitor.decode import Adapter, Columns
 from monitor.delta_join import LOOKS_MAX, DeltaJoin, SourceJoin
-from monitor.deltas import Counters, Delta, Forwarded, court_of
+from monitor.deltas import Counters, Delta, Forwarded, UserSlice, court_of
 from monitor.domain import Batch, BoolArray, FloatArray, IntArray, Rejection, TopicPartition
 from monitor.duplicates import Duplicates
 from monitor.fold import Folder, Hits, Part
+from monitor.fold_sources import Places, Source, size_of
 from monitor.join.joined import Row
 from monitor.layouts import Layout
 from monitor.numbered import Numbered
@@ -30,30 +31,11 @@ from monitor.pipeline_terms import PipelineTerms
 from monitor.quality import JoinStatus
 from monitor.streams import NONE
 from monitor.totals import Totals
+from monitor.users import Users
 
 PANE_BITS: Final = 40
 """Of a slot: a pane of one source partition, told by one number."""
 PANE_BIAS: Final = 1 << (PANE_BITS - 1)
-
-
-@dataclass(slots=True)
-class _Source:
-    """One source partition. number: of its slots. next: the next offset. See DeltaFold.begin for the others."""
-
-    number: int
-    counted_from: int
-    fine_until: int
-    next: int
-    duplicates: Duplicates
-    latest_s: float = -np.inf
-    join: SourceJoin | None = None
-    panes: set[int] = field(default_factory=set)
-    forwarded: list[tuple[int, Forwarded]] = field(default_factory=list)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of what is to be sent as it came."""
-        return sum(len(sent.value) for _, sent in self.forwarded) + (0 if self.join is None else self.join.nbytes)
 
 
 class DeltaFold:
@@ -73,7 +55,7 @@ class DeltaFold:
         self._join = DeltaJoin(terms, self.table, self._folder, courts) if terms.join.mode == "on" else None
         self._open = OpenPanes()
         self._times: list[tuple[IntArray, IntArray, FloatArray]] = []
-        self._sources: dict[TopicPartition, _Source] = {}
+        self._sources: dict[TopicPartition, Source] = {}
         self._numbers = 0
         self._forwarded_bytes = 0
 
@@ -96,9 +78,9 @@ class DeltaFold:
         """
         self.drop(source)
         self._numbers += 1
-        seen = Duplicates(self._terms.event_ids_max, self._terms.seed)
+        seen, users = Duplicates(self._terms.event_ids_max, self._terms.seed), Users(sorted(set(self._terms.windows_s)))
         join = None if self._join is None else self._join.begin(source, counted_from if back is None else back)
-        self._sources[source] = _Source(self._numbers, counted_from, fine_until, counted_from, seen, join=join)
+        self._sources[source] = Source(self._numbers, counted_from, fine_until, counted_from, seen, users, join=join)
 
     def drop(self, source: TopicPartition) -> None:
         """Forget a partition, and what was not sent of it."""
@@ -167,19 +149,24 @@ class DeltaFold:
         columns = self._adapter.decode(values)
         topics = [source.topic for source in batch.sources]
         self.totals.take(partitions, columns, topics)
+        for place, note in columns.annotations:
+            owner = sources[int(partitions[place])]
+            if owner is not None:
+                owner.notes.append((int(offsets[place]), note))
+                self._forwarded_bytes += size_of(note)
         if self._join is not None:
             self._join.looks_left = LOOKS_MAX
         if len(columns) or (self._join is not None and len(columns.outcomes)):
-            self._take_columns(columns, _Places(topics, sources, partitions, offsets), values, now_s)
+            self._take_columns(columns, Places(topics, sources, partitions, offsets), values, now_s)
         if rejected_at is None:
             return list(columns.rejected)
         return [(int(rejected_at[place]), why) for place, why in columns.rejected]
 
-    def _warm(self, batch: Batch, sources: Mapping[int, _Source | None], at: IntArray, now_s: float) -> None:
+    def _warm(self, batch: Batch, sources: Mapping[int, Source | None], at: IntArray, now_s: float) -> None:
         """Note which events there were in messages that were sent long ago, and what waits to be joined."""
         columns = self._adapter.decode([batch.values[i] for i in at.tolist()])
         partitions, offsets = (np.asarray(each, dtype=np.int64)[at] for each in (batch.partitions, batch.offsets))
-        places = _Places([source.topic for source in batch.sources], sources, partitions, offsets)
+        places = Places([source.topic for source in batch.sources], sources, partitions, offsets)
         columns.times_s = np.minimum(columns.times_s, now_s + self._terms.time.future_s)
         is_kept = np.ones(len(columns), dtype=bool)
         for _, held, found in places.each(columns):
@@ -188,7 +175,7 @@ class DeltaFold:
         for _, join, *_ in self._joined(columns, places, is_kept, now_s):
             join.joiner.forget_results()  # they were told by those before
 
-    def _take_columns(self, columns: Columns, places: _Places, values: Sequence[bytes | None], now_s: float) -> None:
+    def _take_columns(self, columns: Columns, places: Places, values: Sequence[bytes | None], now_s: float) -> None:
         """Count the events of messages, and what they say of each other."""
         is_kept = is_counted = np.ones(len(columns), dtype=bool)
         scopes = np.zeros(0, dtype=np.int64)
@@ -204,8 +191,8 @@ class DeltaFold:
             self._forwarded_bytes += join.nbytes - before
 
     def _joined(
-        self, columns: Columns, places: _Places, is_kept: BoolArray, now_s: float
-    ) -> Iterator[tuple[_Source, SourceJoin, IntArray, IntArray, list[Row]]]:
+        self, columns: Columns, places: Places, is_kept: BoolArray, now_s: float
+    ) -> Iterator[tuple[Source, SourceJoin, IntArray, IntArray, list[Row]]]:
         """Join the events and outcomes of each partition.
 
         Gives the places of its events, which of these are joined, and what came of it.
@@ -223,7 +210,7 @@ class DeltaFold:
             yield held, held.join, own, *self._join.take(held.join, part, told, places.offsets)
 
     def _take_events(
-        self, columns: Columns, scopes: IntArray, places: _Places, values: Sequence[bytes | None], now_s: float
+        self, columns: Columns, scopes: IntArray, places: Places, values: Sequence[bytes | None], now_s: float
     ) -> tuple[BoolArray, BoolArray]:
         """Count events; give which were not seen before, and which of those are counted here."""
         latest_s = now_s + self._terms.time.future_s
@@ -249,6 +236,8 @@ class DeltaFold:
         is_counted = is_kept & ~is_forwarded
         if is_counted.any():
             self._times.append((numbers[is_counted], self.table.subject_of[scopes[is_counted]], times_s[is_counted]))
+        if columns.user_ids:
+            self._add_users(columns, scopes, places, is_counted)
         sources = places.of_events(columns)
         for i in np.flatnonzero(is_kept & is_forwarded).tolist():
             held_by = places.sources[int(sources[i])]
@@ -257,6 +246,12 @@ class DeltaFold:
             self._forwarded_bytes += len(sent.value)
             held_by.forwarded.append((court_of(columns.models[i], self._courts), sent))
         return is_kept, is_counted
+
+    def _add_users(self, columns: Columns, scopes: IntArray, places: Places, is_counted: BoolArray) -> None:
+        for _, held, found in places.each(columns):
+            own = found[is_counted[found]]
+            ids = [columns.user_ids[i] for i in own.tolist()]
+            held.users.add(ids, self.table.subject_of[scopes[own]], columns.times_s[own])
 
     def _count(
         self, columns: Columns, scopes: IntArray, panes: IntArray, numbers: IntArray, chosen: IntArray
@@ -303,6 +298,8 @@ class DeltaFold:
         inside = [sent for sent in held.forwarded if sent[1].offset < stretch.next]
         held.forwarded = held.forwarded[len(inside) :]
         pairs = [] if held.join is None else held.join.take_pairs(stretch.next)
+        notes = [note for offset, note in held.notes if offset < stretch.next]
+        held.notes = held.notes[len(notes) :]
         self._forwarded_bytes -= before - held.nbytes
         latest_s = max((sent.time_s for _, sent in inside), default=-np.inf) if stretch.is_fine else held.latest_s
         delta = Delta(source, epoch, stretch, latest_s, quiet_s is not None, quiet_s or 0.0, panes=sorted(held.panes))
@@ -314,12 +311,13 @@ class DeltaFold:
                 delta,
                 forwarded=[sent for to, sent in inside if to == court],
                 pairs=[pair for to, pair in pairs if to == court],
+                notes=[note for note in notes if not note["model"] or court_of(note["model"], self._courts) == court],
                 **counted.get(court, {}),
             )
             for court in range(self._courts)
         ]
 
-    def _counted(self, held: _Source) -> Mapping[int, Mapping[str, Any]]:
+    def _counted(self, held: Source) -> Mapping[int, Mapping[str, Any]]:
         """Give what was counted of a partition, and forget it: parts of the delta of each court."""
         table, waiting, join = self.table, self._take_open(held), held.join
         subjects, times_s = self._take_times(held)
@@ -336,16 +334,19 @@ class DeltaFold:
             out.setdefault(numbered.courts[at], {}).setdefault("subjects", []).append(counters)
         for court, counted in numbered.counted(waiting).items():
             out[court]["counted"] = counted
+        for at, slices in held.users.take().items():
+            users = [UserSlice(numbered.places[at], *each) for each in slices]
+            out[numbered.courts[at]].setdefault("users", []).extend(users)
         for court, more in {} if join is None else join.cut(table, numbered).items():
             out.setdefault(court, {}).update(more)
         return out
 
-    def _take_open(self, held: _Source) -> list[tuple[int, Sequence[Waiting]]]:
+    def _take_open(self, held: Source) -> list[tuple[int, Sequence[Waiting]]]:
         """Give what waits of a partition, by pane, and forget it."""
         low, high = held.number << PANE_BITS, (held.number + 1) << PANE_BITS
         return [(slot - low - PANE_BIAS, self._open.take(slot)) for slot in self._open.between(low, high)]
 
-    def _take_times(self, held: _Source) -> tuple[IntArray, FloatArray]:
+    def _take_times(self, held: Source) -> tuple[IntArray, FloatArray]:
         """Give subject and time of the events counted of a partition, and forget them."""
         if not self._times:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -360,25 +361,3 @@ def _distinct(panes: IntArray) -> list[int]:
     if panes.size and panes[0] == panes[-1] and (panes == panes[0]).all():
         return [int(panes[0])]
     return [int(pane) for pane in np.unique(panes)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where the messages of a batch come from. topics, sources: by number. partitions, offsets: of each, shape (n,)."""
-
-    topics: Sequence[str]
-    sources: Mapping[int, _Source | None]
-    partitions: IntArray
-    offsets: IntArray
-
-    def of_events(self, columns: Columns) -> IntArray:
-        """Give the partition of each event."""
-        return self.partitions[np.array(columns.messages, dtype=np.int64)]
-
-    def each(self, columns: Columns) -> Iterator[tuple[str, _Source, IntArray]]:
-        """Give topic, source and events of each partition that has any."""
-        partitions = self.of_events(columns)
-        for number, held in self.sources.items():
-            own = np.flatnonzero(partitions == number)
-            if held is not None and own.size:
-                yield self.topics[number], held, own

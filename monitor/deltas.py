@@ -8,7 +8,7 @@ and checksum); what a reader does not know it passes over, and what it misses wa
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -80,6 +80,16 @@ class Cohort(NamedTuple):
     inferences: int
 
 
+class UserSlice(NamedTuple):
+    """Users of a model version in a slice of a window; see users.Slice. subject: number among the delta's."""
+
+    subject: int
+    window_s: float
+    number: int
+    events: int
+    sketch: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """What a stretch adds. latest_s: the latest event time of its partition till now, -inf if none.
@@ -88,7 +98,8 @@ class Delta:
     panes: in which the stretch has events, of whichever court, so that all courts close panes at the pace of one
     process, whatever their own models get; ascending. ripe: as counted, of inferences and outcomes joined, in the panes
     in which they count at the earliest. pairs: of those that can't be counted by others. results: of outcomes that have
-    found their inference: kind, what became of them, and how many, without those of pairs.
+    found their inference: kind, what became of them, and how many, without those of pairs. users: of events that
+    are counted. notes: annotations, as notes.note_of gives them; twice does no harm.
     """
 
     source: TopicPartition
@@ -105,6 +116,8 @@ class Delta:
     pairs: Sequence[Paired] = ()
     cohorts: Sequence[Cohort] = ()
     results: Sequence[tuple[str, str, int]] = ()
+    users: Sequence[UserSlice] = ()
+    notes: Sequence[Mapping[str, Any]] = ()
 
     @property
     def nbytes(self) -> int:
@@ -112,7 +125,9 @@ class Delta:
         counted = sum(each.flat.nbytes + each.counts.nbytes for each in (*self.counted, *self.ripe))
         forwarded = sum(len(each.value) + 20 for each in self.forwarded)
         paired = sum(len(each.value) + 20 for each in self.pairs)
-        return 200 + counted + forwarded + paired + 40 * len(self.cohorts)
+        users = sum(len(each.sketch) + 30 for each in self.users)
+        notes = sum(len(str(each)) for each in self.notes)
+        return 200 + counted + forwarded + paired + users + notes + 40 * len(self.cohorts)
 
     def state(self) -> State:
         """Give it as plain values; without what is empty, as most are for most courts."""
@@ -128,10 +143,10 @@ class Delta:
             out |= _counted_state(self.counted)
             if self.ripe:
                 out["ripe"] = _counted_state(self.ripe)
-            if self.cohorts:
-                out["cohorts"] = [list(each) for each in self.cohorts]
-        if self.results:
-            out["results"] = [list(each) for each in self.results]
+        rows = {"cohorts": self.cohorts, "users": self.users, "results": self.results}
+        out |= {name: [list(each) for each in some] for name, some in rows.items() if some}
+        if self.notes:
+            out["notes"] = [dict(each) for each in self.notes]
         if self.pairs:
             out["pair_offsets"] = np.array([each.offset for each in self.pairs], dtype=np.int64)
             out["pairs"] = [each.value for each in self.pairs]
@@ -169,6 +184,8 @@ class Delta:
             pairs=[Paired(*each) for each in zip(pair_offsets, state.get("pairs", ()), strict=True)],
             cohorts=[Cohort(*each[:5]) for each in state.get("cohorts", ())],
             results=[(str(kind), str(result), int(count)) for kind, result, count, *_ in state.get("results", ())],
+            notes=[dict(each) for each in state.get("notes", ())],
+            users=[UserSlice(*each[:5]) for each in state.get("users", ())],
         )
 
 

@@ -134,5 +134,5 @@ def _with_file(terms: PipelineTerms, settings: Settings) -> PipelineTerms:
 
 
 def _adapter(settings: Settings) -> Adapter:
-    limits = Limits(settings.kafka.message_bytes_max, settings.limits.features_max, has_annotations=False)
+    limits = Limits(settings.kafka.message_bytes_max, settings.limits.features_max)
     return ADAPTERS[build.ADAPTER](limits)

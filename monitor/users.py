@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import datasketches
 import numpy as np
@@ -31,6 +31,15 @@ MODELS_MAX: Final = 500
 OVERFLOW: Final = "user_models"
 NAME: Final = "users"
 _FORM: Final = datasketches.tgt_hll_type.HLL_4
+
+
+class Slice(NamedTuple):
+    """The users of a slice of a window. number: of the slice. events: that named them. sketch: as bytes."""
+
+    window_s: float
+    number: int
+    events: int
+    sketch: bytes
 
 
 class _Users:
@@ -61,13 +70,48 @@ class Users:
             at = [i for i in np.flatnonzero(subjects == subject).tolist() if ids[i] is not None]
             if not at:
                 continue
-            if subject not in self._of and len(self._of) >= MODELS_MAX:
-                self.overflow[OVERFLOW] += 1
+            own = self._own(subject)
+            if own is None:
                 continue
-            own = self._of.setdefault(subject, _Users(len(self._windows_s)))
             own.changes += len(at)
             for slices, window_s in zip(own.slices, self._windows_s, strict=True):
                 _add(slices, [ids[i] for i in at], (times_s[at] // (window_s / PARTS)).astype(np.int64))
+
+    def _own(self, subject: int) -> _Users | None:
+        if subject not in self._of and len(self._of) >= MODELS_MAX:
+            self.overflow[OVERFLOW] += 1
+            return None
+        return self._of.setdefault(subject, _Users(len(self._windows_s)))
+
+    def take(self) -> Mapping[int, Sequence[Slice]]:
+        """Give all slices of each subject, for another's `merge`, and forget them."""
+        held, self._of = self._of, {}
+        return {
+            subject: [
+                Slice(window_s, number, events, sketch.serialize_compact())
+                for window_s, slices in zip(self._windows_s, own.slices, strict=True)
+                for number, (sketch, events) in slices.items()
+            ]
+            for subject, own in held.items()
+        }
+
+    def merge(self, subject: int, found: Slice) -> None:
+        """Take in the users of events that another has counted; of a window that is none here, nothing.
+
+        What comes out is as if they had come one by one, but for how the sketch estimates (within its error).
+        """
+        if found.window_s not in self._windows_s or (own := self._own(subject)) is None:
+            return
+        own.changes += found.events
+        slices = own.slices[self._windows_s.index(found.window_s)]
+        newest = max(max(slices, default=-(2**62)), found.number)
+        if found.number >= newest - PARTS:
+            union, (held, events) = datasketches.hll_union(LG_K), slices.get(found.number) or (None, 0)
+            for sketch in (held, datasketches.hll_sketch.deserialize(found.sketch)):
+                if sketch is not None:
+                    union.update(sketch)
+            slices[found.number] = union.get_result(_FORM), events + found.events
+        _forget(slices, newest)
 
     def estimate(self, subject: int, window: int, end_s: float, alpha: float) -> Estimate:
         """Give how many users there were in a window that ends at end_s; unknown where events name none.
@@ -127,5 +171,9 @@ def _add(slices: dict[int, tuple[datasketches.hll_sketch, int]], ids: Sequence[s
         for i in chosen:
             sketch.update(ids[i])
         slices[number] = sketch, events + len(chosen)
+    _forget(slices, newest)
+
+
+def _forget(slices: dict[int, tuple[datasketches.hll_sketch, int]], newest: int) -> None:
     for number in [number for number in slices if number < newest - PARTS]:
         del slices[number]

@@ -18,13 +18,11 @@ from monitor.domain import FloatArray, IntArray, Rejection
 class Limits:
     """How much of one message is read.
 
-    message_bytes_max: larger ones are rejected. features_max: per event, the rest is dropped. has_annotations: whether
-    annotations are taken; else their type is none that is known.
+    message_bytes_max: larger ones are rejected. features_max: per event, the rest is dropped.
     """
 
     message_bytes_max: int = 1 << 20
     features_max: int = 10_000
-    has_annotations: bool = True
 
 
 @dataclass(slots=True)

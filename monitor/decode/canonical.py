@@ -108,8 +108,7 @@ class CanonicalAdapter:
         self, values: Sequence[bytes | None], messages: Sequence[int], cells: Cells, columns: Columns
     ) -> Part:
         """Take annotations and outcomes into the columns; give the rest."""
-        if self._limits.has_annotations:
-            messages, cells = take_annotations(values, messages, cells, columns)
+        messages, cells = take_annotations(values, messages, cells, columns)
         return take_outcomes(messages, cells, columns)
 
     def _read(self, values: Sequence[bytes | None], columns: Columns) -> tuple[Sequence[int], list[Any]]:

@@ -104,6 +104,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "work": WHOLE,
     "delta_court": WHOLE,
     "delta_fold": WHOLE,
+    "fold_sources": WHOLE,
     "delta_join": WHOLE,
     "kpi_cells": WHOLE,
     "kpi_watch": WHOLE,

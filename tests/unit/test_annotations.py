@@ -10,7 +10,6 @@ import httpx2
 import pytest
 
 from monitor.annotations import KEPT_MAX, Annotations, OpenNotes
-from monitor.decode import ADAPTERS, Limits
 from monitor.domain import Batch, Rejection
 from monitor.web import WebServer, WebTerms
 from tests.golden.traffic import START_S, batch, event, pipeline
@@ -132,13 +131,6 @@ def test_message_that_is_no_annotation_is_rejected(value: bytes, reason: Rejecti
 
     assert [(1, reason)] == step.rejected
     assert [] == step.annotations
-
-
-def test_folds_take_none_and_say_so() -> None:
-    columns = ADAPTERS["canonical"](Limits(has_annotations=False)).decode([message(), event(0.0)])
-
-    assert [(0, Rejection.BAD_KIND)] == columns.rejected
-    assert 1 == len(columns)
 
 
 def test_daemon_keeps_what_came_by_a_topic() -> None:

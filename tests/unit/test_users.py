@@ -69,6 +69,35 @@ def test_batches_and_restarts_change_nothing() -> None:
         assert whole.estimate(0, window, times_s[-1], ALPHA) == parts.estimate(0, window, times_s[-1], ALPHA)
 
 
+def test_what_others_have_counted_comes_to_the_same_users() -> None:
+    """Each of two counts every other event, and they hand it over now and then; of thousands, within the error."""
+    for distinct, tolerance in ((60, 0.0), (8_000, 0.03)):
+        ids, times_s = [f"u{i * 7_919 % distinct}" for i in range(12_000)], [i / 100.0 for i in range(12_000)]
+        whole, merged, parts = Users([60.0]), Users([60.0]), [Users([60.0]), Users([60.0])]
+        told(whole, ids, times_s)
+        for start in range(0, len(ids), 600):
+            for number, part in enumerate(parts):
+                at = slice(start + number, start + 600, 2)
+                told(part, ids[at], times_s[at])
+                for slices in part.take().values():
+                    for each in slices:
+                        merged.merge(0, each)
+        expected, found = (each.estimate(0, 0, times_s[-1], ALPHA) for each in (whole, merged))
+
+        assert expected.samples == found.samples
+        assert found.value == pytest.approx(expected.value, rel=tolerance + 1e-6)
+        assert not any(part.take() for part in parts)
+
+
+def test_users_of_a_window_that_is_none_here_are_left_out() -> None:
+    part, merged = Users([30.0]), Users([60.0])
+    told(part, ["u"], [0.0])
+    for each in part.take()[0]:
+        merged.merge(0, each)
+
+    assert 0 not in merged
+
+
 def test_model_versions_beyond_the_bound_are_counted_as_overflow() -> None:
     users = Users([60.0])
     for subject in range(MODELS_MAX + 3):

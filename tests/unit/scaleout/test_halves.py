@@ -23,6 +23,7 @@ from monitor.delta_court import DeltaCourt
 from monitor.delta_fold import DeltaFold
 from monitor.deltas import Delta, Post, court_of
 from monitor.domain import Batch, TopicPartition
+from monitor.users import DISTINCT_USERS
 
 if TYPE_CHECKING:
     from monitor.court import Court
@@ -199,6 +200,28 @@ def test_segments_of_references_that_were_found_are_counted_as_in_one_process() 
     assert cluster.forwarded < len(messages)
 
 
+def test_users_are_those_of_one_process(references: Sequence[Reference]) -> None:
+    rng = random.Random(8)
+    messages = [
+        (number, json.dumps({**json.loads(value), "user_id": rng.choice([None, *range(40)])}).encode())
+        for number, value in sent(30.0, 100.0)
+    ]
+    whole, _ = in_one(SETTINGS, references, messages)
+    cluster = Cluster(build.pipeline_terms(SETTINGS), references, random.Random(4))
+
+    cluster.run(messages)
+
+    assert len(MODELS) == len(users_of([whole]))
+    assert users_of([whole]) == users_of(cluster.judges)
+    assert 0 < cluster.forwarded < len(messages)
+
+
+def users_of(courts: Iterable[Court]) -> Mapping[tuple[str, str], tuple[int, int]]:
+    """Give the distinct users of the longest window, and the events that named them, by model and window."""
+    kpis = [kpi for court in courts for kpi in court.picture().kpis if kpi.name == DISTINCT_USERS]
+    return {(kpi.model, kpi.window): (round(kpi.value), kpi.samples) for kpi in kpis}
+
+
 def with_tier(rng: random.Random, at_s: float) -> bytes:
     content = json.loads(event(rng, rng.choice(list(MODELS)), at_s, is_planted=False))
     return json.dumps({**content, "segment": {"tier": rng.choice(("gold", "silver"))}}).encode()
@@ -254,3 +277,29 @@ def test_quiet_models_are_looked_at_when_one_process_would(references: Sequence[
     assert counts_of([whole]) == counts_of(cluster.judges)
     assert drift_looks_of([whole]) == drift_looks_of(cluster.judges) != {}
     assert {whole._looks} == {judge._looks for at, judge in enumerate(cluster.judges)}
+
+
+def test_annotations_reach_the_judges_of_their_model_or_all(references: Sequence[Reference]) -> None:
+    models = list(MODELS)
+    notes = [
+        {"type": "annotation", "event_time": START_S, "text": text, "model": model}
+        for text, model in (("a", models[0]), ("b", models[1]), ("to all", ""))
+    ]
+    counter = DeltaFold(build.pipeline_terms(SETTINGS), ADAPTERS["canonical"](Limits()), APART)
+    counter.begin(SOURCES[0], 0, 0)
+    values = [json.dumps(each).encode() for each in notes]
+    counter.take(Batch(values, [0] * 3, SOURCES[:1], offsets=[0, 1, 2]), math.inf)
+    waiting = counter.forwarded_bytes
+    cuts = [counter.cut(SOURCES[0], Stretch(first, first + 1, is_fine=first == 0), 1) for first in range(3)]
+    heard: dict[int, list[str]] = defaultdict(list)
+    for deltas in cuts:
+        for court, delta in enumerate(deltas):
+            judge = DeltaCourt(build.pipeline_terms(SETTINGS), ADAPTERS["canonical"](Limits()), references)
+            step = judge.take(Post.decode(Post("fold", 1.0, {"t": 1}, [delta]).encode(), "a post"))
+            heard[court] += [note["text"] for note in step.annotations]
+
+    expected: dict[int, list[str]] = {court: ["to all"] for court in range(APART)}
+    expected[court_of(models[1], APART)].insert(0, "b")
+    expected[court_of(models[0], APART)].insert(0, "a")
+    assert expected == heard
+    assert waiting > counter.forwarded_bytes == 0
