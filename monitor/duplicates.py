@@ -71,7 +71,8 @@ class Duplicates:
 
     def _remember(self, hashes: Hashes) -> BoolArray:
         """Take in at most as many ids as there is room for; give which were known, the later of two alike included."""
-        if np.unique(hashes).size == len(hashes):  # which is usual, and spares finding out which come twice
+        ordered = np.sort(hashes)
+        if (ordered[1:] != ordered[:-1]).all():  # which is usual, and spares finding out which come twice
             is_young = self._young.contains(hashes)
             self._young.add(hashes[~is_young] if is_young.any() else hashes)
             return is_young | self._old.contains(hashes)
