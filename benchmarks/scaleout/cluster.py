@@ -47,6 +47,8 @@ class Member:
     life: Life
     ends_s: list[float] = field(default_factory=list)
     """When it was killed, stopped or ended; wall clock."""
+    resumed_s: list[float] = field(default_factory=list)
+    """When it went on after it was stopped."""
 
     def kill(self) -> None:
         """End it as a crash would."""

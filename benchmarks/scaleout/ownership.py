@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 TAKEN: Final = {"court taken up": "court", "partition claimed": "source"}
@@ -13,6 +14,50 @@ TAKEN: Final = {"court taken up": "court", "partition claimed": "source"}
 AT_ONCE_S: Final = 0.5
 """Between two clocks: that of a log, and ours."""
 GIVEN: Final = {"court given up": "court", "court is another's": "court"}
+
+
+class _Held:
+    """What one replica works on, as it goes. spans: where to put from when to when it did."""
+
+    def __init__(self, spans: dict[str, list[tuple[float, float]]]) -> None:
+        self._spans = spans
+        self._since_s: dict[str, float] = {}
+        self._asleep: list[str] = []
+        self._unsure: set[str] = set()
+
+    def end(self, at_s: float) -> None:
+        self._asleep = list(self._since_s)
+        for what in self._asleep:
+            self._close(what, at_s)
+        self._unsure.clear()
+
+    def resume(self, at_s: float) -> None:
+        self._since_s = dict.fromkeys(self._asleep, at_s)
+        self._unsure = set(self._asleep)
+
+    def say(self, line: Mapping[str, Any], at_s: float) -> None:
+        event = line["event"]
+        if event in TAKEN:
+            what = str(line[TAKEN[event]])
+            if what in self._unsure:
+                self._give_up(what, at_s)
+            self._since_s.setdefault(what, at_s)
+        elif event in GIVEN:
+            self._give_up(str(line[GIVEN[event]]), at_s)
+        elif event == "partitions assigned" and self._since_s and "/" in next(iter(self._since_s)):
+            for what in set(self._since_s) - set(line["partitions"]):
+                self._give_up(what, at_s)
+
+    def _give_up(self, what: str, at_s: float) -> None:
+        if what in self._unsure:
+            self._unsure.discard(what)
+            del self._since_s[what]
+        self._close(what, at_s)
+
+    def _close(self, what: str, at_s: float) -> None:
+        began_s = self._since_s.pop(what, None)
+        if began_s is not None:
+            self._spans[what].append((began_s, at_s))
 
 
 @dataclass(slots=True)
@@ -27,36 +72,26 @@ class Owned:
     spans: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     hurt_s: list[float] = field(default_factory=list)
 
-    def add(self, lines: Sequence[Mapping[str, Any]], ends_s: Iterable[float], over_s: float) -> None:
+    def add(
+        self,
+        lines: Iterable[Mapping[str, Any]],
+        ends_s: Iterable[float],
+        over_s: float,
+        resumed_s: Iterable[float] = (),
+    ) -> None:
         """Take in the log of a replica: lines with `event` and `wall_s`. ends_s: when it was killed, stopped, or ended.
 
-        over_s: when the run was over.
+        resumed_s: when one that was stopped went on. It works on what it had, unless it says later that it has given
+        that up, or takes it up anew: then others had it since. over_s: when the run was over.
         """
-        ends = sorted([*(at_s for at_s in ends_s if at_s < over_s), over_s])
-        open_s: dict[str, float] = {}
-        for line in lines:
-            event, at_s = line["event"], line["wall_s"]
-            if at_s >= over_s:
-                break
-            for what, began_s in list(open_s.items()):  # whatever it had when it was killed, it had until then
-                end_s = ends[bisect.bisect_left(ends, began_s)]
-                if end_s <= at_s:
-                    self.spans[what].append((began_s, end_s))
-                    del open_s[what]
-            if event in TAKEN:
-                open_s.setdefault(str(line[TAKEN[event]]), at_s)
-            elif event in GIVEN:
-                self._close(open_s, str(line[GIVEN[event]]), at_s)
-            elif event == "partitions assigned" and open_s and "/" in next(iter(open_s)):
-                for what in set(open_s) - set(line["partitions"]):
-                    self._close(open_s, what, at_s)
-        for what, began_s in open_s.items():
-            self.spans[what].append((began_s, ends[bisect.bisect_left(ends, began_s)]))
-
-    def _close(self, open_s: dict[str, float], what: str, at_s: float) -> None:
-        began_s = open_s.pop(what, None)
-        if began_s is not None:
-            self.spans[what].append((began_s, at_s))
+        held = _Held(self.spans)
+        known: list[tuple[float, int, Callable[[float], None]]] = [(at_s, 0, held.end) for at_s in ends_s]
+        known += [(at_s, 1, held.resume) for at_s in resumed_s]
+        known += [(float(line["wall_s"]), 2, partial(held.say, line)) for line in lines]
+        for at_s, _, act in sorted(known, key=itemgetter(0, 1)):
+            if at_s < over_s:
+                act(at_s)
+        held.end(over_s)
 
     def gaps(self, over_s: float) -> list[tuple[str, float, float]]:
         """Give when nobody worked on what, from its first owner on: what, from when, to when."""

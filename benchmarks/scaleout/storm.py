@@ -132,6 +132,7 @@ class Storm:
             if what == "start":
                 member.life = member.daemon.start()
             else:
+                member.resumed_s.append(time.time())
                 member.life.send(signal.SIGCONT)
 
     def settle(self) -> None:
@@ -242,7 +243,7 @@ def _owned(members: list[Member], outages: list[tuple[float, float]], over_s: fl
     owned = Owned(outages)
     for member in members:
         lines: list[dict[str, Any]] = [{**line, "wall_s": wall_s(line)} for line in member.daemon.lines()]
-        owned.add(lines, member.ends_s, over_s)
+        owned.add(lines, member.ends_s, over_s, member.resumed_s)
         owned.hurt_s += member.ends_s
     return owned
 

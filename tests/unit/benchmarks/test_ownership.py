@@ -32,6 +32,33 @@ def test_court_is_nobodys_from_a_kill_until_another_takes_it_up() -> None:
     assert (7.5, 7.5) == (owned.unowned_max_s(OVER_S), owned.failover_max_s(OVER_S))
 
 
+def test_one_that_was_stopped_and_not_missed_works_on() -> None:
+    """As where brokers were away meanwhile, and all sessions began anew: it says nothing, for nothing has changed."""
+    owned = Owned(hurt_s=[30.0, 50.0])
+    owned.add([took(1, 5.0)], [30.0, 50.0], OVER_S, [38.0])
+    owned.add([took(1, 62.0)], [], OVER_S)
+
+    assert [("1", 30.0, 38.0), ("1", 50.0, 62.0)] == owned.gaps(OVER_S)
+
+
+@pytest.mark.parametrize("after", [gave(1, 38.5), took(1, 46.0), gave(1, 38.5, "court is another's")])
+def test_one_that_was_stopped_and_missed_had_nothing_when_it_went_on(after: dict[str, Any]) -> None:
+    owned = Owned(hurt_s=[30.0])
+    owned.add([took(1, 5.0), after], [30.0], OVER_S, [38.0])
+    owned.add([took(1, 44.0)], [], OVER_S)
+
+    assert [("1", 30.0, 44.0)] == owned.gaps(OVER_S)
+
+
+def test_partition_that_is_not_assigned_after_a_stop_was_anothers() -> None:
+    owned = Owned()
+    assigned = {"event": "partitions assigned", "partitions": [], "wall_s": 38.5}
+    owned.add([claimed("t/0", 5.0), assigned], [30.0], OVER_S, [38.0])
+    owned.add([claimed("t/0", 37.0)], [], OVER_S)
+
+    assert [("t/0", 30.0, 37.0)] == owned.gaps(OVER_S)
+
+
 def test_one_that_overlaps_leaves_no_gap() -> None:
     owned = Owned()
     owned.add([took(1, 5.0), gave(1, 40.0)], [], OVER_S)
