@@ -110,12 +110,18 @@ class Owned:
         return max((self._served_s(from_s, to_s) for _, from_s, to_s in self.gaps(over_s)), default=0.0)
 
     def failover_max_s(self, over_s: float) -> float:
-        """Give the longest that taking over took: from the last time in a gap that one was hurt, to its end."""
+        """Give the longest that taking over took: from the last time in a gap that one was hurt, to its end.
+
+        Where brokers were away in it, from when they were back: by Kafka's protocols all sessions begin anew then, also
+        that of one who was killed before.
+        """
         longest_s = 0.0
+        back_s = [end_s for _, end_s in self.outages]
         for _, from_s, to_s in self.gaps(over_s):
             hurt = [at_s for at_s in self.hurt_s if from_s - AT_ONCE_S <= at_s < to_s]
             if hurt and to_s < over_s:
-                longest_s = max(longest_s, self._served_s(max(hurt), to_s))
+                began_s = max([*hurt, *(at_s for at_s in back_s if from_s <= at_s < to_s)])
+                longest_s = max(longest_s, self._served_s(began_s, to_s))
         return longest_s
 
     def _served_s(self, from_s: float, to_s: float) -> float:

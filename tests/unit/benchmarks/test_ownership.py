@@ -90,7 +90,16 @@ def test_time_without_a_broker_is_left_out() -> None:
     owned.add([took(1, 5.0)], [30.0], OVER_S)
     owned.add([took(1, 45.0)], [], OVER_S)
 
-    assert (5.0, 5.0) == (owned.unowned_max_s(OVER_S), owned.failover_max_s(OVER_S))
+    assert (5.0, 4.0) == (owned.unowned_max_s(OVER_S), owned.failover_max_s(OVER_S))
+
+
+def test_one_that_is_hurt_after_brokers_are_back_counts_from_there() -> None:
+    owned = Owned(outages=[(31.0, 41.0)], hurt_s=[30.0, 43.0])
+    owned.add([took(1, 5.0)], [30.0], OVER_S)
+    owned.add([took(2, 5.0)], [43.0], OVER_S)
+    owned.add([took(1, 50.0), took(2, 48.0)], [], OVER_S)
+
+    assert 7.0 == owned.failover_max_s(OVER_S)
 
 
 def test_what_is_nobodys_at_the_end_counts_up_to_it_and_what_comes_later_does_not_count() -> None:
