@@ -256,7 +256,6 @@ class AlertBook:
             is_drill=model == DRILL_MODEL,
             response=seen.rule.response,
             lineage=seen.lineage,
-            config_version=self.config_version,
         )
 
     def _summary(self, seen: Observation) -> str:

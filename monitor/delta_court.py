@@ -113,7 +113,7 @@ class DeltaCourt(Court):
         if receipt.verdict is Verdict.TAKEN:
             if delta.panes:  # of whichever model: what follows a gap ends it, as in one process
                 self._missing.resume(delta.source, (delta.panes[0] + 1) * self._terms.time.pane_s)
-            step.annotations += map(dict, delta.notes)
+            step.annotations += delta.notes
             self._mark(delta.panes)
             self._count(delta)
             self._fold_forwarded(delta, [each for each in delta.forwarded if each.offset >= receipt.from_offset])

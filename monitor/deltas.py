@@ -8,7 +8,7 @@ and checksum); what a reader does not know it passes over, and what it misses wa
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -117,7 +117,7 @@ class Delta:
     cohorts: Sequence[Cohort] = ()
     results: Sequence[tuple[str, str, int]] = ()
     users: Sequence[UserSlice] = ()
-    notes: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[dict[str, Any]] = ()
 
     @property
     def nbytes(self) -> int:
@@ -146,7 +146,7 @@ class Delta:
         rows = {"cohorts": self.cohorts, "users": self.users, "results": self.results}
         out |= {name: [list(each) for each in some] for name, some in rows.items() if some}
         if self.notes:
-            out["notes"] = [dict(each) for each in self.notes]
+            out["notes"] = list(self.notes)
         if self.pairs:
             out["pair_offsets"] = np.array([each.offset for each in self.pairs], dtype=np.int64)
             out["pairs"] = [each.value for each in self.pairs]
@@ -184,7 +184,7 @@ class Delta:
             pairs=[Paired(*each) for each in zip(pair_offsets, state.get("pairs", ()), strict=True)],
             cohorts=[Cohort(*each[:5]) for each in state.get("cohorts", ())],
             results=[(str(kind), str(result), int(count)) for kind, result, count, *_ in state.get("results", ())],
-            notes=[dict(each) for each in state.get("notes", ())],
+            notes=state.get("notes", ()),
             users=[UserSlice(*each[:5]) for each in state.get("users", ())],
         )
 

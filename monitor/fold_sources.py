@@ -33,7 +33,7 @@ class Source:
     join: SourceJoin | None = None
     panes: set[int] = field(default_factory=set)
     forwarded: list[tuple[int, Forwarded]] = field(default_factory=list)
-    notes: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    notes: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:

@@ -24,7 +24,6 @@ from monitor.delta_court import DeltaCourt
 from monitor.delta_fold import DeltaFold
 from monitor.errors import ConfigError
 from monitor.fold_house import FoldHouse, Hands
-from monitor.ledger import Ledger
 from monitor.pipeline_terms import PipelineTerms
 from monitor.relay.delta_topic import DeltaTopic
 from monitor.relay.layout_topic import LayoutReader, LayoutWriter
@@ -81,16 +80,15 @@ def judge_app(
     loaded, adapter = build.references(settings), _adapter(settings)
     source, delivery = KafkaSource(build.delta_terms(settings), clock, ErrorLog()), Delivery(build.sinks(settings))
     states = StateTopic(build.client_options(settings), own.state_topic, wall_clock=clock)
-    ledger = Ledger(terms.budget)
-    hands = succession.Hands(states, delivery, ledger, source.tenures, source.seek, clock)
+    about = {"role": "judge", "references": len(loaded), "state": str(Path(settings.state.directory))}
+    loop = loop_terms(settings, board, terms, load, about)
+    hands = succession.Hands(states, delivery, loop.ledger, source.tenures, source.seek, clock)
     comings = Succession(hands, SuccessionTerms(own.deltas_topic, own.courts, own.state_save_s))
     house = CourtHouse(
         make=lambda: DeltaCourt(terms, adapter, loaded, settings.state.absence_s),
         tell=LayoutWriter(build.client_options(settings), own.layouts_topic),
         comings=comings,
     )
-    about = {"role": "judge", "references": len(loaded), "state": str(Path(settings.state.directory))}
-    loop = loop_terms(settings, board, terms, load, about)
     loop = replace(
         loop,
         away_s=0.0,
@@ -99,7 +97,6 @@ def judge_app(
         settle_s=SETTLE_S,
         open_store=partial(comings.open, loop.open_store),
         may_tell=comings.may_tell,
-        ledger=ledger,
     )
     whole = App(house, source, delivery, board, loop, clock)
     return whole, server(settings, board, whole, loop.aides)

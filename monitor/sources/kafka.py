@@ -108,9 +108,8 @@ class KafkaSource:
         """Join anew as a new client where brokers no longer know this one; else, and soon after, raise what was fatal.
 
         A static member that was stopped for longer than its session is fenced by what it commits while it comes back,
-        before it has its new id; one that joins while its broker restarts may be by its own request that was repeated;
-        and under KIP-848 a group all of whose members were away is gone. Twice within a short time, it is another
-        process that has its name.
+        before it has its new id; one was by its heartbeat, after its broker had restarted; and under KIP-848 a group
+        all of whose members were away is gone. Twice within a short time, it is another process that has its name.
         """
         if not self._is_fenced or self._clock() - self._rejoined_s < REJOIN_S:
             raise fatal
