@@ -14,11 +14,12 @@ RECONNECT_MS_MAX: Final = 1_000
 """The longest pause before a broker that went is asked again, as in Java's client. At librdkafka's 10,000 ms a member
 can be as long without its group after brokers are back.
 """
-CLASSIC: Final[Mapping[str, object]] = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 500}
+CLASSIC: Final[Mapping[str, object]] = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500}
 """Of the classic protocol, unless told otherwise: a member that was killed, by hand or in the midst of a rebalance, is
-missed after ten seconds and not after librdkafka's 45, in which nobody reads its partitions. To be missed costs little:
-who comes back goes on where it was. A rebalance waits twice for each member's next heartbeat. Under the consumer
-protocol brokers decide.
+missed after six seconds, the least that brokers allow by default, and not after librdkafka's 45, in which nobody reads
+its partitions. To be missed costs little: who comes back goes on where it was. One that is killed in a rebalance may be
+missed only after it, so that it takes two sessions; a rebalance waits twice for each member's next heartbeat. Under the
+consumer protocol brokers decide.
 """
 
 

@@ -51,8 +51,9 @@ group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
-group.consumer.session.timeout.ms=6000
-group.consumer.min.session.timeout.ms=6000
+group.min.session.timeout.ms=4000
+group.consumer.session.timeout.ms=4000
+group.consumer.min.session.timeout.ms=4000
 group.consumer.heartbeat.interval.ms=500
 group.consumer.min.heartbeat.interval.ms=500
 """

@@ -168,7 +168,7 @@ class TestKafkaOptions:
             for protocol in ("classic", "consumer")
         )
 
-        assert (10_000, 500) == (classic["session.timeout.ms"], classic["heartbeat.interval.ms"])
+        assert (6_000, 500) == (classic["session.timeout.ms"], classic["heartbeat.interval.ms"])
         assert not {"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"} & consumer.keys()
 
     def test_brokers_that_were_away_are_asked_again_each_second_by_readers_and_writers(self) -> None:
