@@ -18,7 +18,7 @@ from typing import Any, Final
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.claims import read_from
+from monitor import braids, claims
 from monitor.config import Settings
 from monitor.config.guess import did_you_mean
 from monitor.config.kafka import KafkaSettings
@@ -224,8 +224,17 @@ def judge_group(settings: Settings) -> str:
 
 def fold_terms(settings: Settings) -> KafkaTerms:
     """Give how a fold reads events: from where its group is; it keeps nothing, so it needs no name."""
-    begins_at = partial(read_from, before=min(DUPLICATES_BACK, settings.limits.event_ids_max))
-    return replace(kafka_terms(settings), options=kafka_options(settings.kafka), positions="group", begins_at=begins_at)
+    before, topics = min(DUPLICATES_BACK, settings.limits.event_ids_max), settings.kafka.topics
+    terms = replace(kafka_terms(settings), options=kafka_options(settings.kafka), positions="group")
+    if not is_braided(settings):
+        return replace(terms, starts_at=partial(claims.starts_at, before=before))
+    starts_at = partial(braids.starts_at, before=before, topics=len(topics))
+    return replace(terms, starts_at=starts_at, followers=tuple(topics[1:]))
+
+
+def is_braided(settings: Settings) -> bool:
+    """Tell whether a fold reads its topics as one, to join what one says with what another does."""
+    return settings.outcomes.join == "always" and len(settings.kafka.topics) > 1
 
 
 def self_terms(settings: Settings, terms: PipelineTerms) -> SelfTerms:

@@ -50,13 +50,13 @@ def committed_of(offset: int, text: str | None) -> Committed:
     return Committed(offset, epoch, max(offset, limit), min(offset, back[0]) if back else None)
 
 
-def read_from(offset: int, text: str | None, before: int) -> int:
-    """Give where a new owner begins to read: so many messages before what it counts, and all that may be joined.
+def starts_at(offset: int, text: str | None, _log: int, before: int) -> tuple[int, int]:
+    """Give from where a new owner counts, and where it reads: `before` messages sooner, and what may be joined.
 
-    May be less than 0, or than the first offset there is.
+    The latter may be less than 0, or than the first offset there is.
     """
     found = committed_of(offset, text)
-    return min(offset - before, offset if found.back is None else found.back)
+    return offset, min(offset - before, offset if found.back is None else found.back)
 
 
 class Stretch(NamedTuple):

@@ -16,13 +16,14 @@ from monitor import build, succession
 from monitor.app import App
 from monitor.assembly import loop_terms, server
 from monitor.board import Board
+from monitor.braided_fold import BraidedFold
+from monitor.braids import Braids, BraidTerms
 from monitor.config import Settings
 from monitor.court_house import CourtHouse
 from monitor.decode import ADAPTERS, Adapter, Limits
 from monitor.delivery import Delivery
 from monitor.delta_court import DeltaCourt
 from monitor.delta_fold import DeltaFold
-from monitor.errors import ConfigError
 from monitor.fold_house import FoldHouse, Hands
 from monitor.pipeline_terms import PipelineTerms
 from monitor.relay.delta_topic import DeltaTopic
@@ -63,9 +64,20 @@ def fold_app(
     hands = Hands(
         ledger, postbox, source.positions, source.tenures, reader, ledger.partitions, untold, lambda: source.back_s
     )
-    house = FoldHouse(DeltaFold(terms, _adapter(settings), own.courts), hands, sender, own.courts)
+    house = _house(DeltaFold(terms, _adapter(settings), own.courts), hands, sender, settings, ledger, source)
     whole = App(house, source, Delivery(build.sinks(settings)), board, loop, clock)
     return whole, server(settings, board, whole, loop.aides)
+
+
+def _house(
+    fold: DeltaFold, hands: Hands, sender: str, settings: Settings, ledger: GroupLedger, source: KafkaSource
+) -> FoldHouse:
+    courts = settings.scaleout.courts
+    if not build.is_braided(settings):
+        return FoldHouse(fold, hands, sender, courts)
+    topics = tuple(settings.kafka.topics)
+    terms = BraidTerms(topics, ledger, hands.tenures, hands.positions, hands.untold, source.lag)
+    return BraidedFold(fold, hands, sender, courts, Braids(terms))
 
 
 def judge_app(
@@ -103,19 +115,10 @@ def judge_app(
 
 
 def _terms(settings: Settings) -> PipelineTerms:
-    """Give a half's terms: outcomes are joined where that is asked for, and not from the first one on.
-
-    Raises ConfigError where they can't be joined.
-    """
-    terms, topics = build.pipeline_terms(settings), settings.kafka.topics
+    """Give a half's terms: outcomes are joined where that is asked for, and not from the first one on."""
+    terms = build.pipeline_terms(settings)
     if settings.outcomes.join != "always":
         return replace(terms, join=replace(terms.join, mode="off"))
-    if len(topics) > 1:
-        raise ConfigError(
-            f"outcomes.join: found always with {len(topics)} topics, and a fold joins within a partition: have outcomes"
-            " sent to the topic of their inferences, both keyed by request_id, and name that topic alone; or write"
-            " never, or let `driftd run` read these topics"
-        )
     if settings.outcomes.sample < 1.0:  # all keep the same ids
         name = hashlib.sha256(f"driftd {settings.kafka.group_id}".encode()).digest()
         terms = replace(terms, seed=int.from_bytes(name[:8], "big"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,20 @@ def check_topics(settings: Settings) -> TopicReport:
         joins = settings.outcomes.join == "always"
         partitions, wrong = of_events(options, events, settings.outcomes.ttl_s if joins else 0.0)
         found += [*wrong, *problems(options, topics)]
-        for topic in partitions if joins else ():
-            found += scattered({**options, "group.id": settings.kafka.group_id}, topic)
+        if joins and partitions:
+            found += _unlike(partitions)
+            found += scattered({**options, "group.id": settings.kafka.group_id}, list(partitions))
     except SourceError as error:
         if not error.is_fatal:
             raise
         found.append(str(error))
     return TopicReport(partitions, found)
+
+
+def _unlike(partitions: Mapping[str, int]) -> Iterator[str]:
+    if len(set(partitions.values())) > 1:
+        counts = ", ".join(f"{topic!r} has {count}" for topic, count in partitions.items())
+        yield f"outcomes are joined within a partition, of all topics together: {counts} partitions: have all as many"
 
 
 def _lacking(options: dict[str, Any], acls: Sequence[Acl]) -> Iterator[tuple[Acl, tuple[str, ...]]]:

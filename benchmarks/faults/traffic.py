@@ -176,12 +176,12 @@ class Traffic:
         if rng.random() < DUPLICATES:
             self._produce(value, place if self.is_keyed else None)
 
-    def _produce(self, value: bytes | None, place: int | None = None) -> int:
-        """Send to a partition, any if None is given; give which."""
-        topic, partitions = self._place
+    def _produce(self, value: bytes | None, place: int | None = None, topic: str = "") -> int:
+        """Send to a partition, any if None is given; give which. topic: another one."""
+        own, partitions = self._place
         partition = self._rng.randrange(partitions) if place is None else place
         try:
-            self._producer.produce(topic, value, partition=partition, on_delivery=self._note)
+            self._producer.produce(topic or own, value, partition=partition, on_delivery=self._note)
         except BufferError:
             self.skipped += 1
         return partition

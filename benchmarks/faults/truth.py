@@ -107,13 +107,13 @@ def pass_over(
 ) -> tuple[dict[str, State], list[Transition]]:
     """Do the same, and give what there is to be stored at the end, and the transitions."""
     pipeline = build.pipeline(settings, build.references(settings))
-    sources = list(ends)
-    index = {source: at for at, source in enumerate(sources)}
+    sources = [source for source in ends if source.topic == next(iter(ends)).topic]
+    index = {source.partition: at for at, source in enumerate(sources)}  # several topics are read as one
     pipeline.assign(sources)
     transitions: list[Transition] = []
     every = messages(servers, ends)
     while found := list(islice(every, BATCH)):
-        partitions = np.array([index[TopicPartition(str(m.topic()), m.partition() or 0)] for m in found])
+        partitions = np.array([index[m.partition() or 0] for m in found])
         transitions += pipeline.step(Batch([m.value() for m in found], partitions, sources), math.inf).transitions
     return {section.name: section.make() for section in pipeline.sections()}, transitions
 

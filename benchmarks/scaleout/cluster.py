@@ -33,10 +33,11 @@ CAUGHT_UP_S: Final = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Events each second, and whether outcomes follow them."""
+    """Events each second, whether outcomes follow them, and whether these have a topic of their own."""
 
     rate_per_s: float = 600.0
     has_outcomes: bool = False
+    are_apart: bool = False
 
 
 @dataclass(slots=True)
@@ -81,12 +82,17 @@ class Cluster:
     """Replicas by role, also those that have left. Made by `start`; `finish` ends it."""
 
     kafka: Kafka
-    topic: str
+    topics: tuple[str, ...]
     receiver: Receiver
     folder: Path
     protocol: str
     joins: bool = False
     members: dict[str, list[Member]] = field(default_factory=dict)
+
+    @property
+    def topic(self) -> str:
+        """Where inferences are; its name begins those of the others."""
+        return self.topics[0]
 
     @classmethod
     def start(
@@ -100,10 +106,12 @@ class Cluster:
     ) -> Cluster:
         """Make topics and references, and start the replicas."""
         topic = f"scaled-{time.time_ns()}"
-        kafka.create_topic(topic, PARTITIONS)
+        topics_of_events = (topic, f"{topic}-told") if load.are_apart else (topic,)
+        for each in topics_of_events:
+            kafka.create_topic(each, PARTITIONS)
         write = write_joined_references if load.has_outcomes else write_references
         write(folder / "references", load.rate_per_s)
-        cluster = cls(kafka, topic, receiver, folder, protocol, joins=load.has_outcomes)
+        cluster = cls(kafka, topics_of_events, receiver, folder, protocol, joins=load.has_outcomes)
         settings = Settings.model_validate(cluster.settings(folder))
         topics.create(build.client_options(settings), wanted_topics(settings))
         for role, count in replicas.items():
@@ -125,7 +133,7 @@ class Cluster:
         return {
             "kafka": {
                 "bootstrap_servers": [self.kafka.bootstrap_servers],
-                "topics": [self.topic],
+                "topics": list(self.topics),
                 "group_id": self.topic,
                 "group_protocol": self.protocol,
                 "start": "earliest",
@@ -167,7 +175,9 @@ class Cluster:
 
     def finish(self, config_of: Member) -> Finish:
         """Wait until all is judged, stop all, and compare."""
-        ends = truth.ends_of(self.kafka.bootstrap_servers, self.topic, PARTITIONS)
+        ends: dict[TopicPartition, int] = {}
+        for topic in self.topics:
+            ends |= truth.ends_of(self.kafka.bootstrap_servers, topic, PARTITIONS)
         deadline_s = time.monotonic() + CAUGHT_UP_S
         while missing := self._missing(ends):
             if time.monotonic() > deadline_s:
@@ -223,11 +233,11 @@ class Cluster:
         if len(courts) < COURTS:
             return f"courts {sorted(courts)} of {COURTS}"
         for court, held in courts.items():
-            sources = held["deltas"]["receipts"]["positions"]
-            done = {TopicPartition(topic, number): at for topic, number, _, at in sources}
-            if behind := {
-                source.partition: (done.get(source), end) for source, end in ends.items() if done.get(source, 0) < end
-            }:
+            done = {number: at for _, number, _, at in held["deltas"]["receipts"]["positions"]}
+            wanted: Counter[int] = Counter()
+            for source, end in ends.items():
+                wanted[source.partition] += end  # of topics that are read as one, positions are sums
+            if behind := {each: (done.get(each), end) for each, end in wanted.items() if done.get(each, 0) < end}:
                 return f"court {court}: {behind}"
         return ""
 

@@ -43,7 +43,9 @@ def outcomes(chance: random.Random, asked: Mapping[str, Any]) -> Iterator[tuple[
 
 
 class JoinedTraffic(Traffic):
-    """Traffic with outcomes, each sent where its inference went."""
+    """Traffic with outcomes, each sent where its inference went; or to that partition of `outcomes_topic`."""
+
+    outcomes_topic = ""
 
     def __init__(
         self,
@@ -62,10 +64,10 @@ class JoinedTraffic(Traffic):
         super()._send(is_planted=is_planted)
         while self._due and self._due[0][0] <= time.time():
             _, place, said = heapq.heappop(self._due)
-            super()._produce(said, place)
+            super()._produce(said, place, self.outcomes_topic)
 
-    def _produce(self, value: bytes | None, place: int | None = None) -> int:
-        partition = super()._produce(value, place)
+    def _produce(self, value: bytes | None, place: int | None = None, topic: str = "") -> int:
+        partition = super()._produce(value, place, topic)
         try:
             asked = msgspec.json.decode(value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -43,6 +43,8 @@ def run(kafka: Kafka, folder: Path, hurts: int, seed: int, load: Load = STEADY, 
         make = JoinedTraffic if load.has_outcomes else Traffic
         traffic = make(kafka.bootstrap_servers, cluster.topic, PARTITIONS, load.rate_per_s, is_wrong, seed)
         traffic.is_keyed = True  # each fold knows the partitions that it reads
+        if isinstance(traffic, JoinedTraffic) and load.are_apart:
+            traffic.outcomes_topic = cluster.topics[1]
         with traffic:
             for member in cluster.every():
                 member.daemon.wait(member.life, "partitions assigned")

@@ -82,31 +82,44 @@ class GroupLedger:
 
     def read(self, sources: Iterable[TopicPartition]) -> Mapping[TopicPartition, Committed | None] | None:
         """Give what is committed, None for a partition of which nothing is; None where nobody answers."""
+        found = self.read_texts(sources)
+        if found is None:
+            return None
+        return {source: None if entry is None else committed_of(*entry) for source, entry in found.items()}
+
+    def read_texts(
+        self, sources: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, tuple[int, str | None] | None] | None:
+        """Give offset and text as committed, None for a partition of which nothing is; None where nobody answers."""
         asked = [KafkaPartition(*source) for source in sources]
         try:
             found = self._consumer().committed(asked, ASK_S)
         except KafkaException as error:
             self._report("committed_unknown", error.args[0].str(), "")
             return None
-        out: dict[TopicPartition, Committed | None] = {}
+        out: dict[TopicPartition, tuple[int, str | None] | None] = {}
         for each in found:
             if each.error is not None:
                 self._report("committed_unknown", each.error.str(), "")
                 return None
             source = TopicPartition(each.topic, each.partition)
-            out[source] = committed_of(each.offset, each.metadata) if each.offset >= 0 else None
+            out[source] = (each.offset, each.metadata) if each.offset >= 0 else None
         return out
 
     def commit(self, entries: Mapping[TopicPartition, Committed]) -> bool:
         """Commit, and tell whether all was taken. Waits for the answer; leaves the group where there is none."""
+        return self.commit_texts({source: (entry.offset, entry.to_text()) for source, entry in entries.items()})
+
+    def commit_texts(self, entries: Mapping[TopicPartition, tuple[int, str]]) -> bool:
+        """Commit offsets with a text each; see commit."""
         if not self._consumer().memberid():
             return False  # brokers take a commit without a generation while the group has no other members
         if self._may_have_repeated and self._member.troubles() > self._troubles:
             self._leave("the connection was lost under the last commit, which may be on its way twice")
             return False
         offsets = [
-            KafkaPartition(source.topic, source.partition, entry.offset, metadata=entry.to_text())
-            for source, entry in entries.items()
+            KafkaPartition(source.topic, source.partition, offset, metadata=text)
+            for source, (offset, text) in entries.items()
         ]
         self._troubles, began_s = self._member.troubles(), time.monotonic()
         try:

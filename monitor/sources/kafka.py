@@ -77,8 +77,9 @@ class KafkaSource:
             own["partition.assignment.strategy"] = "cooperative-sticky"
         try:
             self._consumer = Consumer({**(CLASSIC if is_classic else {}), **self._terms.options, **own}, logger=SILENT)
+            topics = [topic for topic in self._terms.topics if topic not in self._terms.followers]
             self._consumer.subscribe(
-                list(self._terms.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+                topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
         except (KafkaException, ValueError, TypeError) as error:
             raise SourceError(f"kafka: {text_of(error)}") from None
@@ -208,8 +209,7 @@ class KafkaSource:
         held, now_s = self._assignment, self._clock()
         held.is_known, held.is_settled = True, False
         held.rebalances["assigned"] += 1
-        for p in partitions:
-            source = TopicPartition(p.topic, p.partition)
+        for source in self._with_followers(partitions):
             held.ours[source] = Progress(held.rebalances["assigned"], now_s, moved_s=now_s, read_s=now_s)
             self._batches.add(source)
         self._contact.ask_soon()
@@ -227,7 +227,7 @@ class KafkaSource:
         """Forget partitions but for their positions. Nothing is committed: what was durable has been, at `saved`."""
         began_s = time.perf_counter()
         held = self._assignment
-        gone = {TopicPartition(p.topic, p.partition) for p in partitions}
+        gone = set(self._with_followers(partitions))
         for each in gone:
             held.ours.pop(each, None)
             if self._terms.positions == "group":
@@ -241,6 +241,10 @@ class KafkaSource:
             self._on_error(error.args[0])
         held.rebalances[kind] += 1
         held.revokes_s.append(time.perf_counter() - began_s)
+
+    def _with_followers(self, partitions: list[KafkaPartition]) -> list[TopicPartition]:
+        found = [TopicPartition(p.topic, p.partition) for p in partitions]
+        return found + [TopicPartition(topic, each.partition) for topic in self._terms.followers for each in found]
 
     def assigned(self) -> Sequence[TopicPartition] | None:
         """Give the partitions assigned to this member; None before the first assignment."""
@@ -267,7 +271,7 @@ class KafkaSource:
         for source, progress in self._assignment.ours.items():
             waited_s = now_s - max(progress.read_s, self.back_s)
             is_quiet = (progress.last is None and self.back_s < 0.0) or waited_s >= self._terms.idle_s
-            is_at_end = self._lag(source) == 0 and self._contact.is_end_known(source, progress.since_s)
+            is_at_end = self.lag(source) == 0 and self._contact.is_end_known(source, progress.since_s)
             if source in self._assignment.running and is_quiet and is_at_end:
                 idle.append(source)
                 quiet.append(waited_s)
@@ -288,7 +292,8 @@ class KafkaSource:
 
     # ---- what is told
 
-    def _lag(self, source: TopicPartition) -> int | None:
+    def lag(self, source: TopicPartition) -> int | None:
+        """Give how many messages of a partition are still to be read, None where that is not known."""
         end, position = self._contact.end(self.consumer(), source), self._starts.positions.get(source)
         return None if end is None or position is None else max(0, end - position)
 
@@ -296,7 +301,7 @@ class KafkaSource:
         """Give what is known of each partition; a lag that is not known is None, never a guess."""
         now_s, out, is_cut_off = self._clock(), [], bool(self.trouble())
         for source, progress in self._assignment.ours.items():
-            lag, is_held = self._lag(source), source in self._on_hold
+            lag, is_held = self.lag(source), source in self._on_hold
             if not lag or is_held or is_cut_off:
                 progress.moved_s = now_s
             lag_s = None if lag is None else 0.0

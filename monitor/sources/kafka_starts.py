@@ -17,7 +17,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from monitor.domain import Gap, TopicPartition
 from monitor.errors import SourceError
-from monitor.sources.kafka_terms import KafkaTerms
+from monitor.sources.kafka_terms import KafkaTerms, StartsAt
 
 ASK_S: Final = 1.0
 """Least wait for an answer: on a quiet connection it comes after that to a fetch, which may take half a second."""
@@ -31,20 +31,23 @@ class StartTerms:
     """How to start.
 
     start: where a group without offsets begins. on_gap: what to do where the log lacks the next message. asks_group:
-    whether what the group has committed says where to start. begins_at: gives how far before that, where there are
-    messages, by offset and text.
+    whether what the group has committed says where to start. starts_at, topics, followers: see KafkaTerms.
     """
 
     start: Literal["latest", "earliest"] = "latest"
     on_gap: Literal["fail", "accept-gap"] = "fail"
     asks_group: bool = True
-    begins_at: Callable[[int, str | None], int] | None = None
+    starts_at: StartsAt | None = None
+    leader: str = ""
+    followers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, terms: KafkaTerms) -> StartTerms:
         """Give how to start by how Kafka is read."""
         is_whole = terms.options.get("auto.offset.reset", "latest") == "earliest"
-        return cls("earliest" if is_whole else "latest", terms.on_gap, terms.positions != "ours", terms.begins_at)
+        start: Literal["earliest", "latest"] = "earliest" if is_whole else "latest"
+        asks_group = terms.positions != "ours"
+        return cls(start, terms.on_gap, asks_group, terms.starts_at, terms.topics[0], terms.followers)
 
 
 class Starts:
@@ -130,14 +133,13 @@ class Starts:
         fresh = [each for each in unknown if each not in self.positions]
         self._count(consumer, {each.topic for each in fresh})
         if fresh and self._terms.asks_group:
-            asked = [KafkaPartition(*each) for each in fresh]
-            committed = consumer.committed(asked, self._ask_s)
-            found = answers(committed)
-            texts = {TopicPartition(p.topic, p.partition): p.metadata for p in committed}
-            begins = found if self._terms.begins_at is None else self._begins(consumer, found, texts)
-            self.positions |= begins
-            again = found.keys() - begins.keys()
-            unknown = [each for each in unknown if each not in again]
+            asked = {self._with_whom(each) for each in fresh}
+            committed = consumer.committed([KafkaPartition(*each) for each in sorted(asked)], self._ask_s)
+            if self._terms.starts_at is None:
+                self.positions |= answers(committed)
+            else:
+                again = self._begin(consumer, fresh, committed)
+                unknown = [each for each in unknown if each not in again]
         rest = [each for each in unknown if each in self._doubted or each not in self.positions]
         if not rest:
             return
@@ -148,16 +150,31 @@ class Starts:
                 self._place(source, lows[source], highs[source])
                 self._doubted.discard(source)
 
-    def _begins(
-        self, consumer: Consumer, found: Mapping[TopicPartition, int], texts: Mapping[TopicPartition, str | None]
-    ) -> dict[TopicPartition, int]:
-        """Give where reading begins before what is committed; without those whose log nobody told the beginning of."""
-        begins_at = self._terms.begins_at
-        assert begins_at is not None
-        lows = log_offsets(consumer, list(found), OFFSET_BEGINNING, self._ask_s) if found else {}
-        return {
-            each: max(begins_at(at, texts[each]), min(at, lows[each])) for each, at in found.items() if each in lows
+    def _with_whom(self, source: TopicPartition) -> TopicPartition:
+        """Give the partition with which is committed where one is read from."""
+        terms = self._terms
+        return TopicPartition(terms.leader, source.partition) if source.topic in terms.followers else source
+
+    def _begin(
+        self, consumer: Consumer, fresh: Sequence[TopicPartition], committed: Sequence[KafkaPartition]
+    ) -> Collection[TopicPartition]:
+        """Begin before what counts, as far as is asked for; give those of whose log nobody told the beginning."""
+        terms, starts_at = self._terms, self._terms.starts_at
+        assert starts_at is not None
+        offsets = answers(committed)
+        texts = {TopicPartition(p.topic, p.partition): p.metadata for p in committed}
+        starts: dict[TopicPartition, tuple[int, int]] = {}
+        for each in fresh:
+            whole = self._with_whom(each)
+            number = 1 + terms.followers.index(each.topic) if each.topic in terms.followers else 0
+            start = starts_at(offsets[whole], texts[whole], number) if whole in offsets else None
+            if start is not None:
+                starts[each] = start
+        lows = log_offsets(consumer, list(starts), OFFSET_BEGINNING, self._ask_s) if starts else {}
+        self.positions |= {
+            each: max(begins, min(counts, lows[each])) for each, (counts, begins) in starts.items() if each in lows
         }
+        return starts.keys() - lows.keys()
 
     def _count(self, consumer: Consumer, topics: Collection[str]) -> None:
         """Find how many partitions a topic has when it is met, to tell those apart that are added to it later."""

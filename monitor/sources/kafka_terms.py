@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+StartsAt = Callable[[int, str | None, int], tuple[int, int] | None]
+"""By offset and text as committed, and which topic it is (0: the first, 1: the first follower, ...): gives from where
+its messages count, and from where they are read, where there are any; None: nothing is known."""
+
 QUEUED_MESSAGES_MIN: Final = 100_000
 """Messages per partition that are fetched ahead; the bound in bytes is what limits memory."""
 FETCH_BACKOFF_MS: Final = 10
@@ -31,7 +35,9 @@ class KafkaTerms:
     without offsets starts. idle_s: quiet for so long is idle. on_gap: what to do where the log lacks the next message.
     outage_s_max: without any broker for so long, reading fails for good; 0: never. positions: kept: as far as they are
     known here they hold, else those of the group do; ours: those of the group never do; group: they always do, and
-    somebody else commits them. begins_at: gives where reading begins by what is committed, offset and text.
+    somebody else commits them. starts_at: gives where to start by what is committed. followers: of the topics, those
+    whose partitions go with the first one's: whose its partition 3 is has theirs, and starts by what is committed with
+    it. All have as many.
     """
 
     topics: tuple[str, ...]
@@ -41,4 +47,5 @@ class KafkaTerms:
     on_gap: Literal["fail", "accept-gap"] = "fail"
     outage_s_max: float = 600.0
     positions: Literal["kept", "ours", "group"] = "kept"
-    begins_at: Callable[[int, str | None], int] | None = None
+    starts_at: StartsAt | None = None
+    followers: tuple[str, ...] = ()

@@ -29,8 +29,15 @@ def test_killed_and_stopped_they_count_and_tell_as_one_process_would(kafka_real:
     assert 0 == found.finish.verdicts.get("torn", 0)
 
 
-def test_killed_and_stopped_they_join_as_one_process_would(kafka_real: Kafka, tmp_path: Path) -> None:
-    found = run(kafka_real, tmp_path, hurts=4, seed=5, load=Load(300.0, has_outcomes=True))
+ONE, TWO = Load(300.0, has_outcomes=True), Load(300.0, has_outcomes=True, are_apart=True)
+"""Topics for inferences and outcomes."""
+
+
+@pytest.mark.parametrize(("load", "protocol"), [(ONE, "classic"), (TWO, "classic"), (TWO, "consumer")])
+def test_killed_and_stopped_they_join_as_one_process_would(
+    kafka_real: Kafka, tmp_path: Path, load: Load, protocol: str
+) -> None:
+    found = run(kafka_real, tmp_path, hurts=4, seed=5, load=load, protocol=protocol)
 
     assert 4 == sum(found.done.values())
     assert found.done["fold killed"] > 0

@@ -171,14 +171,14 @@ class TestCheck:
             producer.produce(place.name, said, key=f"r{number}")
         producer.flush(20.0)
         options = {"bootstrap.servers": place.servers, "group.id": place.name}
-        together = scattered(options, place.name)
+        together = scattered(options, [place.name])
         for partition in (0, 1):
             producer.produce(place.name, b'{"request_id": "x"}', partition=partition)
         producer.produce(place.name, b"not json", partition=0)
         producer.flush(20.0)
 
         assert [] == together
-        keyless, apart = scattered(options, place.name)
+        keyless, apart = scattered(options, [place.name])
         assert f"topic '{place.name}': 2 of the newest 122 messages have no key: outcomes are joined within" in keyless
         assert "1 request(s) are in several partitions" in apart
         assert "sent with request_id as key" in apart

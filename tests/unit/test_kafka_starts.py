@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, cast
 import pytest
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from monitor.claims import read_from
+from monitor import braids
+from monitor.claims import starts_at
 from monitor.domain import Gap, TopicPartition
 from monitor.errors import SourceError
 from monitor.sources.kafka_starts import Starts, StartTerms
@@ -78,16 +79,27 @@ class Group:
     ],
 )
 def test_reading_begins_before_what_is_committed_as_far_as_that_says(text: str, low: int, first: int) -> None:
-    held = Starts(StartTerms(begins_at=partial(read_from, before=7)), lambda _: None)
+    held = Starts(StartTerms(starts_at=partial(starts_at, before=7)), lambda _: None)
 
     found = held.settle(cast("Consumer", Group(text, {FIRST: low})), [FIRST], lambda: 0.0)
 
     assert {FIRST: first} == found
 
 
+def test_follower_starts_by_what_is_committed_with_the_first_topic() -> None:
+    told = TopicPartition("told", FIRST.partition)
+    text = "driftd3:5:100,110,120,40;7,8,9,3"
+    terms = StartTerms(starts_at=partial(braids.starts_at, before=7, topics=2), leader=FIRST.topic, followers=("told",))
+    held = Starts(terms, lambda _: None)
+
+    found = held.settle(cast("Consumer", Group(text, {FIRST: 0, told: 2})), [FIRST, told], lambda: 0.0)
+
+    assert {FIRST: 40, told: 2} == found
+
+
 def test_where_nobody_tells_how_far_back_there_are_messages_it_waits() -> None:
     """To begin at what is committed would lose what may be joined."""
-    held = Starts(StartTerms(begins_at=partial(read_from, before=7)), lambda _: None)
+    held = Starts(StartTerms(starts_at=partial(starts_at, before=7)), lambda _: None)
 
     found = held.settle(cast("Consumer", Group("", {FIRST: 0})), [FIRST, SECOND], lambda: 0.0)
     later = held.settle(cast("Consumer", Group("", {FIRST: 0, SECOND: 98})), [FIRST, SECOND], lambda: 9.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from monitor.claims import Committed, committed_of, read_from
+from monitor.claims import Committed, committed_of, starts_at
 from monitor.decode import ADAPTERS, Limits
 from monitor.delta_court import DeltaCourt
 from monitor.delta_fold import DeltaFold
@@ -109,7 +109,10 @@ class Member:
             partitions=lambda: {"t": PARTITIONS},
         )
         self.fold = fold
-        self.house = FoldHouse(fold, hands, "fold", broker.courts)
+        self.house = self._house(fold, hands)
+
+    def _house(self, fold: DeltaFold, hands: Hands) -> FoldHouse:
+        return FoldHouse(fold, hands, "fold", self._broker.courts)
 
     def _layouts(self) -> Sequence[Layout]:
         new, self._known = self._broker.layouts[self._known :], len(self._broker.layouts)
@@ -136,7 +139,7 @@ class Member:
         """Take up a partition where the source would begin to read it."""
         found = self._broker.committed.get(source)
         self.tenures[source] = tenure
-        self.at[source] = 0 if found is None else max(0, read_from(*found, BACK))
+        self.at[source] = 0 if found is None else max(0, starts_at(*found, 0, BACK)[1])
 
     def take(self, source: TopicPartition, values: Sequence[bytes]) -> None:
         """Read on."""
@@ -179,9 +182,12 @@ class JoinedCluster:
         self.owners: dict[TopicPartition, Member] = {}
         self._now_s = NOW_S
         while len(self.members) < self.folds:
-            self.members.append(Member(self.broker, self.terms, self._now_s))
+            self.members.append(self.member())
         for source in SOURCES:
             self._give(source)
+
+    def member(self) -> Member:
+        return Member(self.broker, self.terms, self._now_s)
 
     def court(self) -> DeltaCourt:
         return DeltaCourt(self.terms, ADAPTERS["canonical"](Limits()), self.references)
@@ -193,8 +199,8 @@ class JoinedCluster:
 
     def run(self, messages: Sequence[Sent]) -> None:
         """Send messages, let folds and courts go on, and hurt them; until all is counted."""
-        self.queues = [[value for number, value in messages if number == at] for at in range(PARTITIONS)]
-        while any(self.owners[s].at[s] < len(self.queues[s.partition]) for s in SOURCES):
+        self.fill(messages)
+        while not self.is_read():
             self._turn()
         self.hurt = 0.0
         for member in self.zombies:
@@ -207,6 +213,12 @@ class JoinedCluster:
             self._judge(court)
         for judge in self.judges:
             self.told += told(judge.finish().transitions)
+
+    def fill(self, messages: Sequence[Sent]) -> None:
+        self.queues = [[value for number, value in messages if number == at] for at in range(PARTITIONS)]
+
+    def is_read(self) -> bool:
+        return all(self.owners[s].at[s] >= len(self.queues[s.partition]) for s in SOURCES)
 
     def _turn(self) -> None:
         source = self.rng.choice(SOURCES)
@@ -254,7 +266,7 @@ class JoinedCluster:
             self._flush(gone)
         gone.is_fenced = True
         self.zombies += [gone] if kind == "zombie" else []
-        self.members.append(Member(self.broker, self.terms, self._now_s))
+        self.members.append(self.member())
         for source in [each for each, owner in self.owners.items() if owner is gone]:
             self._give(source)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.claims import Claim, Committed, Stage, Stretch, committed_of, read_from
+from monitor.claims import Claim, Committed, Stage, Stretch, committed_of, starts_at
 
 OFFSETS = st.integers(0, 10**18 - 1)
 
@@ -42,8 +42,8 @@ class TestCommitted:
         committed = Committed(offset, 3, offset, back)
 
         assert committed._replace(back=min(offset, back)) == committed_of(offset, committed.to_text())
-        assert min(offset - 7, back) == read_from(offset, committed.to_text(), 7)
-        assert offset - 7 == read_from(offset, Committed(offset, 3, offset).to_text(), 7)
+        assert (offset, min(offset - 7, back)) == starts_at(offset, committed.to_text(), 0, 7)
+        assert (offset, offset - 7) == starts_at(offset, Committed(offset, 3, offset).to_text(), 0, 7)
 
     @given(OFFSETS, st.text() | st.none())
     def test_other_text_says_that_nobody_owned_it(self, offset: int, text: str | None) -> None:

@@ -48,6 +48,10 @@ def terms_of(maturity_s: float = 0.0, sample: float = 1.0) -> PipelineTerms:
 
 @pytest.fixture(scope="module")
 def references() -> Sequence[Reference]:
+    return references_of_traffic()
+
+
+def references_of_traffic() -> Sequence[Reference]:
     history = [value for _, value in traffic(60.0, 10.0, seed=99)]
     return build_references(SETTINGS, Input("test", lambda _: iter([history]))).references
 
