@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -25,14 +25,11 @@ from monitor.sources.files import NO_IDS, NONE_STORED
 from monitor.sources.kafka_assignment import Assignment, Progress
 from monitor.sources.kafka_batch import Batches
 from monitor.sources.kafka_contact import PROBE_S, Contact
+from monitor.sources.kafka_ends import Ends
 from monitor.sources.kafka_errors import CURES, SILENT, text_of
 from monitor.sources.kafka_starts import Starts, StartTerms
 from monitor.sources.kafka_terms import CLASSIC, KafkaTerms
 from monitor.sources.kafka_topics import TopicIds
-
-REJOIN_S: Final = 60.0
-FENCED: Final = ("The group id does not exist", "Static consumer fenced by other consumer")
-"""As librdkafka says it: of what is fatal it tells no code."""
 
 
 class KafkaSource:
@@ -47,9 +44,7 @@ class KafkaSource:
         self._on_hold: frozenset[TopicPartition] = frozenset()
         self._beyond: set[TopicPartition] = set()
         self._errors: Counter[str] = Counter()
-        self._fatal: SourceError | None = None
-        self._is_fenced = False
-        self._rejoined_s = -REJOIN_S
+        self._ends = Ends(clock, terms.outage_s_max)
         self._starts = Starts(StartTerms.of(terms), lambda error: self._on_error(error.args[0]))
         self._batches = Batches(self._starts.positions, has_many_topics=len(terms.topics) > 1)
         self._committed: dict[TopicPartition, int] = {}
@@ -88,8 +83,8 @@ class KafkaSource:
         """Give up to batch_records_max messages; waits at most timeout_s for them, longer where brokers are asked."""
         self._settle()
         messages = self._consume(timeout_s)
-        if self._fatal is not None:
-            self._rejoin(self._fatal)
+        if self._ends.has_to_rejoin():
+            self.rejoin()
         batch, lasts = self._batches.batch(messages, self._assignment.running)
         if self._beyond:  # after the batch, which may hold what came before the place where the log ends
             self._doubt()
@@ -104,18 +99,6 @@ class KafkaSource:
             is_quiet = not self._on_hold  # the ends of partitions that are held come from probes alone
             self._contact.probe(self.consumer(), self._assignment.ours, self._terms.topics[0], is_quiet=is_quiet)
         return batch
-
-    def _rejoin(self, fatal: SourceError) -> None:
-        """Join anew as a new client where brokers no longer know this one; else, and soon after, raise what was fatal.
-
-        A static member that was stopped for longer than its session is fenced by what it commits while it comes back,
-        before it has its new id; one was by its heartbeat, after its broker had restarted; and under KIP-848 a group
-        all of whose members were away is gone. Twice within a short time, it is another process that has its name.
-        """
-        if not self._is_fenced or self._clock() - self._rejoined_s < REJOIN_S:
-            raise fatal
-        self._fatal, self._is_fenced, self._rejoined_s = None, False, self._clock()
-        self.rejoin()
 
     def rejoin(self) -> None:
         """Leave the group, or be missed in it later, and join as another member; what is ours is told anew."""
@@ -208,6 +191,7 @@ class KafkaSource:
     def _on_assign(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         held, now_s = self._assignment, self._clock()
         held.is_known, held.is_settled = True, False
+        self._ends.assigned()
         held.rebalances["assigned"] += 1
         for source in self._with_followers(partitions):
             held.ours[source] = Progress(held.rebalances["assigned"], now_s, moved_s=now_s, read_s=now_s)
@@ -351,7 +335,8 @@ class KafkaSource:
     def _on_commit(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
         """Count commits that failed, as some do while partitions change hands; the next one makes up for it."""
         if error is not None:
-            self._is_fenced |= error.code() == KafkaError.FENCED_INSTANCE_ID
+            if error.code() == KafkaError.FENCED_INSTANCE_ID:
+                self._ends.fence()
             self._errors[f"commit_{error.name().lower()}"] += 1
             for p in partitions:
                 self._committed.pop(TopicPartition(p.topic, p.partition), None)
@@ -370,9 +355,7 @@ class KafkaSource:
         reason = error.name().lower()
         self._errors[reason] += 1
         self._report(reason, error.str(), CURES.get(error.code(), ""))
-        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - as a message, it does not say so itself
-            self._fatal = SourceError(f"kafka: {error.str()}")
-            self._is_fenced |= any(text in error.str() for text in FENCED)
+        self._ends.meet(error)
 
     def close(self) -> None:
         """Leave the group and let go; commits under way are finished."""
