@@ -58,13 +58,15 @@ class Place:
     servers: str
     kafka: dict[str, Any] = field(default_factory=dict)
     name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:8]}")
+    more: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         own = {"bootstrap_servers": [self.servers], "topics": [self.name], "group_id": self.name, **self.kafka}
         scaleout = {f"{each}_topic": f"{self.name}-{each}" for each in ("deltas", "layouts", "state")}
         self.folder.mkdir(exist_ok=True)
         self.config = write_config(
-            self.folder, {"kafka": own, "scaleout": {**scaleout, "courts": 4, "replicas": 1}, "receivers": {}}
+            self.folder,
+            {"kafka": own, "scaleout": {**scaleout, "courts": 4, "replicas": 1}, "receivers": {}, **self.more},
         )
 
     @property
@@ -182,6 +184,24 @@ class TestCheck:
         assert f"topic '{place.name}': 2 of the newest 122 messages have no key: outcomes are joined within" in keyless
         assert "1 request(s) are in several partitions" in apart
         assert "sent with request_id as key" in apart
+
+    def test_topics_that_are_read_as_one_are_to_be_alike(self, place: Place) -> None:
+        told = f"{place.name}-told"
+        make(place.servers, NewTopic(place.name, 3, 1))
+        make(place.servers, NewTopic(told, 2, 1))
+        producer = Producer({"bootstrap.servers": place.servers})
+        producer.produce(place.name, b'{"request_id": "r1"}', partition=0, key="r1")
+        producer.produce(told, b'{"request_id": "r1"}', partition=1, key="r1")
+        producer.flush(20.0)
+        two = Place(place.folder, place.servers, {"topics": [place.name, told]}, more={"outcomes": {"join": "always"}})
+
+        done = two.driftd("check", "--topics")
+
+        assert 1 == done.exit_code
+        assert (
+            f"of all topics together: '{place.name}' has 3, '{told}' has 2 partitions: have all as many" in done.stdout
+        )
+        assert f"topic '{place.name}', topic '{told}': 1 request(s) are in several partitions" in done.stdout
 
     def test_topic_that_forgets_what_waits_for_outcomes_is_told(self, place: Place) -> None:
         make(place.servers, NewTopic(place.name, 1, 1, config={"retention.ms": "7200000"}))
