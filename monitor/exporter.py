@@ -21,7 +21,8 @@ from prometheus_client.registry import Collector
 
 from monitor import __version__
 from monitor.harmless import is_unsafe
-from monitor.metrics import FAMILIES, PAGE_FAMILIES, AccessStatus, Family, Labels, PageStatus, Sample
+from monitor.metric_readers import Labels, Sample
+from monitor.metrics import FAMILIES, PAGE_FAMILIES, AccessStatus, Family, PageStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

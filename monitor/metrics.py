@@ -10,43 +10,25 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-import numpy as np
-
+from monitor import metric_readers as readers
 from monitor.domain import (
-    DRILL_MODEL,
-    Alert,
-    AlertState,
     ModelStatus,
     PartitionStatus,
-    Rejection,
     SinkStatus,
     Snapshot,
-    StatisticTable,
-    StreamKey,
 )
 from monitor.lineage import Lineage
+from monitor.metric_readers import COUNT, SUM, Labels, Reader
 from monitor.objectives import ErrorBudget
-from monitor.upkeep import CourtStatus, Delays, HalfStatus
-from monitor.versions import GateStatus
 
-Labels: TypeAlias = tuple[str, ...]
-Sample: TypeAlias = tuple[Labels, float]
 Source = TypeVar("Source")
 Item = TypeVar("Item")
 Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary"]
-Reader: TypeAlias = Callable[[Source], Iterable[Sample]]
-
-SUM: Final = "_sum"
-COUNT: Final = "_count"
-"""What takes the place of a bucket's bound in a histogram's samples of all buckets together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,168 +84,6 @@ class PageStatus:
     access: AccessStatus = NOBODY
 
 
-# ---- how to read: each gives a reader
-
-
-def _one(value: Callable[[Snapshot], float | None]) -> Reader[Snapshot]:
-    """Read a number without labels; None: unknown."""
-
-    def read(snapshot: Snapshot) -> Iterator[Sample]:
-        number = value(snapshot)
-        if number is not None:
-            yield (), float(number)
-
-    return read
-
-
-def _by_name(totals: Callable[[Snapshot], Mapping[str, int]]) -> Reader[Snapshot]:
-    return lambda snapshot: (((name,), total) for name, total in totals(snapshot).items())
-
-
-def _by_pair(totals: Callable[[Snapshot], Mapping[tuple[str, str], int]]) -> Reader[Snapshot]:
-    return lambda snapshot: totals(snapshot).items()
-
-
-def _by_topic(totals: Callable[[Snapshot], Mapping[str, int]]) -> Reader[Snapshot]:
-    """Read a total of every topic that anything was received from, 0 where there is none."""
-
-    def read(snapshot: Snapshot) -> Iterator[Sample]:
-        found = totals(snapshot)
-        return (((topic,), found.get(topic, 0)) for topic in {**snapshot.picture.received, **found})
-
-    return read
-
-
-def _breakers(snapshot: Snapshot) -> Iterator[Sample]:
-    """Read which breakers are open, of the partitions that are read here now."""
-    for topic, number in (partition.source for partition in snapshot.partitions):
-        yield (topic, str(number)), float((topic, number) in snapshot.dead_letters.broken)
-
-
-def _rejected(snapshot: Snapshot) -> Iterator[Sample]:
-    """Read rejections, 0 for reasons that did not occur yet: 14 series per topic."""
-    rejected = snapshot.picture.rejected
-    every = {(topic, str(reason)): 0 for topic in snapshot.picture.received for reason in Rejection}
-    return iter({**every, **rejected}.items())
-
-
-def _each(
-    items: Callable[[Snapshot], Iterable[Item]], labels: Callable[[Item], Labels]
-) -> Callable[[Callable[[Item], float | None]], Reader[Snapshot]]:
-    """Give a maker of readers: one number of each item; None: unknown."""
-
-    def reader(value: Callable[[Item], float | None]) -> Reader[Snapshot]:
-        def read(snapshot: Snapshot) -> Iterator[Sample]:
-            for item in items(snapshot):
-                number = value(item)
-                if number is not None:
-                    yield labels(item), float(number)
-
-        return read
-
-    return reader
-
-
-_partitions: Final = _each(lambda s: s.partitions, lambda p: (p.source.topic, str(p.source.partition)))
-_models: Final = _each(lambda s: s.picture.models, lambda m: (m.model, m.model_version))
-_sinks: Final = _each(lambda s: s.sinks, lambda k: (k.name,))
-
-
-def _of_fold(value: Callable[[HalfStatus], float]) -> Callable[[Snapshot], float | None]:
-    """Read a number that only a fold has."""
-    return lambda snapshot: value(snapshot.picture.half) if snapshot.picture.half.role == "fold" else None
-
-
-class _Court(NamedTuple):
-    """A court, and when it was looked at."""
-
-    number: int
-    status: CourtStatus
-    now_s: float
-
-
-_courts: Final = _each(
-    lambda s: (_Court(number, status, s.wall_s) for number, status in s.picture.half.courts.items()),
-    lambda c: (str(c.number),),
-)
-
-
-def _sink_failures(snapshot: Snapshot) -> Iterator[Sample]:
-    for status in snapshot.sinks:
-        for reason, count in status.failed.items():
-            yield (status.name, reason), count
-
-
-def _model_states(snapshot: Snapshot) -> Iterable[Sample]:
-    states = Counter(status.state for status in snapshot.picture.models)
-    return (((state,), states[state]) for state in {"learning": 0, "ready": 0, **states})
-
-
-def _references(snapshot: Snapshot) -> Iterator[Sample]:
-    for status in snapshot.picture.models:
-        if status.reference:
-            yield (status.model, status.model_version, status.reference, *status.lineage), 1.0
-
-
-def _alert_counts(snapshot: Snapshot) -> Iterable[Sample]:
-    def labels(alert: Alert) -> Labels:
-        return (alert.key.model, alert.rule, alert.severity.label, str(alert.state))
-
-    return Counter(map(labels, snapshot.picture.alerts)).items()
-
-
-def _firing(snapshot: Snapshot) -> Iterator[Sample]:
-    for alert in snapshot.picture.alerts:
-        if alert.state is AlertState.FIRING:
-            key = alert.key
-            yield (key.model, key.model_version, alert.rule, key.field, key.segment, alert.severity.label), 1.0
-
-
-def _detection_delays(snapshot: Snapshot) -> Iterator[Sample]:
-    yield from _histogram(("decision", ""), snapshot.pages.decided)
-    yield from _histogram(("lag", ""), snapshot.pages.behind)
-    for status in snapshot.sinks:
-        yield from _histogram(("delivery", status.name), status.delays)
-
-
-def _resolution_delays(snapshot: Snapshot) -> Iterator[Sample]:
-    yield from _histogram((), snapshot.pages.resolved)
-
-
-def _histogram(labels: Labels, delays: Delays) -> Iterator[Sample]:
-    total = 0
-    for bound_s, count in zip((*map(str, delays.bounds_s), "+Inf"), delays.counts, strict=True):
-        total += count
-        yield (*labels, bound_s), total
-    yield (*labels, SUM), delays.sum_s
-    yield (*labels, COUNT), total
-
-
-def _budget_spent(snapshot: Snapshot) -> Iterator[Sample]:
-    """Read what each model has spent, 0 where it had no page, so that its first one is seen as a step."""
-    spent = snapshot.pages.spent
-    for status in snapshot.picture.models:
-        if status.model != DRILL_MODEL:
-            yield (status.model, status.model_version), spent.get((status.model, status.model_version), 0.0)
-
-
-def _kpis(attribute: str) -> Reader[Snapshot]:
-    """Read the KPIs, or an end of their intervals where it is known."""
-    get = attrgetter(attribute)
-
-    def read(snapshot: Snapshot) -> Iterator[Sample]:
-        for kpi in snapshot.picture.kpis:
-            number = float(get(kpi))
-            if not isnan(number):
-                yield (kpi.model, kpi.model_version, kpi.segment, kpi.window, kpi.name), number
-
-    return read
-
-
-def _last_event_s(status: ModelStatus) -> float | None:
-    return status.last_event_s if 0 < status.last_event_s < float("inf") else None
-
-
 # ---- statistics of streams
 
 QUANTILES: Final[Mapping[str, Labels]] = {"p50": ("0.5",), "p95": ("0.95",), "p99": ("0.99",)}
@@ -284,72 +104,6 @@ _MODEL: Final = ("model", "model_version")
 _SOURCE: Final = (*_MODEL, "field", "segment")
 _STREAM: Final = (*_SOURCE, "window")
 _WINDOW: Final = ("segment", "window")
-
-
-def _rows(
-    snapshot: Snapshot, statistics: Iterable[str]
-) -> Iterator[tuple[StatisticTable, Iterable[tuple[StreamKey, float]]]]:
-    """Give the tables of some statistics, each with its streams and their values."""
-    keys = snapshot.picture.keys
-    for table in snapshot.picture.tables:
-        if table.name in statistics:
-            known = ~np.isnan(table.values)
-            rows, values = table.rows[known].tolist(), table.values[known].tolist()
-            yield table, zip(map(keys.__getitem__, rows), values, strict=True)
-
-
-def _every(statistic: str) -> Reader[Snapshot]:
-    """Read one statistic of all streams."""
-
-    def read(snapshot: Snapshot) -> Iterator[Sample]:
-        for table, rows in _rows(snapshot, (statistic,)):
-            window = (table.window,)
-            for key, value in rows:
-                yield key + window, value
-
-    return read
-
-
-def _of_fields(what: tuple[Mapping[str, Labels], Mapping[str, Labels]]) -> Reader[Snapshot]:
-    """Read statistics of fields that have a metric of their own, with what tells them apart in it."""
-    statistics, fields = what
-
-    def read(snapshot: Snapshot) -> Iterator[Sample]:
-        for table, rows in _rows(snapshot, statistics):
-            told = statistics[table.name]
-            for (model, version, field, segment), value in rows:
-                if field in fields:
-                    yield (model, version, *fields[field], segment, table.window, *told), value
-
-    return read
-
-
-def _of_others(statistics: Mapping[str, Labels], but: frozenset[str]) -> Reader[Snapshot]:
-    """Read statistics of fields that have no metric of their own, so that no stream is silently left out."""
-
-    def read(snapshot: Snapshot) -> Iterator[Sample]:
-        for table, rows in _rows(snapshot, statistics):
-            told = (table.window, *statistics[table.name])
-            for key, value in rows:
-                if key[2] not in but:
-                    yield key + told, value
-
-    return read
-
-
-def _burns(snapshot: Snapshot) -> Iterator[Sample]:
-    for own in snapshot.picture.budgets:
-        yield from (((*own[:4], window, own.rule), burn) for window, burn in own.burns.items())
-
-
-def _budgets(value: Callable[[ErrorBudget], float]) -> Reader[Snapshot]:
-    """Read a number of every error budget; NaN, where there were no events, has no sample."""
-
-    def read(snapshot: Snapshot) -> Iterator[Sample]:
-        found = (((*own[:4], own.rule), value(own)) for own in snapshot.picture.budgets)
-        return (sample for sample in found if not math.isnan(sample[1]))
-
-    return read
 
 
 _BUDGET_GAUGES: Final[Mapping[str, tuple[str, Callable[[ErrorBudget], float]]]] = {
@@ -439,7 +193,7 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
     "driftd_consumer_partitions": ("Partitions assigned to this process.", lambda s: len(s.partitions)),
     "driftd_fold_claims": (
         "Of a fold: source partitions whose counts are its own to tell.",
-        _of_fold(lambda half: half.claims),
+        readers.of_fold(lambda half: half.claims),
     ),
     "driftd_unclaimed": (
         "Partitions that a fold has not claimed yet, or courts whose state a judge has not loaded yet.",
@@ -447,7 +201,7 @@ _SELF_GAUGES: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]
     ),
     "driftd_fold_waiting_seconds": (
         "Of a fold: since when not all was claimed, and acknowledged by the topic of deltas, in seconds.",
-        _of_fold(lambda half: half.waiting_s),
+        readers.of_fold(lambda half: half.waiting_s),
     ),
     "driftd_courts": (
         "Of a judge: courts that it owns; over all judges it is scaleout.courts.",
@@ -469,14 +223,6 @@ _GATE: Final[Labels] = ("model", "incumbent", "candidate", "criterion")
 _VERDICTS: Final = {"pass": 1.0, "insufficient": 0.0, "fail": -1.0}
 
 
-def _by_criterion(values: Callable[[GateStatus], Mapping[str, float]]) -> Reader[Snapshot]:
-    return lambda snapshot: (
-        ((gate.model, gate.incumbent, gate.candidate, name), float(value))
-        for gate in snapshot.gates
-        for name, value in values(gate).items()
-    )
-
-
 _SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]]]] = {
     "driftd_join_expired_total": (
         "Requests whose outcomes waited for an inference in vain, for outcomes.ttl_s.",
@@ -494,11 +240,11 @@ _SELF_COUNTERS: Final[Mapping[str, tuple[str, Callable[[Snapshot], float | None]
     ),
     "driftd_fold_posts_total": (
         "Of a fold: messages sent to the topic of deltas.",
-        _of_fold(lambda half: half.posts),
+        readers.of_fold(lambda half: half.posts),
     ),
     "driftd_fold_sent_bytes_total": (
         "Of a fold: bytes sent to the topic of deltas, before compression.",
-        _of_fold(lambda half: half.sent_bytes),
+        readers.of_fold(lambda half: half.sent_bytes),
     ),
     "driftd_commits_total": ("Commits of state and offsets.", lambda s: s.commits),
     "driftd_repeated_records_total": (
@@ -564,7 +310,7 @@ _PARTITION_GAUGES: Final[Mapping[str, tuple[str, Callable[[PartitionStatus], flo
     ),
 }
 
-_COURT_GAUGES: Final[Mapping[str, tuple[str, Callable[[_Court], float | None]]]] = {
+_COURT_GAUGES: Final[Mapping[str, tuple[str, Callable[[readers.CourtSeen], float | None]]]] = {
     "driftd_delta_lag_seconds": (
         "Of a judge: from when the newest deltas of a court were sent, by their fold's clock, to now, in seconds.",
         lambda c: None if c.status.sent_wall_s is None else c.now_s - c.status.sent_wall_s,
@@ -583,7 +329,10 @@ _SINK_GAUGES: Final[Mapping[str, tuple[str, Callable[[SinkStatus], float | None]
 
 _MODEL_GAUGES: Final[Mapping[str, tuple[str, Callable[[ModelStatus], float | None]]]] = {
     "driftd_model_streams": ("Streams watched for the model.", lambda m: m.streams),
-    "driftd_last_event_timestamp_seconds": ("Event time of its newest event, seconds since the epoch.", _last_event_s),
+    "driftd_last_event_timestamp_seconds": (
+        "Event time of its newest event, seconds since the epoch.",
+        readers.last_event_s,
+    ),
     "driftd_learning_progress_ratio": ("How much of the reference is learned, 0 to 1.", lambda m: m.progress),
 }
 
@@ -608,17 +357,17 @@ _FIELD_QUANTILES: Final[Mapping[str, tuple[str, tuple[Mapping[str, Labels], Mapp
 }
 
 FAMILIES: Final[Sequence[Family[Snapshot]]] = (
-    *_families("gauge", (), _one, _SELF_GAUGES),
-    *_families("counter", (), _one, _SELF_COUNTERS),
-    Family("driftd_models", "gauge", "Served model versions, by state.", ("state",), _model_states),
-    *_families("counter", ("topic",), _by_topic, _TOPIC_COUNTERS),
+    *_families("gauge", (), readers.one, _SELF_GAUGES),
+    *_families("counter", (), readers.one, _SELF_COUNTERS),
+    Family("driftd_models", "gauge", "Served model versions, by state.", ("state",), readers.model_states),
+    *_families("counter", ("topic",), readers.by_topic, _TOPIC_COUNTERS),
     Family(
         "driftd_events_counted_total",
         "counter",
         "Events counted, by type: inference, or the kind of an outcome"
         " (label, feedback, override, escalation, evaluation).",
         ("topic", "type"),
-        _by_pair(lambda s: s.picture.counted),
+        readers.by_pair(lambda s: s.picture.counted),
     ),
     Family(
         "driftd_outcomes_total",
@@ -627,37 +376,37 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         " inference had counted as having none), useless (it says nothing that can be used), not_sampled, overflow,"
         " elsewhere (of those that wait in a fold: its inference is in another partition).",
         ("kind", "result"),
-        _by_pair(lambda s: s.picture.join.outcomes),
+        readers.by_pair(lambda s: s.picture.join.outcomes),
     ),
     Family(
         "driftd_events_rejected_total",
         "counter",
         "Events that could not be read or used, by reason.",
         ("topic", "reason"),
-        _rejected,
+        readers.rejected,
     ),
     Family(
         "driftd_overflow_total",
         "counter",
         "Times that something was left out because a limit was reached, by what it was.",
         ("what",),
-        _by_name(lambda s: s.picture.overflow),
+        readers.by_name(lambda s: s.picture.overflow),
     ),
     Family(
         "driftd_source_errors_total",
         "counter",
         "Errors met while reading events, by reason.",
         ("reason",),
-        _by_name(lambda s: s.source_errors),
+        readers.by_name(lambda s: s.source_errors),
     ),
-    *_families("gauge", ("topic", "partition"), _partitions, _PARTITION_GAUGES),
-    *_families("counter", ("topic",), _by_topic, _GAP_COUNTERS),
+    *_families("gauge", ("topic", "partition"), readers.of_partitions, _PARTITION_GAUGES),
+    *_families("counter", ("topic",), readers.by_topic, _GAP_COUNTERS),
     Family(
         "driftd_rebalances_total",
         "counter",
         "Times that partitions changed hands, by what happened here (assigned, revoked, lost).",
         ("kind",),
-        _by_name(lambda s: s.intake.rebalances),
+        readers.by_name(lambda s: s.intake.rebalances),
     ),
     Family(
         "driftd_revoke_duration_seconds",
@@ -666,55 +415,55 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         ("quantile",),
         lambda s: ((("0.99",), s.intake.revoke_s_p99), (("1",), s.intake.revoke_s_max)),
     ),
-    *_families("gauge", ("court",), _courts, _COURT_GAUGES),
+    *_families("gauge", ("court",), readers.of_courts, _COURT_GAUGES),
     Family(
         "driftd_deltas_total",
         "counter",
         "Of a judge: deltas by what became of them (taken, or why they were passed over: old, stale, torn).",
         ("verdict",),
-        _by_name(lambda s: s.picture.half.verdicts),
+        readers.by_name(lambda s: s.picture.half.verdicts),
     ),
     Family(
         "driftd_dead_letters_total",
         "counter",
         "Messages that could not be used and were told to the dead-letter topic, by reason.",
         ("reason",),
-        _by_name(lambda s: s.dead_letters.sent),
+        readers.by_name(lambda s: s.dead_letters.sent),
     ),
     Family(
         "driftd_dead_letter_failures_total",
         "counter",
         "Attempts to tell dead letters that failed, by error; they are repeated.",
         ("error",),
-        _by_name(lambda s: s.dead_letters.failed),
+        readers.by_name(lambda s: s.dead_letters.failed),
     ),
     Family(
         "driftd_breaker_open",
         "gauge",
         "Whether it is held, or tried again, because too many of its messages can't be used: 1 or 0.",
         ("topic", "partition"),
-        _breakers,
+        readers.breakers,
     ),
     Family(
         "driftd_alerts",
         "gauge",
         "Alerts that are pending or firing.",
         ("model", "rule", "severity", "state"),
-        _alert_counts,
+        readers.alert_counts,
     ),
     Family(
         "driftd_alert_firing",
         "gauge",
         "Always 1: one series per firing alert.",
         (*_MODEL, "rule", "field", "segment", "severity"),
-        _firing,
+        readers.firing,
     ),
     Family(
         "driftd_transitions_total",
         "counter",
         "Alerts that changed their state, by the state they went to.",
         ("rule", "state"),
-        _by_pair(lambda s: s.picture.transitions),
+        readers.by_pair(lambda s: s.picture.transitions),
     ),
     Family(
         "driftd_drift_looks_total",
@@ -730,7 +479,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "How long alerts took, in seconds, by stage: from estimated onset to decision in event time (decision), from"
         " there to the clock's time of it (lag), and on to acceptance by each sink (delivery). Drills are left out.",
         ("stage", "sink"),
-        _detection_delays,
+        readers.detection_delays,
     ),
     Family(
         "driftd_resolution_delay_seconds",
@@ -738,7 +487,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "How long alerts lasted that fired and ended, in seconds of event time: from estimated onset to back on the"
         " good side. Drills, and those that nothing watched any more, are left out.",
         (),
-        _resolution_delays,
+        readers.resolution_delays,
     ),
     Family(
         "driftd_gate_verdict",
@@ -746,7 +495,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "What a gate of releases.gates says of a candidate version: 1 pass, -1 fail, 0 insufficient evidence; criterion"
         " `overall` is all together.",
         _GATE,
-        _by_criterion(lambda gate: {name: _VERDICTS[verdict] for name, verdict in gate.verdicts.items()}),
+        readers.by_criterion(lambda gate: {name: _VERDICTS[verdict] for name, verdict in gate.verdicts.items()}),
     ),
     Family(
         "driftd_gate_change",
@@ -754,14 +503,16 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "Change of the incumbent's value to the candidate's, at one mix of traffic: relative, or in points, as the"
         " criterion says.",
         _GATE,
-        _by_criterion(lambda gate: {name: change for name, change in gate.changes.items() if math.isfinite(change)}),
+        readers.by_criterion(
+            lambda gate: {name: change for name, change in gate.changes.items() if math.isfinite(change)}
+        ),
     ),
     Family(
         "driftd_gate_more_events",
         "gauge",
         "Values of the candidate that are likely missing for a verdict.",
         _GATE,
-        _by_criterion(lambda gate: gate.more_events),
+        readers.by_criterion(lambda gate: gate.more_events),
     ),
     Family(
         "driftd_gate_score",
@@ -776,37 +527,37 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "Alerts that began to fire within the last budget period, over the false alarms allowed in it; 1 is all of it."
         " True alarms count too: only people can tell them apart. Drills do not.",
         _MODEL,
-        _budget_spent,
+        readers.budget_spent,
     ),
-    *_families("gauge", ("sink",), _sinks, _SINK_GAUGES),
+    *_families("gauge", ("sink",), readers.of_sinks, _SINK_GAUGES),
     Family(
         "driftd_sink_delivered_total",
         "counter",
         "Notices that a sink has accepted.",
         ("sink",),
-        _sinks(lambda k: k.delivered),
+        readers.of_sinks(lambda k: k.delivered),
     ),
     Family(
         "driftd_sink_failed_total",
         "counter",
         "Attempts to deliver that failed, by reason.",
         ("sink", "reason"),
-        _sink_failures,
+        readers.sink_failures,
     ),
     Family(
         "driftd_schema_changes_total",
         "counter",
         "Changes of the fields of a model's events, by change (new, type, unsupported).",
         ("model", "change"),
-        _by_pair(lambda s: s.picture.schema_changes),
+        readers.by_pair(lambda s: s.picture.schema_changes),
     ),
-    *_families("gauge", _MODEL, _models, _MODEL_GAUGES),
+    *_families("gauge", _MODEL, readers.of_models, _MODEL_GAUGES),
     Family(
         "driftd_model_events_total",
         "counter",
         "Inference events counted for the model.",
         _MODEL,
-        _models(lambda m: m.events),
+        readers.of_models(lambda m: m.events),
     ),
     Family(
         "driftd_config_info",
@@ -821,7 +572,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "gauge",
         "Always 1: the identity of the reference that the model is judged against, and where that comes from.",
         (*_MODEL, "reference", *Lineage._fields),
-        _references,
+        readers.references,
     ),
     Family(
         "driftd_anomaly_score",
@@ -838,7 +589,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
             f"{what} of models that have outcomes (docs/kpis.md), in the KPI's unit. segment is name=value, or the name"
             " alone for a KPI that compares its values. Absent while it is not known.",
             (*_MODEL, "segment", "window", "kpi"),
-            _kpis(end.lstrip("_") or "value"),
+            readers.kpis(end.lstrip("_") or "value"),
         )
         for end, what in (
             ("", "KPIs"),
@@ -851,7 +602,7 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "gauge",
         "Values that a KPI rests on.",
         (*_MODEL, "segment", "window", "kpi"),
-        _kpis("samples"),
+        readers.kpis("samples"),
     ),
     Family(
         "driftd_failure_mode_ratio",
@@ -865,46 +616,46 @@ FAMILIES: Final[Sequence[Family[Snapshot]]] = (
         "gauge",
         "How many times faster than its objective allows a rule's error budget is used up; 1 lasts exactly the period.",
         (*_STREAM, "rule"),
-        _burns,
+        readers.burns,
     ),
-    *_families("gauge", (*_SOURCE, "rule"), _budgets, _BUDGET_GAUGES),
-    *_families("gauge", (*_MODEL, *_WINDOW), _of_fields, _FIELD_GAUGES),
-    *_families("summary", (*_MODEL, *_WINDOW, "quantile"), _of_fields, _FIELD_QUANTILES),
+    *_families("gauge", (*_SOURCE, "rule"), readers.of_budgets, _BUDGET_GAUGES),
+    *_families("gauge", (*_MODEL, *_WINDOW), readers.of_fields, _FIELD_GAUGES),
+    *_families("summary", (*_MODEL, *_WINDOW, "quantile"), readers.of_fields, _FIELD_QUANTILES),
     Family(
         "driftd_tokens_mean",
         "gauge",
         "Mean of tokens per event, within 1 %, by direction (in, out).",
         (*_MODEL, "direction", *_WINDOW),
-        _of_fields((MEAN, TOKENS)),
+        readers.of_fields((MEAN, TOKENS)),
     ),
     Family(
         "driftd_tokens_quantile",
         "summary",
         "Tokens per event, within 1 %, by direction (in, out); not to be averaged.",
         (*_MODEL, "direction", *_WINDOW, "quantile"),
-        _of_fields((QUANTILES, TOKENS)),
+        readers.of_fields((QUANTILES, TOKENS)),
     ),
-    *_families("gauge", _STREAM, _every, STREAM_STATISTICS),
+    *_families("gauge", _STREAM, readers.of_streams, STREAM_STATISTICS),
     Family(
         "driftd_stream_yes_ratio",
         "gauge",
         "Share of yes among yes and no, 0 to 1, of fields without a metric of their own.",
         _STREAM,
-        _of_others(YES_RATE, FLAGS),
+        readers.of_others(YES_RATE, FLAGS),
     ),
     Family(
         "driftd_stream_mean",
         "gauge",
         "Mean in the field's unit, of fields without a metric of their own.",
         _STREAM,
-        _of_others(MEAN, AMOUNTS),
+        readers.of_others(MEAN, AMOUNTS),
     ),
     Family(
         "driftd_stream_quantile",
         "summary",
         "Quantile in the field's unit, of fields without a metric of their own; not to be averaged.",
         (*_STREAM, "quantile"),
-        _of_others(QUANTILES, AMOUNTS),
+        readers.of_others(QUANTILES, AMOUNTS),
     ),
 )
 """What is read from a snapshot, most important first: where series run out, the last are left out."""

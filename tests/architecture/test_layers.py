@@ -112,6 +112,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "lines": WHOLE,
     "onsets": WHOLE,
     "metrics": WHOLE,
+    "metric_readers": WHOLE,
     "pictures": WHOLE,
     "scorecard": WHOLE,
     "pipeline": WHOLE,
