@@ -30,6 +30,8 @@ _LOG: Final = "(?:[0-9]{1,18},){3}[0-9]{1,18}"
 _TEXT: Final = re.compile(f"driftd3:([0-9]{{1,18}}):({_LOG}(?:;{_LOG})+)", re.ASCII)
 TICK_S: Final = 0.5
 """What was written within it is read one log after the other."""
+WAITING_BYTES_MAX: Final = 4 << 20
+"""Of one log: in live traffic some waits for the end of a tick, in a backlog for the other logs to come as far."""
 POINTS_MAX: Final = 4_096
 """Of a path. Beyond it every second one of those goes of which no more is asked than what lies before a position."""
 
@@ -213,6 +215,10 @@ class Braid:
     def waits(self, log: int) -> bool:
         """Tell whether messages of a log wait."""
         return bool(self._queues[log])
+
+    def is_full(self, log: int) -> bool:
+        """Tell whether so much of a log waits that it is better not read on."""
+        return sum(len(value or b"") for piece in self._queues[log] for value in piece.values) >= WAITING_BYTES_MAX
 
     def put(self, log: int, piece: Piece) -> None:
         """Take in what was read of a log."""

@@ -52,7 +52,7 @@ class BraidedFold(FoldHouse):
     def ahead(self) -> Sequence[TopicPartition]:
         """Give the partitions that are better not read on for now."""
         full = [source for each in super().ahead() for source in self._braids.sources(each)]
-        return list(dict.fromkeys([*full, *self._braids.waiting()]))
+        return list(dict.fromkeys([*full, *self._braids.ahead()]))
 
     def _take(self, batch: Batch, now_s: float) -> Step:
         assert not len(batch), "what is read goes to the braids first"

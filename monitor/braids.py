@@ -110,13 +110,13 @@ class Braids:
         counts = self._terms.texts.partitions()
         return {self._name: counts[self._terms.topics[0]]} if self._terms.topics[0] in counts else {}
 
-    def waiting(self) -> list[TopicPartition]:
-        """Give the partitions of which messages wait for their turn."""
+    def ahead(self) -> list[TopicPartition]:
+        """Give the partitions of which so much waits for its turn that they are better not read on."""
         return [
             source
             for each, braid in self._braids.items()
             for at, source in enumerate(self.sources(each))
-            if braid.waits(at)
+            if braid.is_full(at)
         ]
 
     def idle(self, idle: Iterable[TopicPartition]) -> list[TopicPartition]:

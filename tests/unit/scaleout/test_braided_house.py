@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from monitor import braid
 from monitor.domain import Batch, Gap, TopicPartition
 from monitor.errors import SourceError
 from monitor.fold_house import FLUSH_S
@@ -56,10 +57,22 @@ def test_what_can_not_be_used_is_told_with_its_own_topic_and_offset() -> None:
 
     found = [each for step in steps for each in rejected(step)]
     assert [(ASKED, 1, 1_000), (TOLD, 0, 2_000), (TOLD, 2, 2_000)] == found  # what comes after waits for its turn
-    assert [ASKED] == list(owner.house.ahead())
     owner.logs.values[TOLD] = [b"x"] * 3  # nothing more is there
     assert [(ASKED, 2, 3_000)] == rejected(owner.house.idle((), 0.0, NOW_S))
-    assert [] == list(owner.house.ahead())
+
+
+def test_topic_of_which_much_waits_for_the_other_is_not_read_on_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(braid, "WAITING_BYTES_MAX", 10)
+    owner = member(Broker(1), ends=9)
+    owner.flush(NOW_S)
+    seen = []
+    for count in (2, 1):
+        give(owner, ASKED, [b"junk"] * count)
+        seen.append(list(owner.house.ahead()))
+    owner.logs.values[TOLD] = []
+    owner.flush(NOW_S)
+
+    assert [[], [ASKED], []] == [*seen, list(owner.house.ahead())]
 
 
 def test_letter_that_nobody_has_is_read_again_and_what_it_lies_among_is_not_counted_again() -> None:
