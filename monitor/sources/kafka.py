@@ -83,7 +83,7 @@ class KafkaSource:
         """Give up to batch_records_max messages; waits at most timeout_s for them, longer where brokers are asked."""
         self._settle()
         messages = self._consume(timeout_s)
-        if self._ends.has_to_rejoin():
+        if self._ends.has_to_rejoin() or self._is_out():
             self.rejoin()
         batch, lasts = self._batches.batch(messages, self._assignment.running)
         if self._beyond:  # after the batch, which may hold what came before the place where the log ends
@@ -99,6 +99,13 @@ class KafkaSource:
             is_quiet = not self._on_hold  # the ends of partitions that are held come from probes alone
             self._contact.probe(self.consumer(), self._assignment.ours, self._terms.topics[0], is_quiet=is_quiet)
         return batch
+
+    def _is_out(self) -> bool:
+        if not self._ends.is_out(self._contact.met_s):
+            return False
+        self._errors["out_of_group"] += 1
+        self._report("out_of_group", "the client lost its partitions and was given none since", "it joins anew")
+        return True
 
     def rejoin(self) -> None:
         """Leave the group, or be missed in it later, and join as another member; what is ours is told anew."""
@@ -206,6 +213,7 @@ class KafkaSource:
 
     def _on_lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._give_up(consumer, partitions, "lost")
+        self._ends.lost()
 
     def _give_up(self, consumer: Consumer, partitions: list[KafkaPartition], kind: str) -> None:
         """Forget partitions but for their positions. Nothing is committed: what was durable has been, at `saved`."""

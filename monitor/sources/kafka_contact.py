@@ -35,7 +35,9 @@ class Contact:
     def __init__(self, clock: Callable[[], float], outage_s_max: float) -> None:
         self._clock = clock
         self._outage_s_max = outage_s_max
-        self._heard_s = self._met_s = self._probed_s = clock()
+        self._heard_s = self._probed_s = clock()
+        self.met_s = clock()
+        """When any broker has answered anything last."""
         self.back_s = -inf
         """When they were heard again after they had been away."""
         self._failed = 0
@@ -97,7 +99,7 @@ class Contact:
             except KafkaException:
                 self._ask_anyone(consumer, topic)
         elif self._ask_anyone(consumer, topic):
-            self.heard(self._met_s)
+            self.heard(self.met_s)
 
     def look_after(self, consumer: Consumer, silent: Collection[TopicPartition]) -> None:
         """Ask, once in PROBE_S, for the ends of partitions that give nothing while others do.
@@ -133,13 +135,13 @@ class Contact:
         return True
 
     def _met(self, now_s: float) -> None:
-        self._met_s = now_s
+        self.met_s = now_s
         self._failed = 0
 
     def _miss(self) -> None:
         """Count that nobody answered, and end an outage that lasts too long."""
         self._failed += 1
-        lasted_s = self._clock() - self._met_s
+        lasted_s = self._clock() - self.met_s
         if self._outage_s_max and lasted_s > self._outage_s_max and self._failed >= PROBES_MIN:
             raise SourceError(
                 f"kafka: no broker has answered for {lasted_s:.0f} s (kafka.outage_s_max is {self._outage_s_max:g}):"

@@ -86,3 +86,30 @@ def test_member_again_it_may_be_failed_as_long_anew() -> None:
             ends.meet(fatal(GONE))
             assert ends.has_to_rejoin()
         ends.assigned()
+
+
+def test_who_lost_its_partitions_and_is_given_none_joins_anew_ever_more_seldom() -> None:
+    clock = Clock()
+    ends = Ends(clock, 600.0)
+    ends.lost()
+    began_s, when_s = clock.now_s, []
+    for _ in range(400):
+        clock.now_s += 0.5
+        if ends.is_out(met_s=clock.now_s):
+            when_s.append(clock.now_s - began_s)
+
+    assert [6.0, 18.0, 42.0, 90.0, 150.0] == when_s
+
+
+def test_while_brokers_are_away_or_once_it_is_given_some_it_waits() -> None:
+    clock = Clock()
+    ends = Ends(clock, 600.0)
+    ends.lost()
+    clock.now_s += 100.0
+
+    assert not ends.is_out(met_s=99.0)
+    ends.assigned()
+    assert not ends.is_out(met_s=clock.now_s)
+    ends.lost()
+    clock.now_s += 5.9
+    assert not ends.is_out(met_s=clock.now_s)
