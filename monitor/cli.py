@@ -130,8 +130,8 @@ def check(
         build.check_kafka(settings)
         assembly.app(settings, Board())
         on_brokers = check_topics(settings) if topics else None
-        partitions = sum(on_brokers.partitions.values()) if on_brokers else None
-        found = report(settings, build.references(settings), traffic, partitions or None)
+        shares = on_brokers.shares if on_brokers else None
+        found = report(settings, build.references(settings), traffic, shares or None)
         if as_json:
             typer.echo(json.dumps({**found.to_dict(), "brokers": on_brokers and on_brokers.to_dict()}))
         else:

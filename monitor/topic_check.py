@@ -17,10 +17,17 @@ from monitor.relay.topics import Names, Wanted, of_events, problems, wanted
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """partitions: of the topics of events that are there. problems: each with its cure."""
+    """partitions: of the topics of events that are there. problems: each with its cure. is_braided: see build."""
 
     partitions: dict[str, int]
     problems: Sequence[str]
+    is_braided: bool = False
+
+    @property
+    def shares(self) -> int:
+        """Give in how many parts folds can share the events: of topics read as one, those of one."""
+        counts = self.partitions.values()
+        return min(counts, default=0) if self.is_braided else sum(counts)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it for programs."""
@@ -66,7 +73,7 @@ def check_topics(settings: Settings) -> TopicReport:
         if not error.is_fatal:
             raise
         found.append(str(error))
-    return TopicReport(partitions, found)
+    return TopicReport(partitions, found, build.is_braided(settings))
 
 
 def _unlike(partitions: Mapping[str, int]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from monitor.domain import Batch, Gap, TopicPartition
 from monitor.errors import SourceError
 from monitor.fold_house import FLUSH_S
 from monitor.intake import Origin
+from monitor.topic_check import TopicReport
 from tests.unit.scaleout.braided import BraidedMember, Logs
 from tests.unit.scaleout.joined import NOW_S, Broker, traffic
 from tests.unit.scaleout.test_joined import terms_of
@@ -152,3 +153,8 @@ def test_what_was_lost_of_a_topic_is_no_part_of_any_stretch() -> None:
         owner.flush(NOW_S + 2 * number * FLUSH_S)
 
     assert (2, "2,2,2,0;103,103,103,0") == (broker.committed[ASKED][0], broker.committed[ASKED][1].split(":")[-1])
+
+
+@pytest.mark.parametrize(("is_braided", "shares"), [(False, 6), (True, 3)])
+def test_topics_that_are_read_as_one_can_be_shared_as_one(*, is_braided: bool, shares: int) -> None:
+    assert shares == TopicReport({"t": 3, "told": 3}, [], is_braided).shares
