@@ -44,11 +44,12 @@ class Group:
         batch_records_max: int = 500,
         on_gap: Literal["fail", "accept-gap"] = "fail",
         topic_ids: Mapping[str, str] | None = None,
+        followers: tuple[str, ...] = (),
     ) -> Member:
         """Give a member. options: of librdkafka, with _ for each dot."""
         all_options = options_of(self.servers, self.topic, **(options or {}))
         more: dict[str, Any] = {"batch_records_max": batch_records_max, "on_gap": on_gap, "topic_ids": topic_ids}
-        member = Member(all_options, self.topic, stored=stored, **more)
+        member = Member(all_options, self.topic, stored=stored, followers=followers, **more)
         self._members.append(member)
         return member
 
@@ -176,6 +177,36 @@ class TestNames:
 
         assert [] == first.doubles()
         assert dict.fromkeys(group.places, 100) == first.source.positions()
+
+
+class TestFollowers:
+    @PROTOCOLS
+    def test_partitions_of_other_topics_go_with_those_of_the_first(
+        self, kafka_real: Kafka, group: Group, protocol: str
+    ) -> None:
+        told = f"{group.topic}-told"
+        kafka_real.create_topic(told, 2)
+        options = {"group_protocol": protocol}
+        first = group(options=options, followers=(told,))
+        for topic in (group.topic, told):
+            produce(group.servers, topic, numbered(20, 2))
+        first.read(80)
+        alone = set(first.source.assigned() or ())
+        second = group(options=options, followers=(told,))
+
+        def is_shared() -> bool:
+            first.poll(0.0)
+            return len(second.source.assigned() or ()) == 2 and len(first.source.assigned() or ()) == 2
+
+        second.until(is_shared, "a share")
+        for topic in (group.topic, told):
+            produce(group.servers, topic, numbered(10, 2))
+        first.read(100)
+        (own,) = {each.partition for each in second.source.assigned() or ()}
+
+        assert {TopicPartition(topic, number) for topic in (group.topic, told) for number in (0, 1)} == alone
+        assert [(group.topic, own), (told, own)] == sorted(second.source.assigned() or ())
+        assert [] == first.doubles()
 
 
 class TestGaps:

@@ -60,9 +60,12 @@ class Member:
         outage_s_max: float = 600.0,
         topic_ids: Mapping[str, str] | None = None,
         positions: Literal["kept", "ours", "group"] = "kept",
+        followers: tuple[str, ...] = (),
     ) -> None:
         self.told = Told()
-        terms = KafkaTerms(topics, options, batch_records_max, 0.5, on_gap, outage_s_max, positions)
+        terms = KafkaTerms(
+            (*topics, *followers), options, batch_records_max, 0.5, on_gap, outage_s_max, positions, followers=followers
+        )
         self.source = KafkaSource(terms, clock, self.told)
         self.values: dict[TopicPartition, list[bytes | None]] = {}
         self.offsets: dict[TopicPartition, list[int]] = {}
