@@ -217,7 +217,11 @@ class Braids:
         """See Ledger."""
         untold = self._terms.untold()
         marks = {each: self._marks(each, entry, untold) for each, entry in entries.items()}
-        texts = {self.sources(each)[0]: (found.start[0], found.to_text()) for each, found in marks.items()}
+        texts: dict[TopicPartition, tuple[int, str]] = {}
+        for each, found in marks.items():
+            whole, *others = self.sources(each)
+            texts[whole] = (found.start[0], found.to_text())
+            texts |= {source: (at, "") for source, at in zip(others, found.start[1:], strict=True)}  # for people to see
         if not self._terms.texts.commit_texts(texts):
             return False
         for each in entries:

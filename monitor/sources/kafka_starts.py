@@ -133,7 +133,7 @@ class Starts:
         fresh = [each for each in unknown if each not in self.positions]
         self._count(consumer, {each.topic for each in fresh})
         if fresh and self._terms.asks_group:
-            asked = {self._with_whom(each) for each in fresh}
+            asked = {*fresh, *map(self._with_whom, fresh)}
             committed = consumer.committed([KafkaPartition(*each) for each in sorted(asked)], self._ask_s)
             if self._terms.starts_at is None:
                 self.positions |= answers(committed)
@@ -168,6 +168,8 @@ class Starts:
             whole = self._with_whom(each)
             number = 1 + terms.followers.index(each.topic) if each.topic in terms.followers else 0
             start = starts_at(offsets[whole], texts[whole], number) if whole in offsets else None
+            if start is None and each in offsets:  # by somebody who does not read them as one
+                start = offsets[each], offsets[each]
             if start is not None:
                 starts[each] = start
         lows = log_offsets(consumer, list(starts), OFFSET_BEGINNING, self._ask_s) if starts else {}

@@ -97,6 +97,16 @@ def test_follower_starts_by_what_is_committed_with_the_first_topic() -> None:
     assert {FIRST: 40, told: 2} == found
 
 
+def test_follower_that_was_read_apart_before_goes_on_where_it_was() -> None:
+    told = TopicPartition("told", FIRST.partition)
+    terms = StartTerms(starts_at=partial(braids.starts_at, before=7, topics=2), leader=FIRST.topic, followers=("told",))
+    held = Starts(terms, lambda _: None)
+
+    found = held.settle(cast("Consumer", Group("", {FIRST: 0, told: 0})), [FIRST, told], lambda: 0.0)
+
+    assert {FIRST: 93, told: 100} == found
+
+
 def test_where_nobody_tells_how_far_back_there_are_messages_it_waits() -> None:
     """To begin at what is committed would lose what may be joined."""
     held = Starts(StartTerms(starts_at=partial(starts_at, before=7)), lambda _: None)
