@@ -201,6 +201,7 @@ class TestAlertmanager:
                 _offer(delivery, _now(FIRING))
                 managers[1].wait_for_alerts(1, timeout_s=5.0)
                 _wait_until(lambda: delivery.status()[0].failed.get("unreachable", 0) >= 1)
+                _wait_until(lambda: delivery.status()[1].delivered == 1)  # it has it before it is noted here
                 down, up = delivery.status()
                 assert (down.queued, down.is_healthy) == (1, False)
                 assert (up.queued, up.is_healthy, up.delivered) == (0, True, 1)
