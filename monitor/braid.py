@@ -32,6 +32,8 @@ TICK_S: Final = 0.5
 """What was written within it is read one log after the other."""
 WAITING_BYTES_MAX: Final = 4 << 20
 """Of one log: in live traffic some waits for the end of a tick, in a backlog for the other logs to come as far."""
+ENDLESS: Final = 2**62
+"""Beyond any offset."""
 POINTS_MAX: Final = 4_096
 """Of a path. Beyond it every second one of those goes of which no more is asked than what lies before a position."""
 
@@ -262,9 +264,8 @@ class Braid:
             return
         assert self.path is not None
         while (turn := self._next(is_at_end)) is not None:
-            log, tick = turn
+            log, end, tick = turn
             queue, here = self._queues[log], self.path.end
-            end = self._end_of(log)
             if queue[0].first >= end:  # nothing is left up to there
                 self.path.go(log, end)
                 continue
@@ -287,24 +288,21 @@ class Braid:
         limit = self._marks.limit
         return (limit, True) if any(at < end for at, end in zip(here, limit, strict=True)) else (None, False)
 
-    def _end_of(self, log: int) -> int:
-        target, _ = self._stage()
-        return 2**62 if target is None else target[log]
-
-    def _next(self, is_at_end: Callable[[int], bool]) -> tuple[int, float] | None:
-        """Give the log that is read next, and up to which tick; None if what comes next is not there yet."""
+    def _next(self, is_at_end: Callable[[int], bool]) -> tuple[int, int, float] | None:
+        """Give the log that is read next, and up to which offset and tick; None if what comes next is not there yet."""
         assert self.path is not None
         target, is_in_turn = self._stage()
         here = self.path.end
         left = [log for log in range(len(here)) if target is None or here[log] < target[log]]
         if is_in_turn:
-            return (left[0], np.inf) if self._queues[left[0]] else None
+            return (left[0], target[left[0]], np.inf) if target is not None and self._queues[left[0]] else None
         ready = [log for log in reversed(left) if self._queues[log]]
         if not ready:
             return None
         log = min(ready, key=lambda each: self._queues[each][0].tick)
         upto = min((self._due(other, log, is_at_end) for other in left if other != log), default=np.inf)
-        return (log, upto) if self._queues[log][0].tick <= upto else None
+        end = ENDLESS if target is None else target[log]
+        return (log, end, upto) if self._queues[log][0].tick <= upto else None
 
     def _due(self, other: int, log: int, is_at_end: Callable[[int], bool]) -> float:
         """Give up to which tick one log may be read by what is known of another."""

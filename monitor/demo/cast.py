@@ -20,8 +20,6 @@ from monitor.deltas import court_of
 from monitor.errors import DriftdError
 
 READY_S: Final = 90.0
-SESSION_MS: Final = 6_000
-"""The shortest that brokers allow: so soon is one missed that was killed."""
 COURTS: Final = 4
 TOPICS: Final[Mapping[str, int]] = {"driftd.deltas": COURTS, "driftd.layouts": 1, "driftd.state": COURTS}
 AHEAD_S: Final = 3.0
@@ -141,8 +139,7 @@ def alone(settings: Mapping[str, Any], folder: Path, port: int) -> Iterator[Cast
 @contextmanager
 def scaled(settings: Mapping[str, Any], folder: Path, port: int) -> Iterator[Cast]:
     """Run two folds and two judges on the topics of TOPICS. port: of the first judge, 0 takes a free one."""
-    kafka = {**settings["kafka"], "librdkafka": {"session.timeout.ms": SESSION_MS}}
-    own = {**settings, "kafka": kafka, "scaleout": {"courts": COURTS, "replicas": 1}}
+    own = {**settings, "scaleout": {"courts": COURTS, "replicas": 1}}
     roles = [(f"{role} {number}", role) for role in ("judge", "fold") for number in (1, 2)]
     wanted = [(title, role, 0 if at else port, own) for at, (title, role) in enumerate(roles)]
     with _running(wanted, folder) as actors:

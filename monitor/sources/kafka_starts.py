@@ -31,7 +31,7 @@ class StartTerms:
     """How to start.
 
     start: where a group without offsets begins. on_gap: what to do where the log lacks the next message. asks_group:
-    whether what the group has committed says where to start. starts_at, topics, followers: see KafkaTerms.
+    whether what the group has committed says where to start. starts_at, followers: see KafkaTerms. leader: theirs.
     """
 
     start: Literal["latest", "earliest"] = "latest"

@@ -12,7 +12,7 @@ from monitor.join.joiner import MARKED
 from tests.unit.scaleout.braided import BraidedCluster
 from tests.unit.scaleout.joined import traffic
 from tests.unit.scaleout.test_halves import counts_of
-from tests.unit.scaleout.test_joined import in_one, joined, references_of_traffic, terms_of
+from tests.unit.scaleout.test_joined import compare_with_one, in_one, joined, references_of_traffic, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,16 +27,10 @@ def references() -> Sequence[Reference]:
 
 @pytest.mark.parametrize(("seed", "hurt"), [(1, 0.0), (2, 0.03), (3, 0.03)])
 def test_counts_and_alerts_are_those_of_one_process(references: Sequence[Reference], seed: int, hurt: float) -> None:
-    messages, terms = traffic(50.0, 8.0, seed), terms_of()
-    whole, alone = in_one(terms, references, messages)
-    cluster = BraidedCluster(terms, references, random.Random(seed), hurt=hurt)
+    cluster = BraidedCluster(terms_of(), references, random.Random(seed), hurt=hurt)
 
-    cluster.run(messages)
+    compare_with_one(cluster, seed)
 
-    assert joined(whole)["label", "joined"] > 150
-    assert joined(whole) == joined(*cluster.judges)
-    assert counts_of([whole]) == counts_of(cluster.judges)
-    assert sorted(alone, key=str) == sorted(cluster.told, key=str)
     assert not hurt or (min(cluster.done.values()) > 3 and cluster.again > 10)
 
 

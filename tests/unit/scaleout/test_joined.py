@@ -74,9 +74,12 @@ def joined(*courts: Court) -> Counter[tuple[str, str]]:
 
 
 def compare(references: Sequence[Reference], seed: int, terms: PipelineTerms, hurt: float) -> JoinedCluster:
+    return compare_with_one(JoinedCluster(terms, references, random.Random(seed), hurt=hurt), seed)
+
+
+def compare_with_one(cluster: JoinedCluster, seed: int) -> JoinedCluster:
     messages = traffic(50.0, 8.0, seed)
-    whole, alone = in_one(terms, references, messages)
-    cluster = JoinedCluster(terms, references, random.Random(seed), hurt=hurt)
+    whole, alone = in_one(cluster.terms, cluster.references, messages)
 
     cluster.run(messages)
 
