@@ -243,9 +243,14 @@ class Drifts:
         return True
 
     def _note(self, watch: Watch, row: int, measured: Measured) -> None:
-        """Take in what was measured of an alerted stream: its way back, and when to measure again."""
-        watch.back[row] = measured.way_back()
+        """Take in what was measured of an alerted stream: its way back, and when to measure again.
+
+        The way back is from the change alone: once its odds are beyond the age of the change, what came since is
+        likely to be of the return, and would hide in it. Odds stay valid, as each factor is known before its values.
+        """
         age_s = measured.at_s - measured.since_s
+        if watch.returned[row] <= age_s:
+            watch.back[row] = measured.way_back()
         watch.next_s[row] = measured.at_s + float(np.clip(PATIENCE * age_s, *MEASURED_EVERY_S))
 
     # ---- those alerted
