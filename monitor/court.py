@@ -31,7 +31,8 @@ from monitor.domain import (
     Transition,
 )
 from monitor.duplicates import Duplicates
-from monitor.fold import Folder, Hits, Part
+from monitor.fold import Folder, Part
+from monitor.hits import Hits
 from monitor.join.joiner import Joiner
 from monitor.join.pending import Pending
 from monitor.joining import Joining, label_kind

@@ -21,8 +21,9 @@ from monitor.delta_join import LOOKS_MAX, DeltaJoin, SourceJoin
 from monitor.deltas import Counters, Delta, Forwarded, UserSlice, court_of
 from monitor.domain import Batch, BoolArray, FloatArray, IntArray, Rejection, TopicPartition
 from monitor.duplicates import Duplicates
-from monitor.fold import Folder, Hits, Part
+from monitor.fold import Folder, Part
 from monitor.fold_sources import Places, Source, size_of
+from monitor.hits import Hits
 from monitor.join.joined import Row
 from monitor.layouts import Layout
 from monitor.numbered import Numbered

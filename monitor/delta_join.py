@@ -19,7 +19,8 @@ from monitor.closed_table import ClosedTable
 from monitor.decode import Columns, Outcomes
 from monitor.deltas import Cohort, Paired, court_of
 from monitor.domain import IntArray, TopicPartition
-from monitor.fold import Folder, Hits, Part
+from monitor.fold import Folder, Part
+from monitor.hits import Hits
 from monitor.join.cohorts import Cohorts
 from monitor.join.joined import Row, columns_of
 from monitor.join.joiner import Joiner

@@ -27,7 +27,6 @@ from monitor.bins import (
     NULLS,
     UNCHECKED,
     VALUES_WIDTH,
-    WIDTHS,
     WRONG_TYPE,
     YES,
     Arena,
@@ -35,9 +34,12 @@ from monitor.bins import (
     numeric_bin,
 )
 from monitor.categories import Categories
-from monitor.decode.lanes import Lane, LaneFeatures, as_mapping, lane_of
+from monitor.decode.base import Features, as_mapping, some_of
+from monitor.decode.blocks import block_of
+from monitor.decode.lanes import Lane, LaneFeatures
 from monitor.domain import IntArray, Kind
 from monitor.fields import FIELDS, VOLUME, fixed_kind
+from monitor.hits import Hits, hits_of, hits_of_numbers, lanes_of
 from monitor.kept import Moves, Section, State
 from monitor.numbers import numbers_of, plain_columns, spread
 from monitor.probes import PROBE_VALUES, Probes, place_grid
@@ -52,19 +54,10 @@ GRID_VALUES_MIN: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
-    """Values as counted: flat bins (row * width + bin) of one arena, and each one's event in the batch; shape (n,)."""
-
-    arena: Arena
-    flat: IntArray
-    events: IntArray
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """The events of a batch that are folded together. scopes, panes: shape (n,). events: their places in the batch."""
 
-    features: Sequence[Mapping[str, Any] | LaneFeatures]
+    features: Sequence[Features]
     fields: Mapping[str, Sequence[Any]]
     scopes: IntArray
     panes: IntArray
@@ -74,8 +67,7 @@ class Part:
         """Give some of the events, in other scopes."""
         at = chosen.tolist()
         fields = {name: [column[i] for i in at] for name, column in self.fields.items()}
-        features = [self.features[i] for i in at] if self.features else ()
-        return Part(features, fields, scopes, self.panes[chosen], self.events[chosen])
+        return Part(some_of(self.features, chosen), fields, scopes, self.panes[chosen], self.events[chosen])
 
 
 class Folder:
@@ -159,9 +151,9 @@ class Folder:
             yield from self._fold_field(part, name, column)
         for name, rows in self._table.absent_fields(part.fields, part.scopes):
             arena = ARENA_OF[FIELDS.get(name, Kind.NUMERIC)]
-            yield _hits(arena, rows, np.full(len(rows), NULLS[arena]), part.events)
+            yield hits_of(arena, rows, np.full(len(rows), NULLS[arena]), part.events)
         rows = self._table.field_rows(VOLUME, None, part.scopes)
-        yield _hits(Arena.FLAGS, rows, np.zeros(len(rows), dtype=np.int64), part.events)
+        yield hits_of(Arena.FLAGS, rows, np.zeros(len(rows), dtype=np.int64), part.events)
 
     def _fold_features(self, part: Part) -> Iterator[Hits]:
         """Count features, in runs that begin where an event brings new ones: what it lacks is null from there on."""
@@ -174,19 +166,14 @@ class Folder:
     def _fold_run(self, part: Part, start: int) -> tuple[int, list[Hits]]:
         """Count from `start` to before the next event that brings new features; give where that is."""
         table, hits = self._table, []
-        features = part.features
-        loose = np.ones(len(features), dtype=bool)
+        loose = np.ones(len(part.features), dtype=bool)
         loose[:start] = False
         lanes: list[tuple[Lane, IntArray]] = []
-        kinds = set(map(type, features))
-        for kind in kinds:
-            if issubclass(kind, LaneFeatures):
-                lane = lane_of(kind)
-                own = loose if len(kinds) == 1 else np.array([type(f) is kind for f in features], dtype=bool) & loose
-                at = np.flatnonzero(own)
-                at = at[table.lane_table(lane, part.scopes[at]).is_known[part.scopes[at]]]
-                loose[at] = False
-                lanes.append((lane, at))
+        for lane, is_own in lanes_of(part.features):
+            at = np.flatnonzero(loose if is_own is None else is_own & loose)
+            at = at[table.lane_table(lane, part.scopes[at]).is_known[part.scopes[at]]]
+            loose[at] = False
+            lanes.append((lane, at))
         stop = self._next_new(part, np.flatnonzero(loose), start)
         for lane, at in lanes:
             hits += self._fold_lane(part, lane, at[at < stop])
@@ -216,13 +203,22 @@ class Folder:
         if not at.size:
             return []
         table = self._table.lane_table(lane, part.scopes[at])
-        features = part.features if len(at) == len(part.features) else [part.features[i] for i in at.tolist()]
-        columns = list(zip(*map(astuple, cast("Sequence[LaneFeatures]", features)), strict=True))
+        features = part.features if len(at) == len(part.features) else some_of(part.features, at)
+        block = block_of(features)
         scopes, events = part.scopes[at], part.events[at]
-        hits = [self._fold_lane_numbers(table, columns[: len(lane.numbers)], part, at)] if lane.numbers else []
-        for number, column in enumerate(columns[len(lane.numbers) :]):
-            flat = table.names[scopes, number] * VALUES_WIDTH + table.texts[number].bins(column, scopes)
-            hits.append(Hits(Arena.VALUES, flat, events))
+        hits = []
+        if block is not None:
+            if lane.numbers:
+                hits.append(hits_of_numbers(table, block.numbers, scopes, events))
+            bins = [text.bins_of_column(own, scopes) for text, own in zip(table.texts, block.names, strict=True)]
+        else:
+            columns = list(zip(*map(astuple, cast("Sequence[LaneFeatures]", features)), strict=True))
+            split = len(lane.numbers)
+            if lane.numbers:
+                hits.append(self._fold_lane_numbers(table, columns[:split], part, at))
+            bins = [text.bins(own, scopes) for text, own in zip(table.texts, columns[split:], strict=True)]
+        for number, own in enumerate(bins):
+            hits.append(Hits(Arena.VALUES, table.names[scopes, number] * VALUES_WIDTH + own, events))
         for index in table.absent.keys() & set(scopes.tolist() if table.absent else ()):
             own = events[scopes == index]
             flat = np.repeat(table.absent[index] * VALUES_WIDTH + NULL, len(own))
@@ -236,14 +232,7 @@ class Folder:
         if numbers is None:
             values = list(chain.from_iterable(columns))
             return self._fold_numbers(table.numbers[scopes].T.ravel(), values, part, np.tile(at, len(columns)))
-        events = part.events[at]
-        if (scopes == scopes[0]).all():
-            bins = numeric_bin(numbers, *table.grid[:, scopes[0], :, None])
-            bins += (table.numbers[scopes[0]] * VALUES_WIDTH)[:, None]
-            return Hits(Arena.VALUES, bins.ravel(), np.tile(events, len(columns)))
-        bins = numeric_bin(np.ascontiguousarray(numbers.T), *table.grid[:, scopes])
-        bins += table.numbers[scopes] * VALUES_WIDTH
-        return Hits(Arena.VALUES, bins.ravel(), np.repeat(events, len(columns)))
+        return hits_of_numbers(table, numbers, scopes, part.events[at])
 
     def _fold_loose(self, part: Part, chosen: IntArray) -> Iterator[Hits]:
         """Count the features of the events at `chosen`, each by the layout of its set of names."""
@@ -319,7 +308,7 @@ class Folder:
         else:
             bins[is_value] = numeric_bin(numbers[is_value], *table.grid[rows[is_value]].T)
             self._table.note_wrong_types(table, rows[bins == WRONG_TYPE])
-        return _hits(Arena.VALUES, rows, bins, part.events[at])
+        return hits_of(Arena.VALUES, rows, bins, part.events[at])
 
     def _fold_names(
         self, rows: IntArray, categories: Iterable[Categories], names: Sequence[Any], events: IntArray
@@ -339,7 +328,7 @@ class Folder:
         is_value = (bins == NONE) & (rows != NONE)
         bins[is_value] = log_bin(numbers[is_value], self._table.logs.exponents[rows[is_value]])
         self._table.note_wrong_types(self._table.logs, rows[(bins == LOG_WRONG_TYPE) & (rows != NONE)])
-        return _hits(Arena.LOGS, rows, bins, events)
+        return hits_of(Arena.LOGS, rows, bins, events)
 
     def _fold_flags(self, rows: IntArray, column: Sequence[Any], events: IntArray) -> Hits:
         try:
@@ -348,7 +337,7 @@ class Folder:
             found = bytes(FLAG_BINS[v] if v is None or type(v) is bool else FLAG_WRONG_TYPE for v in column)
         bins = np.frombuffer(found, dtype=np.uint8).astype(np.int64)
         self._table.note_wrong_types(self._table.flags, rows[(bins == FLAG_WRONG_TYPE) & (rows != NONE)])
-        return _hits(Arena.FLAGS, rows, bins, events)
+        return hits_of(Arena.FLAGS, rows, bins, events)
 
     # ---- what is kept
 
@@ -383,14 +372,6 @@ class Folder:
                 self._table.forget_lanes(scope)
         bins = numeric_bin(value, *self._table.values.grid[row].T)
         return Hits(Arena.VALUES, row * VALUES_WIDTH + bins, np.zeros(len(row), dtype=np.int64)), pane
-
-
-def _hits(arena: Arena, rows: IntArray, bins: IntArray, events: IntArray) -> Hits:
-    """Give the hits of the values that have a stream and a bin."""
-    counted = (rows != NONE) & (bins != NONE)
-    if not counted.all():
-        rows, bins, events = rows[counted], bins[counted], events[counted]
-    return Hits(arena, rows * WIDTHS[arena] + bins, events)
 
 
 def _bin_of(categories: Categories, name: object) -> int:

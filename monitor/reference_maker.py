@@ -10,7 +10,8 @@ import numpy as np
 from monitor.bins import Arena
 from monitor.counts import Counts
 from monitor.domain import IntArray
-from monitor.fold import Folder, Hits
+from monitor.fold import Folder
+from monitor.hits import Hits
 from monitor.pipeline_terms import LearnTerms
 from monitor.references import Reference
 from monitor.scopes import Subject

@@ -12,9 +12,11 @@ from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.bins import Arena
 from monitor.categories import Categories
+from monitor.decode.blocks import TextColumn
 from monitor.decode.lanes import Lane
 from monitor.domain import IntArray, Kind
 from monitor.fields import Watch
@@ -80,6 +82,21 @@ class NameTable:
     def bins(self, names: Sequence[str | None], scopes: IntArray) -> IntArray:
         """Give the VALUES bin of each text in the scope of its event; both of shape (n,)."""
         codes = np.frombuffer(bytes(map(self._codes.get, names, repeat(UNSET))), dtype=np.uint8)
+        return self._bins_of(codes, names, scopes)
+
+    def bins_of_column(self, column: TextColumn, scopes: IntArray) -> IntArray:
+        """Give the VALUES bin of each text of a column, shape (n,). Cost: a look-up for each text that it knows."""
+        if len(column.codes) < len(column.texts):
+            return self.bins(column.all(), scopes)
+        known = np.frombuffer(bytes(map(self._codes.get, column.texts, repeat(UNSET))), dtype=np.uint8)
+        codes = known[column.codes]
+        for at, name in column.rare.items():
+            codes[at] = self._codes.get(name, UNSET)
+        return self._bins_of(codes, column, scopes)
+
+    def _bins_of(
+        self, codes: NDArray[np.uint8], names: Sequence[str | None] | TextColumn, scopes: IntArray
+    ) -> IntArray:
         bins = self._bins[scopes, codes]
         for i in np.flatnonzero(bins == UNSET).tolist():
             bins[i] = self._ask(names[i], int(scopes[i]))

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
-from monitor.decode.lanes import LaneFeatures
+from monitor.decode.blocks import BlockFeatures, BlockRow
+from monitor.decode.lanes import LaneFeatures, lane_of
 from monitor.domain import FloatArray, IntArray, Rejection
 
 
@@ -73,6 +75,26 @@ class Outcomes:
         return Outcomes(*(getattr(self, each.name)[run] for each in fields(self)))
 
 
+Features = Mapping[str, Any] | LaneFeatures | BlockRow
+"""The features of one event, whichever way they were read."""
+
+
+def as_mapping(features: Features) -> Mapping[str, Any]:
+    """Give an event's features by name."""
+    if isinstance(features, BlockRow):
+        return features.mapping()
+    if isinstance(features, LaneFeatures):
+        return dict(zip(lane_of(type(features)).features, msgspec.structs.astuple(features), strict=True))
+    return features
+
+
+def some_of(features: Sequence[Features], chosen: IntArray) -> Sequence[Features]:
+    """Give the features of some events."""
+    if isinstance(features, BlockFeatures):
+        return features.at(chosen)
+    return [features[i] for i in chosen.tolist()] if features else ()
+
+
 @dataclass(slots=True)
 class Columns:
     """n inference events in order of arrival; every sequence has length n unless said otherwise.
@@ -91,7 +113,7 @@ class Columns:
     event_ids: Sequence[str | None] = ()
     request_ids: Sequence[str | None] = ()
     user_ids: Sequence[str | None] = ()
-    features: Sequence[Mapping[str, Any] | LaneFeatures] = ()
+    features: Sequence[Features] = ()
     segments: Sequence[Mapping[str, Any] | None] = ()
     fields: dict[str, Sequence[Any]] = field(default_factory=dict)
     outcomes: Outcomes = field(default_factory=Outcomes)
@@ -109,15 +131,17 @@ class Columns:
         def pick(column: Sequence[Any]) -> list[Any]:
             return [column[i] for i in keep]
 
-        return self._each(pick, self.times_s[chosen])
+        return self._each(pick, self.times_s[chosen], some_of(self.features, chosen))
 
     def cut(self, run: slice) -> Columns:
         """Give a run of the events."""
         if run.stop - run.start == len(self):
             return self
-        return self._each(lambda column: column[run], self.times_s[run])
+        return self._each(lambda column: column[run], self.times_s[run], self.features[run])
 
-    def _each(self, pick: Callable[[Sequence[Any]], Sequence[Any]], times_s: FloatArray) -> Columns:
+    def _each(
+        self, pick: Callable[[Sequence[Any]], Sequence[Any]], times_s: FloatArray, features: Sequence[Features]
+    ) -> Columns:
         return Columns(
             messages=pick(self.messages),
             models=pick(self.models),
@@ -126,7 +150,7 @@ class Columns:
             event_ids=pick(self.event_ids),
             request_ids=pick(self.request_ids),
             user_ids=pick(self.user_ids) if self.user_ids else (),
-            features=pick(self.features),
+            features=features,
             segments=pick(self.segments),
             fields={name: pick(column) for name, column in self.fields.items()},
         )

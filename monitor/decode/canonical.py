@@ -20,9 +20,12 @@ import numpy as np
 
 from monitor.decode.annotations import take_annotations
 from monitor.decode.base import Columns, Limits
+from monitor.decode.blocks import BlockFeatures, BlockRow
+from monitor.decode.compiled import reader
 from monitor.decode.guardrails import guardrail_fields
 from monitor.decode.lanes import LaneFeatures, Lanes
 from monitor.decode.outcomes import OUTCOME, Cells, Part, add_outcomes, ids_of, take_outcomes
+from monitor.decode.templates import Templates
 from monitor.decode.times import time_or_rejection, times_of
 from monitor.domain import Rejection
 
@@ -82,17 +85,33 @@ ABSENT: Final[Sequence[Any]] = ()
 class CanonicalAdapter:
     """The decoder of canonical events. Holds no state between batches."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, is_compiled: bool = True) -> None:
+        """Read events within limits. is_compiled: by templates where their reader was built."""
         self._limits = limits or Limits()
         self._lanes = Lanes(Wire)
+        compiled = reader() if is_compiled else None
+        self._templates = Templates(compiled, WIRE_NAMES, self._limits.features_max) if compiled else None
 
     def decode(self, values: Sequence[bytes | None]) -> Columns:
-        """Give the columns of a batch. Cost: 2 to 3 microseconds per event of 900 bytes."""
+        """Give the columns of a batch.
+
+        Cost: 2 to 3 microseconds per event of 900 bytes, and a third of that where templates are compiled.
+        """
         columns = Columns()
-        messages, events = self._read(values, columns)
-        if not events:
-            return columns
-        parts = [self._inferences(values, *part, columns) for part in _by_struct(messages, events)]
+        limit = self._limits.message_bytes_max
+        try:
+            is_plain = max(map(len, values), default=0) <= limit  # type: ignore[arg-type]
+        except TypeError:  # a tombstone
+            is_plain = False
+        messages: Sequence[int] = range(len(values))
+        read: list[Part] = []
+        if is_plain and self._templates:
+            read, left = self._templates.read(values)  # type: ignore[arg-type]  # each has a length
+            messages = messages if len(left) == len(values) else left.tolist()
+        if messages:
+            own = values if len(messages) == len(values) else [values[i] for i in messages]
+            read += _by_struct(*self._read(own, messages, columns, is_plain=is_plain))
+        parts = [self._inferences(values, *part, columns) for part in read]
         messages, cells = _merged([part for part in parts if part[0]])
         if not messages:
             return columns
@@ -111,23 +130,25 @@ class CanonicalAdapter:
         messages, cells = take_annotations(values, messages, cells, columns)
         return take_outcomes(messages, cells, columns)
 
-    def _read(self, values: Sequence[bytes | None], columns: Columns) -> tuple[Sequence[int], list[Any]]:
-        limit = self._limits.message_bytes_max
-        try:
-            if max(map(len, values), default=0) <= limit:  # type: ignore[arg-type]  # a tombstone raises TypeError
-                return range(len(values)), self._lanes.decode_all(values)  # type: ignore[arg-type]
-        except (TypeError, ValueError, RecursionError):
-            pass  # at least one is not plain: read them one by one
-        messages: list[int] = []
+    def _read(
+        self, values: Sequence[bytes | None], messages: Sequence[int], columns: Columns, *, is_plain: bool
+    ) -> tuple[Sequence[int], list[Any]]:
+        """Read the payloads of messages; is_plain: all are there, and none is too large."""
+        if is_plain:
+            try:
+                return messages, self._lanes.decode_all(values)  # type: ignore[arg-type]
+            except (ValueError, RecursionError):
+                pass  # at least one is not well-formed: read them one by one
+        kept: list[int] = []
         events: list[Wire] = []
-        for i, value in enumerate(values):
+        for message, value in zip(messages, values, strict=True):
             event = self._read_one(value)
             if isinstance(event, Rejection):
-                columns.rejected.append((i, event))
+                columns.rejected.append((message, event))
             else:
-                messages.append(i)
+                kept.append(message)
                 events.append(event)
-        return messages, events
+        return kept, events
 
     def _read_one(self, value: bytes | None) -> Wire | Rejection:
         if not value:
@@ -175,7 +196,9 @@ class CanonicalAdapter:
 
     def _has_features(self, column: Sequence[Any]) -> bool:
         """Tell whether every event has features, and not too many."""
-        kinds = {kind for kind in set(map(type, column)) if not issubclass(kind, LaneFeatures)}
+        if isinstance(column, BlockFeatures):
+            return True
+        kinds = {kind for kind in set(map(type, column)) if not issubclass(kind, (LaneFeatures, BlockRow))}
         if not kinds:
             return True
         if kinds != {dict}:
@@ -190,7 +213,7 @@ class CanonicalAdapter:
             return Rejection.NO_MODEL
         if not isinstance(event.model, str) or len(event.model) > NAME_CHARS_MAX:
             return Rejection.BAD_TYPE
-        if not (event.features is None or isinstance(event.features, (dict, LaneFeatures))):
+        if not (event.features is None or isinstance(event.features, (dict, LaneFeatures, BlockRow))):
             return Rejection.BAD_TYPE
         if event.features is None and all(getattr(event, name) is None for name in OBSERVATIONS):
             return OUTCOME if event.kind is not None else Rejection.NO_OBSERVATION
@@ -222,7 +245,9 @@ class CanonicalAdapter:
             columns.fields["error"] = _errors(status, error)
 
     def _bounded(self, columns: Columns, column: Sequence[Any]) -> Sequence[Any]:
-        """Give features without those beyond the limit, which lanes never have."""
+        """Give features without those beyond the limit, which neither lanes nor templates ever have."""
+        if isinstance(column, BlockFeatures):
+            return column
         kinds = set(map(type, column))
         if dict not in kinds and type(None) not in kinds:
             return column

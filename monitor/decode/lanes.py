@@ -7,7 +7,8 @@ the same result: what does not fit it (a new feature, another type) is read the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ HINT_BYTES_MAX: Final = 300
 UNKNOWN_MAX: Final = 32
 """Fields that are no part of an event and still pass through lanes; producers with more are read the general way."""
 NOTHING: Final = msgspec.Raw()
+ODD_NAME: Final = re.compile(r'[\\"\x00-\x1f]')
+"""Names with such characters can't be those of a struct's fields."""
 BATCHES_SKIPPED: Final = 50
 """Batches for which the one lane is not tried on all messages at once, after a batch in which one did not fit."""
 
@@ -45,14 +48,6 @@ class LaneFeatures(msgspec.Struct, gc=False):
     """The base of the structs that lanes read features into; an absent feature is None, as a null one is."""
 
 
-def as_mapping(features: Mapping[str, Any] | LaneFeatures) -> Mapping[str, Any]:
-    """Give an event's features by name, whichever way they were read."""
-    if isinstance(features, LaneFeatures):
-        lane = lane_of(type(features))
-        return dict(zip(lane.features, msgspec.structs.astuple(features), strict=True))
-    return features
-
-
 def lane_of(struct: type[Any]) -> Lane:
     """Give the lane of a struct type."""
     lane: Lane = struct.lane  # set by _event_struct
@@ -61,7 +56,7 @@ def lane_of(struct: type[Any]) -> Lane:
 
 def _lane_for(features: Any) -> Lane | None:
     """Give the lane for features like these; None if any value does not tell its type, or has one no lane is for."""
-    if not isinstance(features, dict) or not 0 < len(features) <= FEATURES_MAX:
+    if not isinstance(features, dict) or not 0 < len(features) <= FEATURES_MAX or any(map(ODD_NAME.search, features)):
         return None
     kinds = {name: type(value) for name, value in features.items()}
     numbers = tuple(name for name, kind in kinds.items() if kind in (float, int))
@@ -92,7 +87,7 @@ class Lanes:
             (only,) = self._decoders.values()
             try:
                 return list(map(only, values))
-            except msgspec.ValidationError:
+            except (msgspec.ValidationError, UnicodeDecodeError):
                 self._skips = BATCHES_SKIPPED
         self._skips = max(0, self._skips - 1)
         return list(map(self.decode, values))
@@ -105,7 +100,7 @@ class Lanes:
         if decoder is not None:
             try:
                 return decoder(value)
-            except msgspec.ValidationError:
+            except (msgspec.ValidationError, UnicodeDecodeError):  # the latter: of a name that is unknown, and no text
                 self._miss(hint)
         event = self._general(value)
         if at >= 0 and hint not in self._of_model:
@@ -134,8 +129,16 @@ class Lanes:
         self._of_model[hint] = self._decoders[lane]
 
     def _widen(self, value: bytes) -> bool:
-        """Take in a message's fields; lanes made for fewer are made anew. False if it has too many unknown ones."""
-        found = frozenset(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
+        """Take in a message's fields; lanes made for fewer are made anew.
+
+        False if it has too many unknown ones, or one whose name fits no struct.
+        """
+        try:
+            found = frozenset(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
+        except ValueError:  # a name that is no text, which passes where it is not looked at
+            return False
+        if any(map(ODD_NAME.search, found)):
+            return False
         used, unknown = self._used | (found & self._names), self._unknown | (found - self._names)
         if len(unknown) > UNKNOWN_MAX:
             return False

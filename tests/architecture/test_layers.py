@@ -44,6 +44,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "duplicates": PARTS,
     "fields": PARTS,
     "fold": PARTS,
+    "hits": PARTS,
     "harmless": PARTS,
     "freezing": PARTS,
     "join": PARTS,

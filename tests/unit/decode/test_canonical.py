@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.decode import Columns, Limits
+from monitor.decode.base import as_mapping
 from monitor.decode.canonical import NAME_CHARS_MAX, CanonicalAdapter
-from monitor.decode.lanes import as_mapping
 from monitor.decode.outcomes import OUTCOME_KINDS
 from monitor.domain import Rejection
 from monitor.fields import DERIVED, FIELDS, PREDICTION
