@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.decode.compiled import UNKNOWN
+from monitor.decode.compiled import NO_NUMBER, REAL, UNKNOWN, WHOLE
 from monitor.decode.lanes import Lane
 from monitor.domain import FloatArray, IntArray
 
@@ -45,15 +45,20 @@ class TextColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """The features of n events. numbers: shape (numbers of the lane, n), NaN where null. names: of the lane's texts."""
+    """The features of n events. numbers: shape (numbers of the lane, n), NaN where null. names: of the lane's texts.
+
+    written: how each number was, REAL or WHOLE; same shape.
+    """
 
     lane: Lane
     numbers: FloatArray
+    written: NDArray[np.uint8]
     names: tuple[TextColumn, ...]
 
     def at(self, rows: IntArray) -> Block:
         """Give those of some of the events."""
-        return Block(self.lane, self.numbers[:, rows], tuple(column.at(rows) for column in self.names))
+        names = tuple(column.at(rows) for column in self.names)
+        return Block(self.lane, self.numbers[:, rows], self.written[:, rows], names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,10 @@ class BlockRow:
 
     def mapping(self) -> Mapping[str, Any]:
         """Give them by name."""
-        numbers = [None if number != number else number for number in self.block.numbers[:, self.row].tolist()]  # noqa: PLR0124 - NaN
-        return dict(zip(self.block.lane.features, [*numbers, *(c[self.row] for c in self.block.names)], strict=True))
+        block, row = self.block, self.row
+        numbers = as_sent(block.numbers[:, row], block.written[:, row])
+        names = [column[row] for column in block.names]
+        return dict(zip(block.lane.features, [*numbers, *names], strict=True))
 
 
 class BlockFeatures(Sequence[BlockRow]):
@@ -111,3 +118,15 @@ def block_of(features: Sequence[Any]) -> Block | None:
     if not features or not isinstance(features[0], BlockRow):
         return None
     return features[0].block.at(np.array([own.row for own in features], dtype=np.int64))
+
+
+def as_sent(numbers: NDArray[np.float64], written: NDArray[np.uint8]) -> list[Any]:
+    """Give numbers as they were sent: floats, ints and None."""
+    if not len(written):
+        return []
+    how = int(written[0])
+    if how != NO_NUMBER and (written == how).all():
+        found: list[Any] = (numbers if how == REAL else numbers.astype(np.int64)).tolist()
+        return found
+    each = zip(numbers.tolist(), written.tolist(), strict=True)
+    return [None if kind == NO_NUMBER else int(number) if kind == WHOLE else number for number, kind in each]

@@ -48,10 +48,9 @@ class OutputStruct(ctypes.Structure):
 
     _fields_ = (
         ("stride", ctypes.c_int64),
-        *(
-            (name, ctypes.c_void_p)
-            for name in ("numbers", "written", "codes", "starts", "sizes", "atoms", "fitted", "left")
-        ),
+        *((name, ctypes.c_void_p) for name in ("numbers", "written", "codes", "starts", "sizes", "ids")),
+        ("ids_size", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("atoms", "fitted", "left")),
     )
 
 

@@ -151,7 +151,7 @@ class Lanes:
     def _event_struct(self, lane: Lane) -> type[msgspec.Struct]:
         """Make the struct of an event of this lane: fields in use, features in a struct, unknown ones passed over."""
         fields: list[Any] = [
-            (f"n{i}", float | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.numbers)
+            (f"n{i}", float | int | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.numbers)
         ]
         fields += [(f"t{i}", str | None, msgspec.field(default=None, name=n)) for i, n in enumerate(lane.names)]
         features = msgspec.defstruct(

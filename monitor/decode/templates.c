@@ -31,8 +31,10 @@ typedef struct {
   double *numbers;
   uint8_t *written;              /* REAL, WHOLE or NO_NUMBER */
   uint8_t *codes;
-  int64_t *starts;               /* of texts and ids, in the batch; size -1: null */
+  int64_t *starts;               /* of texts in the batch, of ids in `ids`; size -1: null */
   int32_t *sizes;
+  uint8_t *ids;                  /* one after the other, so that they lie close; room for the whole batch */
+  int64_t ids_size;              /* how much of it is used */
   uint8_t *atoms;
   int64_t *fitted;               /* messages that fit, in order: row by row */
   int64_t *left;                 /* the others */
@@ -219,7 +221,7 @@ static Place pass_value(Place at, Place end, const uint64_t *powers) {
 }
 
 /* Reads a value of a kind into its column's place; gives where it ends, or NULL. */
-static Place read_value(const Template *form, int64_t slot, Place batch, Place at, Place end, const Output *out, int64_t row) {
+static Place read_value(const Template *form, int64_t slot, Place batch, Place at, Place end, Output *out, int64_t row) {
   int64_t cell = form->columns[slot] * out->stride + row;
   switch (form->kinds[slot]) {
   case NUMBER:
@@ -240,9 +242,15 @@ static Place read_value(const Template *form, int64_t slot, Place batch, Place a
     Place last = read_text(at, end);
     if (!last || last - at > INT32_MAX) return NULL;
     int64_t size = last - at - 1;
-    out->starts[cell] = at + 1 - batch;
     out->sizes[cell] = (int32_t)size;
-    out->codes[cell] = form->kinds[slot] == ID ? UNKNOWN : (uint8_t)code_of(form, form->columns[slot], at + 1, size);
+    if (form->kinds[slot] == TEXT) {
+      out->starts[cell] = at + 1 - batch;
+      out->codes[cell] = (uint8_t)code_of(form, form->columns[slot], at + 1, size);
+    } else {
+      out->starts[cell] = out->ids_size;
+      memcpy(out->ids + out->ids_size, at + 1, (size_t)size);
+      out->ids_size += size;
+    }
     return last + 1;
   case ATOM:
     return read_atom(at, end, out->atoms + cell);
@@ -251,7 +259,7 @@ static Place read_value(const Template *form, int64_t slot, Place batch, Place a
   }
 }
 
-static int fits(const Template *form, Place batch, Place at, Place end, const Output *out, int64_t row) {
+static int fits(const Template *form, Place batch, Place at, Place end, Output *out, int64_t row) {
   int32_t literal = 0;
   for (int64_t slot = 0;; slot++) {
     int32_t size = form->literal_ends[slot] - literal;
@@ -265,16 +273,18 @@ static int fits(const Template *form, Place batch, Place at, Place end, const Ou
 }
 
 /* Reads `count` messages of a batch: message i is from ends[i - 1] (0 for the first) to ends[i]. Gives how many fit. */
-int64_t driftd_read(const Template *form, const Output *out, const uint8_t *batch, const int64_t *ends,
+int64_t driftd_read(const Template *form, Output *out, const uint8_t *batch, const int64_t *ends,
                     const int64_t *messages, int64_t count) {
   int64_t row = 0;
   for (int64_t i = 0; i < count; i++) {
     int64_t message = messages[i];
-    int64_t start = message ? ends[message - 1] : 0;
-    if (fits(form, batch, batch + start, batch + ends[message], out, row))
+    int64_t start = message ? ends[message - 1] : 0, ids_size = out->ids_size;
+    if (fits(form, batch, batch + start, batch + ends[message], out, row)) {
       out->fitted[row++] = message;
-    else
+    } else {
       out->left[i - row] = message;
+      out->ids_size = ids_size;
+    }
   }
   return row;
 }

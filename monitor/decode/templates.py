@@ -10,20 +10,16 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Collection, Sequence
 from itertools import accumulate
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monitor.decode.blocks import Block, BlockFeatures, TextColumn
+from monitor.decode.blocks import Block, BlockFeatures, TextColumn, as_sent
 from monitor.decode.compiled import (
     CODES,
-    NO_NUMBER,
     PADDING,
     PLACES,
-    REAL,
     UNKNOWN,
-    WHOLE,
     OutputStruct,
     Reader,
     TemplateStruct,
@@ -86,21 +82,42 @@ class Texts:
 class Rows:
     """What a template gives of n messages: a column of n for each slot."""
 
-    def __init__(self, sizes: dict[Slot, int], count: int) -> None:
+    def __init__(self, sizes: dict[Slot, int], count: int, ids_room: int) -> None:
         numbers, texts, atoms = (sizes[kind] for kind in (Slot.NUMBER, Slot.TEXT, Slot.ATOM))
         self.numbers = np.empty((numbers, count))
         self.written = np.empty((numbers, count), dtype=np.uint8)
         self.codes = np.empty((texts, count), dtype=np.uint8)
         self.starts = np.empty((texts, count), dtype=np.int64)
         self.sizes = np.empty((texts, count), dtype=np.int32)
+        self.ids = np.empty(ids_room, dtype=np.uint8)
         self.atoms = np.empty((atoms, count), dtype=np.uint8)
         self.fitted = np.empty(count, dtype=np.int64)
         self.left = np.empty(count, dtype=np.int64)
 
     def struct(self) -> OutputStruct:
         """Give it as the compiled reader takes it."""
-        arrays = (self.numbers, self.written, self.codes, self.starts, self.sizes, self.atoms, self.fitted, self.left)
-        return OutputStruct(len(self.fitted), *(array.ctypes.data for array in arrays))
+        before = (self.numbers, self.written, self.codes, self.starts, self.sizes, self.ids)
+        after = (self.atoms, self.fitted, self.left)
+        return OutputStruct(
+            len(self.fitted),
+            *(array.ctypes.data for array in before),
+            0,
+            *(array.ctypes.data for array in after),
+        )
+
+    def ids_of(self, column: int, count: int, ids: bytes) -> list[str | None]:
+        """Give a column of ids. ids: all that were read."""
+        starts, sizes = self.starts[column, :count], self.sizes[column, :count]
+        spans = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
+        found: list[str | None]
+        if ids.isascii():
+            text = ids.decode()
+            found = [text[start:end] for start, end in spans]
+        else:
+            found = [ids[start:end].decode() for start, end in spans]
+        for at in np.flatnonzero(sizes < 0).tolist():
+            found[at] = None
+        return found
 
 
 class Template:
@@ -135,31 +152,32 @@ class Template:
         self, reader: Reader, batch: bytes, ends: IntArray, messages: IntArray
     ) -> tuple[IntArray, Cells, IntArray]:
         """Give the messages that fit, their cells by field, and the others. messages: those of the batch to read."""
-        rows, texts = Rows(self.sizes, len(messages)), self._texts
+        rows, texts = Rows(self.sizes, len(messages), len(batch)), self._texts
         arrays = (*self._fixed, texts.places, texts.starts, texts.sizes, texts.bytes, powers_of_five())
         struct = TemplateStruct(len(self.form.kinds), *(array.ctypes.data for array in arrays))
+        out = rows.struct()
         count = reader(
             ctypes.byref(struct),
-            ctypes.byref(rows.struct()),
+            ctypes.byref(out),
             batch,
             ends.ctypes.data,
             messages.ctypes.data,
             len(messages),
         )
-        cells = self._cells(rows, count, batch) if count else {}
+        cells = self._cells(rows, count, batch, rows.ids[: out.ids_size].tobytes()) if count else {}
         return rows.fitted[:count], cells, rows.left[: len(messages) - count]
 
-    def _cells(self, rows: Rows, count: int, batch: bytes) -> Cells:
+    def _cells(self, rows: Rows, count: int, batch: bytes, ids: bytes) -> Cells:
         cells: Cells = {}
         segments: dict[str, TextColumn] = {}
         names = []
         for (group, name), (kind, column) in self._columns.items():
             if kind is Slot.NUMBER and not group:
-                cells[name] = _numbers(rows.numbers[column, :count], rows.written[column, :count])
+                cells[name] = as_sent(rows.numbers[column, :count], rows.written[column, :count])
             elif kind is Slot.ATOM:
                 cells[name] = list(map(ATOMS.__getitem__, rows.atoms[column, :count].tobytes()))
             elif kind is Slot.ID:
-                cells[name] = _ids(rows, column, count, batch)
+                cells[name] = rows.ids_of(column, count, ids)
             elif kind is Slot.TEXT:
                 found = self._coded(rows, column, count, batch)
                 if group == FEATURES:
@@ -168,7 +186,8 @@ class Template:
                     segments[name] = found
                 else:
                     cells[name] = found.all()
-        block = Block(self.lane, rows.numbers[: len(self.lane.numbers), :count], tuple(names))
+        numbers = len(self.lane.numbers)
+        block = Block(self.lane, rows.numbers[:numbers, :count], rows.written[:numbers, :count], tuple(names))
         cells[FEATURES] = BlockFeatures(block)
         if segments:
             cells[SEGMENT] = _segments(segments)
@@ -249,26 +268,6 @@ class Templates:
         self._failed = 0
         self._templates.insert(0, Template(form))
         return self._templates[0]
-
-
-def _numbers(numbers: NDArray[np.float64], written: NDArray[np.uint8]) -> list[Any]:
-    """Give numbers as they were sent: floats, ints and None."""
-    kinds = np.unique(written).tolist()
-    if kinds in ([REAL], [WHOLE]):
-        found: list[Any] = (numbers if kinds == [REAL] else numbers.astype(np.int64)).tolist()
-        return found
-    each = zip(numbers.tolist(), written.tolist(), strict=True)
-    return [None if how == NO_NUMBER else int(number) if how == WHOLE else number for number, how in each]
-
-
-def _ids(rows: Rows, column: int, count: int, batch: bytes) -> list[str | None]:
-    starts, sizes = rows.starts[column, :count], rows.sizes[column, :count]
-    found: list[str | None] = [
-        batch[start:end].decode() for start, end in zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
-    ]
-    for at in np.flatnonzero(sizes < 0).tolist():
-        found[at] = None
-    return found
 
 
 def _segments(columns: dict[str, TextColumn]) -> list[dict[str, str | None]]:

@@ -51,11 +51,8 @@ def templates(features_max: int = 2_000) -> Templates:
 
 
 def seen(columns: Columns) -> dict[str, Any]:
-    """Give all that columns say, whichever way they were read. A null feature is as good as none, and 1 as 1.0."""
-    features = [
-        {name: float(v) if type(v) is int else v for name, v in sorted(as_mapping(each).items()) if v is not None}
-        for each in columns.features
-    ]
+    """Give all that columns say, whichever way they were read. A null feature is as good as none."""
+    features = [{name: v for name, v in sorted(as_mapping(each).items()) if v is not None} for each in columns.features]
     out = columns.outcomes
     return {
         "messages": list(columns.messages),
