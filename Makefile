@@ -23,16 +23,16 @@ test: check ## every check and every test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup ## format, lint and types, without running the tests
-	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE) hatch_build.py
+	$(BIN)/ruff check $(CODE) hatch_build.py
 	$(BIN)/mypy $(CODE)
 
 types: setup ## types alone
 	$(BIN)/mypy $(CODE)
 
 format: setup ## put the code in form, and mend what ruff can mend
-	$(BIN)/ruff format $(CODE)
-	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE) hatch_build.py
+	$(BIN)/ruff check --fix $(CODE) hatch_build.py
 
 sbom: setup ## write sbom.json: all that driftd is made of, C libraries too, in CycloneDX
 	$(BIN)/python deploy/sbom.py sbom.json
@@ -45,7 +45,7 @@ clean: ## remove caches and build products; .venv stays
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Inside .venv, so that removing .venv is all it takes to start over.
-$(SETUP): pyproject.toml constraints.txt
+$(SETUP): pyproject.toml constraints.txt hatch_build.py monitor/decode/templates.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "driftd needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; \
 	  exit 1; }

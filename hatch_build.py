@@ -33,7 +33,7 @@ class CustomBuildHook(BuildHookInterface):
         if wanted == "no":
             return
         compiler = shlex.split(os.environ.get("CC", "cc"))
-        problem = "" if library.is_file() else build(compiler, source, library)
+        problem = build(compiler, source, library)
         if problem and wanted == "require":
             raise RuntimeError(problem)
         if problem:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from monitor.config import Settings, cautions
 from monitor.config.web_file import access_file
+from monitor.decode.compiled import reader
 from monitor.detectors import DETECTORS
 from monitor.memory import memory_max
 from monitor.plans import Plans
@@ -16,6 +17,11 @@ from monitor.references import Reference
 from monitor.rules import Level, Plan, Rule
 from monitor.sizing import Sizing, loads, sizing
 from monitor.tables import span_text
+
+NOT_COMPILED: Final = (
+    "decoder: events are read without the compiled reader, at about twice the cost: there was no C compiler when driftd"
+    " was installed; install one, and driftd anew"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Report:
             "receivers": {name: receiver.type for name, receiver in self.settings.receivers.items()},
             "memory": memory_max(self.settings).to_dict(),
             "sizing": self.sizing and self.sizing.to_dict(),
+            "is_compiled": reader() is not None,
             "cautions": list(self.cautions),
             "power": self.power.to_dict(),
         }
@@ -102,7 +109,8 @@ def report(
     """
     power = analysis(settings, references, traffic)
     found = sizing(settings, loads(references, power), partitions)
-    return Report(settings, Plans(settings).named(), references, cautions(settings), power, found)
+    own = [*cautions(settings), *([] if reader() else [NOT_COMPILED])]
+    return Report(settings, Plans(settings).named(), references, own, power, found)
 
 
 def _tls(settings: Settings) -> str:

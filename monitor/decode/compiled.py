@@ -59,21 +59,25 @@ def library_path(folder: Path, source: bytes) -> Path:
     return folder / f"templates-{hashlib.sha256(source).hexdigest()[:12]}.so"
 
 
-@cache
-def reader() -> Reader | None:
-    """Give the compiled reader; None where it was not built, or can't be loaded here."""
-    path = library_path(SOURCE.parent, SOURCE.read_bytes()) if SOURCE.is_file() else None
-    if path is None or not path.is_file():
-        return None
-    try:
-        found = ctypes.CDLL(str(path)).driftd_read
-    except (OSError, AttributeError):
-        return None
+def load(path: Path) -> Reader:
+    """Give the reader in a library. Raises OSError where it can't be loaded here, AttributeError where it has none."""
+    found = ctypes.CDLL(str(path)).driftd_read
     found.restype = ctypes.c_int64
     pointer = ctypes.c_void_p
     found.argtypes = [pointer, pointer, ctypes.c_char_p, pointer, pointer, ctypes.c_int64]
     read: Reader = found
     return read
+
+
+@cache
+def reader() -> Reader | None:
+    """Give the compiled reader; None where it was not built, or can't be loaded here."""
+    if not SOURCE.is_file():
+        return None
+    try:
+        return load(library_path(SOURCE.parent, SOURCE.read_bytes()))
+    except (OSError, AttributeError):
+        return None
 
 
 @cache

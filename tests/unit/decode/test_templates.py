@@ -6,8 +6,12 @@ import json
 import math
 import os
 import random
+import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +23,7 @@ from monitor.decode import Columns, Limits
 from monitor.decode.base import as_mapping
 from monitor.decode.blocks import BlockFeatures
 from monitor.decode.canonical import WIRE_NAMES, CanonicalAdapter
-from monitor.decode.compiled import hash_of, reader
+from monitor.decode.compiled import SOURCE, hash_of, reader
 from monitor.decode.forms import form_of
 from monitor.decode.outcomes import Part
 from monitor.decode.templates import TEMPLATES_MAX, Templates
@@ -335,3 +339,59 @@ def test_form_has_no_more_features_than_are_read() -> None:
     assert form_of(message, WIRE_NAMES, 10) is not None
     assert form_of(message, WIRE_NAMES, 9) is None
     assert_alike([message] * 3, limits=Limits(features_max=9))
+
+
+# ---- that it touches no memory but its own
+
+DAMAGE = """
+import random, sys
+from pathlib import Path
+from monitor.decode.canonical import WIRE_NAMES
+from monitor.decode.compiled import load
+from monitor.decode.templates import Templates
+
+good = [line.encode() for line in Path(sys.argv[2]).read_text(encoding="utf-8").splitlines()]
+reader, rng, fitted = load(Path(sys.argv[1])), random.Random(7), 0
+for _ in range(200):
+    found = Templates(reader, WIRE_NAMES, 100)
+    found.read(good)
+    for size in (1, 2, 50, 300):
+        batch = []
+        for _ in range(size):
+            text = bytearray(rng.choice(good))
+            for _ in range(rng.choice((0, 1, 1, 2, 4))):
+                at = rng.randrange(len(text) + 1)
+                text[at : at + rng.choice((0, 1, 1, 9))] = rng.choice(
+                    (b"", b'"', b"\\\\", b"\\xf0\\x9f", b"1" * 30, b"-", b"e999", b"null", b"tru", b"{", b"z" * 200)
+                )
+            batch.append(bytes(text[: rng.choice((len(text), rng.randrange(len(text) + 1)))]))
+        parts, _ = found.read(batch)
+        fitted += sum(len(messages) for messages, _ in parts)
+print(fitted)
+"""
+
+
+def test_damaged_messages_make_it_touch_no_memory_but_its_own(tmp_path: Path) -> None:
+    library, good = tmp_path / "checked.so", tmp_path / "good.jsonl"
+    sanitize = "-fsanitize=address,undefined"
+    built = shutil.which("gcc") and subprocess.run(
+        ["gcc", "-std=c11", "-O1", "-g", sanitize, "-shared", "-fPIC", "-o", str(library), str(SOURCE)], check=False
+    )
+    if not built or built.returncode:
+        assert not os.environ.get("CI"), "gcc with its sanitizers is needed"
+        pytest.skip("no gcc with sanitizers")
+    found = [event(score=0.5, event_id="é", unsafe=None, note='a "b"\n'), event(latency_s=1, segment={"locale": "de"})]
+    good.write_text("\n".join(json.dumps(each, ensure_ascii=False) for each in found), encoding="utf-8")
+    runtimes = [
+        subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    env = {**os.environ, "LD_PRELOAD": ":".join(runtimes), "PYTHONMALLOC": "malloc"}
+    env |= {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", DAMAGE, str(library), str(good)], env=env, capture_output=True, text=True, check=False
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert int(done.stdout) > 5_000, done.stdout
