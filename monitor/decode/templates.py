@@ -42,6 +42,8 @@ TRIED_EVERY: Final = 64
 HITS_LEAST: Final = 0.25
 BATCHES_SKIPPED: Final = 50
 """Batches that are read the general way alone after one of which fewer fitted, with no room for more templates."""
+RARE_MAX: Final = 0.1
+"""Share of a field's texts without a code, beyond which it gives none any more."""
 ATOMS: Final = (True, False, None)
 
 _KIND_COLUMNS: Final = {Slot.NUMBER: Slot.NUMBER, Slot.TEXT: Slot.TEXT, Slot.ID: Slot.TEXT, Slot.ATOM: Slot.ATOM}
@@ -171,7 +173,7 @@ class Template:
         cells: Cells = {}
         segments: dict[str, TextColumn] = {}
         names = []
-        for (group, name), (kind, column) in self._columns.items():
+        for (group, name), (kind, column) in list(self._columns.items()):
             if kind is Slot.NUMBER and not group:
                 cells[name] = as_sent(rows.numbers[column, :count], rows.written[column, :count])
             elif kind is Slot.ATOM:
@@ -186,12 +188,21 @@ class Template:
                     segments[name] = found
                 else:
                     cells[name] = found.all()
+                    if len(found.rare) > RARE_MAX * count:
+                        self._read_as_ids(group, name)
         numbers = len(self.lane.numbers)
         block = Block(self.lane, rows.numbers[:numbers, :count], rows.written[:numbers, :count], tuple(names))
         cells[FEATURES] = BlockFeatures(block)
         if segments:
             cells[SEGMENT] = _segments(segments)
         return cells
+
+    def _read_as_ids(self, group: str, name: str) -> None:
+        """Give no more codes to the texts of a field: they are too many."""
+        _, column = self._columns[group, name]
+        self._columns[group, name] = Slot.ID, column
+        kinds = self._fixed[2]
+        kinds[self.form.names.index((group, name))] = Slot.ID
 
     def _coded(self, rows: Rows, column: int, count: int, batch: bytes) -> TextColumn:
         """Give a column of texts; those that are new get a code while there is room."""

@@ -286,6 +286,12 @@ def test_texts_beyond_the_codes_are_read_all_the_same() -> None:
     assert features[1234:1236].held().names[0].all() == ["name 534", "name 535"]
 
 
+def test_models_beyond_the_codes_are_read_all_the_same() -> None:
+    many = [event(model=f"model {i % 1_000}", model_version="é" if i % 2 else "1") for i in range(4_000)]
+
+    assert_alike(*([*lines(*many[start : start + 1_000], ensure_ascii=False)] for start in range(0, 4_000, 1_000)))
+
+
 def test_more_forms_than_there_is_room_for_are_read_the_general_way() -> None:
     found = templates()
     kinds = [lines(*(event(features={f"f{k}": 1.0 * i}) for i in range(5))) for k in range(3 * TEMPLATES_MAX)]
