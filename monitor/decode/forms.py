@@ -72,7 +72,7 @@ class _Walk:
         """Give the form. Raises _UnlikeError."""
         self._expect(b"{")
         self._members("")
-        if self._next()[0] != "end" or "features" not in {group for group, _ in self._names}:
+        if self._next()[0] != "end" or all(kind is Slot.IGNORED for kind in self._kinds):
             raise _UnlikeError
         literals = (*self._literals, self._message[self._literal :])
         return Form(literals, tuple(self._kinds), tuple(self._names))
@@ -94,7 +94,7 @@ class _Walk:
         seen: set[str] = set()
         while True:
             kind, text = self._next()
-            if kind == "mark" and text == b"}" and not seen:
+            if kind == "mark" and text == b"}" and not seen and group != FEATURES:
                 return
             if kind != "text" or b"\\" in text:
                 raise _UnlikeError
@@ -137,7 +137,7 @@ class _Walk:
 
 
 def form_of(message: bytes, fields: Collection[str], features_max: int = FEATURES_MAX) -> Form | None:
-    """Give the form of a message with features; None where it has one that no template is for.
+    """Give the form of a message; None where it has one that no template is for.
 
     fields: the names of an event's own fields. Cost: about a microsecond for each value.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Collection, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -190,12 +190,16 @@ class Template:
                     cells[name] = found.all()
                     if len(found.rare) > RARE_MAX * count:
                         self._read_as_ids(group, name)
-        numbers = len(self.lane.numbers)
-        block = Block(self.lane, rows.numbers[:numbers, :count], rows.written[:numbers, :count], tuple(names))
-        cells[FEATURES] = BlockFeatures(block)
+        cells[FEATURES] = self._features(rows, count, tuple(names))
         if segments:
             cells[SEGMENT] = _segments(segments)
         return cells
+
+    def _features(self, rows: Rows, count: int, names: tuple[TextColumn, ...]) -> Sequence[Any]:
+        if not self.lane.features:
+            return (None,) * count
+        numbers = len(self.lane.numbers)
+        return BlockFeatures(Block(self.lane, rows.numbers[:numbers, :count], rows.written[:numbers, :count], names))
 
     def _read_as_ids(self, group: str, name: str) -> None:
         """Give no more codes to the texts of a field: they are too many."""
