@@ -125,7 +125,6 @@ class App:
 
     def run(self, server: Serving | None = None) -> None:
         """Run until stopped; in any case stop all in reverse order. Raises DriftdError if the source fails for good."""
-        calm_the_collector()
         sys.setswitchinterval(SWITCH_S)
         with ExitStack() as stack:
             stored = self._open(stack)
@@ -138,6 +137,7 @@ class App:
             stack.callback(self._close_source)
             self._restore(stored)
             del stored  # else it would be held for as long as this runs
+            calm_the_collector()  # what was read is no garbage
             self._delivery.start()
             self._aides.rejects.open()
             for aide in self._aides.threads():

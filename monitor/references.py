@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -20,8 +20,7 @@ import numpy.typing as npt
 
 from monitor.bins import ARENA_OF, OTHER, UNSEEN, VALUE_BINS, VALUE_SPANS, WIDTHS, Arena
 from monitor.domain import CountArray, Kind
-from monitor.errors import BaselineError, StateError
-from monitor.kept import State
+from monitor.errors import BaselineError
 from monitor.lineage import NAME_CHARACTERS_MAX, UNKNOWN, Lineage
 from monitor.sequential.features import FEATURES, SCORE_COUNTS
 from monitor.sequential.normal import Normal
@@ -34,8 +33,6 @@ UNGROUPED: Final = GROUPS
 CATEGORY_SHARE_MIN: Final = 0.01
 """Categories rarer than this share a group: a group needs expected counts for its term to mean anything."""
 
-NORMAL: Final = ("classes", "events", "inflation", "profile", "scale")
-"""What is kept of what is normal for a stream."""
 
 GroupArray = npt.NDArray[np.signedinteger[Any]]
 NO_GROUPS: Final[GroupArray] = np.empty(0, dtype=np.int8)
@@ -216,98 +213,48 @@ def to_text(reference: Reference) -> str:
 
 def from_text(text: str) -> Reference:
     """Read what `to_text` wrote. Raises BaselineError with what is wrong: another format, damage, a changed content."""
+    return from_texts([text])[0]
+
+
+def from_texts(texts: Sequence[str]) -> list[Reference]:
+    """Read what `to_text` wrote of many, at once: in half the time. Raises as `from_text` of one of them."""
+    files = list(map(_file_of, texts))
+    try:
+        streams = _streams_of_lines([line for file in files for line in file.streams])
+        return [_reference_of(file, tuple(islice(streams, len(file.streams)))) for file in files]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise BaselineError(f"a damaged reference: {type(error).__name__} {error}") from None
+
+
+def _file_of(text: str) -> _File:
     try:
         found = msgspec.json.decode(text, type=_File)
     except (ValueError, RecursionError) as error:
         _check_format(text)
         raise BaselineError(f"a damaged reference: {type(error).__name__} {error}") from None
-    try:
-        _check_format(text, found.format)
-        reference = Reference(
-            model=found.model,
-            model_version=found.model_version,
-            source=found.source,
-            from_s=found.from_s,
-            to_s=found.to_s,
-            events=found.events,
-            streams=tuple(_streams_of_lines(found.streams)),
-            lineage=Lineage(found.source_kind, found.run_id, found.registry_version),
-            known=found.identity,
-        )
-        identity = reference.digest_of(found.streams)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise BaselineError(f"a damaged reference: {type(error).__name__} {error}") from None
+    _check_format(text, found.format)
+    return found
+
+
+def _reference_of(found: _File, streams: tuple[StreamReference, ...]) -> Reference:
+    reference = Reference(
+        model=found.model,
+        model_version=found.model_version,
+        source=found.source,
+        from_s=found.from_s,
+        to_s=found.to_s,
+        events=found.events,
+        streams=streams,
+        lineage=Lineage(found.source_kind, found.run_id, found.registry_version),
+        known=found.identity,
+    )
+    identity = reference.digest_of(found.streams)
     if found.identity != identity:
         raise BaselineError(
             f"the content does not match its identity {found.identity} (it is {identity}):"
             " the file was changed by hand or cut short; build it again with `driftd baseline build`"
         )
     return reference
-
-
-def reference_state(reference: Reference) -> State:
-    """Give a reference as it is kept: numbers as they are, which is read ten times as fast as the file's text."""
-    head = {"model": reference.model, "model_version": reference.model_version, "source": reference.source}
-    span = {"from_s": reference.from_s, "to_s": reference.to_s, "events": reference.events}
-    streams = [_stream_state(stream) for stream in reference.streams]
-    own = {"base": reference.base, "lineage": reference.lineage._asdict()}
-    return {"identity": reference.identity, **own, **head, **span, "streams": streams}
-
-
-def reference_of(state: State) -> Reference:
-    """Give the reference that was kept. Raises StateError when it can't be one."""
-    try:
-        return Reference(
-            model=state["model"],
-            model_version=state["model_version"],
-            source=state["source"],
-            from_s=float(state["from_s"]),
-            to_s=float(state["to_s"]),
-            events=int(state["events"]),
-            streams=tuple(map(_stream_of, state["streams"])),
-            base=state.get("base", ""),
-            lineage=Lineage.of(state.get("lineage", {})),
-            known=state["identity"],
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise StateError(f"a reference that was kept can't be read: {type(error).__name__} {error}") from None
-
-
-def _stream_state(stream: StreamReference) -> State:
-    hit = np.flatnonzero(stream.counts)
-    out: State = {"field": stream.field, "segment": stream.segment, "kind": str(stream.kind), "groups": stream.groups}
-    out |= {"at": hit.astype(np.uint16), "counts": stream.counts[hit]}
-    if stream.grid is not None:
-        out["grid"] = [stream.grid.centre, stream.grid.width, stream.grid.low, stream.grid.step]
-    if stream.exponent:
-        out["exponent"] = stream.exponent
-    if stream.kind is Kind.CATEGORICAL:
-        out |= {"categories": list(stream.categories), "is_complete": stream.is_complete}
-    if stream.cells_known:
-        out["cells_known"] = stream.cells_known
-    if stream.normal is not None:
-        out["normal"] = {name: value for name in NORMAL if (value := getattr(stream.normal, name)) is not None}
-    return out
-
-
-def _stream_of(state: State) -> StreamReference:
-    kind = Kind(state["kind"])
-    counts = np.zeros(WIDTHS[ARENA_OF[kind]], dtype=np.uint32)
-    counts[state["at"]] = state["counts"]
-    normal = state.get("normal")
-    return StreamReference(
-        field=state["field"],
-        segment=state["segment"],
-        kind=kind,
-        counts=counts,
-        groups=state["groups"].astype(np.int8),
-        grid=Grid(*state["grid"]) if "grid" in state else None,
-        exponent=int(state.get("exponent", 0)),
-        categories=tuple(state.get("categories", ())),
-        is_complete=bool(state.get("is_complete", True)),
-        normal=None if normal is None else Normal(**{name: normal[name] for name in NORMAL if name in normal}),
-        cells_known=int(state.get("cells_known", 0)),
-    )
 
 
 def _line_of(stream: StreamReference) -> Line:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from monitor import build
 from monitor.app import App
 from monitor.board import Board
-from monitor.collector import calm_the_collector
+from monitor.collector import stop_the_collector
 from monitor.config import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run_daemon(make: Callable[..., tuple[App, WebServer]], settings: Settings, load: Callable[[], Settings]) -> None:
     """Run what `make` gives until it is told to stop. load: reads the configuration anew. Raises DriftdError."""
     build.check_kafka(settings)
-    calm_the_collector()  # references and state are a million objects, none of them garbage
+    stop_the_collector()  # until the loop begins
     app, server = make(settings, Board(), load=load)
     _on_signals(app.stop, app.reloads.signal)
     app.run(server)

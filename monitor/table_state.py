@@ -27,13 +27,16 @@ from monitor.domain import BoolArray, Kind, StreamKey
 from monitor.errors import StateError
 from monitor.fields import FEATURE_PREFIX, IGNORE
 from monitor.kept import Moves, Section, State
-from monitor.references import Grid, Reference, StreamReference, reference_of, reference_state
+from monitor.reference_state import reference_of, reference_state
+from monitor.references import Grid, Reference, StreamReference
 from monitor.rows import Rows, ValueRows
 from monitor.scopes import Scope, Subject
 from monitor.segments import is_automatic
 from monitor.streams import StreamTable
 from monitor.totals import counter_of, counter_state
 
+ARENAS: Final = tuple(Arena)
+KINDS: Final = {str(kind): kind for kind in Kind}
 SUBJECTS: Final = "table/subjects"
 STREAMS: Final = "table/streams"
 LEFT_OUT: Final = "table/left-out"
@@ -236,12 +239,12 @@ class _Back:
         moves = {arena: np.full(len(found.get(_name(arena), {}).get("fields", ())), -1) for arena in Arena}
         columns = {arena: _columns(found[_name(arena)]) for arena in Arena if len(moves[arena])}
         at = dict.fromkeys(Arena, 0)
-        for arena in map(Arena, found["order"].tolist() if "order" in found else ()):
+        for arena in map(ARENAS.__getitem__, found["order"].tolist() if "order" in found else ()):
             subject, segment, name, kind = next(columns[arena])
             scope = None if subject in self.anew else self.table.subjects[subject].scopes.get(segment)
             if scope is not None and not self._is_ignored(scope, name):
-                moves[arena][at[arena]] = row = self.table.add_stream(scope, name, Kind(kind))
-                self.table.place(scope, name, Kind(kind), row)
+                moves[arena][at[arena]] = row = self.table.add_stream(scope, name, KINDS[kind])
+                self.table.place(scope, name, KINDS[kind], row)
             at[arena] += 1
         return moves
 

@@ -16,7 +16,7 @@ import datasketches
 import numpy as np
 
 from monitor.domain import FloatArray, IntArray
-from monitor.kept import Section, State
+from monitor.kept import Section, State, under
 from monitor.kpis.base import UNKNOWN, Estimate
 from monitor.kpis.limits import z_of
 
@@ -151,9 +151,7 @@ class Users:
 
     def restore(self, states: Mapping[str, State]) -> None:
         """Go on from a state; windows that are new begin with nothing, and those that are gone are left out."""
-        for name, state in states.items():
-            if not name.startswith(f"{NAME}/"):
-                continue
+        for _, state in under(f"{NAME}/", states):
             own = self._of.setdefault(int(state["subject"]), _Users(len(self._windows_s)))
             own.changes = int(state["changes"])
             for window_s, number, events, sketch in state["slices"]:

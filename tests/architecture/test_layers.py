@@ -61,6 +61,7 @@ LAYERS: Final[Mapping[str, int]] = {
     "probes": PARTS,
     "receipts": PARTS,
     "reference_rows": PARTS,
+    "reference_state": PARTS,
     "references": PARTS,
     "river": PARTS,
     "rows": PARTS,

@@ -24,7 +24,8 @@ from monitor.kept import State
 from monitor.panes import OpenPanes
 from monitor.pipeline import Pipeline
 from monitor.probes import Probes
-from monitor.references import Reference, from_text, reference_of, reference_state, to_text
+from monitor.reference_state import reference_of, reference_state
+from monitor.references import Reference, from_text, to_text
 from monitor.rules import Plan
 from monitor.sequential.learning import Learner
 from monitor.sequential.rehearsal import BLOCKS_MIN
