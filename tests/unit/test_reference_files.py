@@ -10,7 +10,8 @@ import pytest
 from monitor.baseline import Input, build_references
 from monitor.config import load_settings
 from monitor.errors import BaselineError
-from monitor.reference_files import file_name, read_reference, read_references, write_reference
+from monitor.reference_files import AT_ONCE, file_name, read_reference, read_references, write_reference
+from monitor.references import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +89,14 @@ class TestReadingBack:
 
         assert ["fraud"] == [each.model for each in read_references(tmp_path)]
 
+    def test_many_are_read_as_each_alone(self, tmp_path: Path) -> None:
+        models = [(f"model {n}", "1") for n in range(AT_ONCE + 3)]
+        paths = [write_reference(tmp_path, reference) for reference in made(*models)]
+
+        assert [to_text(read_reference(path)) for path in sorted(paths)] == list(
+            map(to_text, read_references(tmp_path))
+        )
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
@@ -112,6 +121,12 @@ class TestRefusals:
         assert str(caught.value).startswith(f"{path}: ")
         assert said in str(caught.value)
         assert "\n" not in str(caught.value)
+
+        for reference in made(("a", "1"), ("fraud", "1")):  # also among good ones, before and after it
+            write_reference(tmp_path, reference)
+        with pytest.raises(BaselineError) as among:
+            read_references(tmp_path)
+        assert str(caught.value) == str(among.value)
 
     def test_file_changed_by_hand_is_refused(self, tmp_path: Path) -> None:
         path = write_reference(tmp_path, made(("fraud", "1"))[0])

@@ -14,14 +14,13 @@ from monitor import errors
 from monitor.bins import OTHER, UNSEEN, VALUE_BINS
 from monitor.domain import CountArray
 from monitor.lineage import UNKNOWN, Lineage
+from monitor.reference_state import reference_of, reference_state
 from monitor.references import (
     GROUPS,
     Reference,
     categorical_groups,
     from_text,
     numeric_groups,
-    reference_of,
-    reference_state,
     summary,
     to_text,
 )
