@@ -24,6 +24,7 @@ from monitor.power.assumed import CATEGORIES, NUMBERS
 from monitor.references import Reference
 
 EVENT_S: Final = 6.3e-6
+"""Read by msgspec; the compiled reader takes about two thirds of it."""
 FOLD_OVER_RUN: Final = 1.1
 STREAM_S: Final = 6e-6
 COUNT_S: Final = 0.15e-6

@@ -24,7 +24,7 @@ TEXTS_MAX: Final = 256
 
 _TOKEN: Final = re.compile(
     rb"[ \t\n\r]*(?:"
-    rb'(?P<text>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrtu])*")'
+    rb'(?P<text>"[^"\\\x00-\x1f]*(?:\\["\\/bfnrtu][^"\\\x00-\x1f]*)*")'
     rb"|(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
     rb"|(?P<atom>true|false|null)"
     rb"|(?P<mark>[{}:,])"
