@@ -119,12 +119,16 @@ def _regression(asked: Inference, label: object) -> Fields | None:
     number, predicted = finite(label), finite(asked.prediction)
     if number is None:
         return None
-    out: Fields = {"label": number}
-    if predicted is not None:
-        error = predicted - number
-        out |= {"abs_error": abs(error), "squared_error": error * error}
-        out |= {"over_error": max(error, 0.0), "under_error": max(-error, 0.0)}
-    return out
+    if predicted is None:
+        return {"label": number}
+    error = predicted - number
+    return {
+        "label": number,
+        "abs_error": abs(error),
+        "squared_error": error * error,
+        "over_error": max(error, 0.0),
+        "under_error": max(-error, 0.0),
+    }
 
 
 def judged_fields(told: Outcome) -> Fields | None:
@@ -140,6 +144,8 @@ def judged_fields(told: Outcome) -> Fields | None:
 
 def success_of(fields: Fields, task: Task) -> bool | None:
     """Give whether the task succeeded, None where these fields do not say."""
-    wanted = ("correct", "evaluation.task_success") if task.success == "auto" else (task.success,)
-    found = next((fields[name] for name in wanted if name in fields), None)
+    if task.success == "auto":
+        found = fields.get("correct", fields.get("evaluation.task_success"))
+    else:
+        found = fields.get(task.success)
     return found if type(found) is bool else None

@@ -65,8 +65,12 @@ class Cohorts:
         return True
 
     def _mark(self, cohort: int, field: str, scope: int, count: int) -> None:
-        self._marked.setdefault(cohort, Counter())[field, scope] += count
-        self._fields[field, scope] = min(cohort, self._fields.get((field, scope), cohort))
+        marked, key = self._marked.get(cohort), (field, scope)
+        if marked is None:  # seldom: a default made each time would take half of all this
+            marked = self._marked[cohort] = Counter()
+        marked[key] += count
+        if self._fields.get(key, cohort + 1) > cohort:
+            self._fields[key] = cohort
 
     def of(self, time_s: float) -> int:
         """Give the cohort of a time."""
