@@ -43,9 +43,12 @@ def lanes_of(features: Sequence[Features]) -> Iterator[tuple[Lane, BoolArray | N
         if issubclass(kind, LaneFeatures):
             is_own = None if len(kinds) == 1 else np.array([type(f) is kind for f in features], dtype=bool)
             yield lane_of(kind), is_own
-    blocks = {f.block for f in features if isinstance(f, BlockRow)} if BlockRow in kinds else ()
-    for block in blocks:
-        yield block.lane, np.array([isinstance(f, BlockRow) and f.block is block for f in features], dtype=bool)
+    if BlockRow in kinds:
+        blocks = [own.block if isinstance(own, BlockRow) else None for own in features]
+        numbers = np.fromiter(map(id, blocks), np.int64, len(blocks))
+        for block in set(blocks):
+            if block is not None:
+                yield block.lane, numbers == id(block)
 
 
 def hits_of_numbers(table: LaneTable, numbers: FloatArray, scopes: IntArray, events: IntArray) -> Hits:
