@@ -26,6 +26,7 @@ class CustomBuildHook(BuildHookInterface):
         wanted = os.environ.get("DRIFTD_COMPILED", "")
         folder = Path(self.root) / "monitor" / "decode"
         source = folder / "templates.c"
+        # As monitor.decode.compiled.library_path names it, which can't be imported before driftd is installed.
         library = folder / f"templates-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}.so"
         for old in folder.glob("templates-*.so"):
             if old != library or wanted == "no":

@@ -95,7 +95,7 @@ class CanonicalAdapter:
     def decode(self, values: Sequence[bytes | None]) -> Columns:
         """Give the columns of a batch.
 
-        Cost: 2 to 3 microseconds per event of 900 bytes, and a third of that where templates are compiled.
+        Cost: 2 to 3 microseconds per event of 900 bytes, and about half of that where templates are compiled.
         """
         columns = Columns()
         limit = self._limits.message_bytes_max
